@@ -1,0 +1,47 @@
+# demo: one improvement round on the embedded model    test: everything    lint: style and types    bench: speed, beside peers
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0
+TIRAGE_DATA ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data))
+export TIRAGE_DATA
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: demo test lint bench install vllm clean
+
+demo: $(VENV)/.train
+	$(BIN)/tirage improve examples/nano.yaml --run runs/demo
+
+test: $(VENV)/.dev lint $(if $(TIRAGE_WITH_VLLM),vllm)
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check tirage tests examples benchmarks
+	$(BIN)/ruff format --check tirage tests examples benchmarks
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/pip install -q -e '.[bench]'
+	$(BIN)/python benchmarks/all.py
+
+install: $(VENV)/.train
+
+vllm: .venv-vllm/.ok
+
+.venv-vllm/.ok: scripts/vllm_env.sh
+	PYTHON=$(PYTHON) bash scripts/vllm_env.sh
+	@touch $@
+
+# torch goes first and alone, so that no other package's range picks another build of it.
+$(VENV)/.train: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q $(TORCH)
+	$(BIN)/pip install -q -e '.[train,scipy]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	$(BIN)/pip install -q -e '.[train,scipy,dev]'
+	@touch $@
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,79 @@
+"""What the words of a configuration become."""
+
+from pathlib import Path
+
+import pytest
+
+from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
+from tirage.cli.names import open_model, served_like, system_message, weights_of
+from tirage.config import AgentConfig
+from tirage.core.errors import ConfigError
+from tirage.models.embedded import is_nano, nano_path
+from tirage.models.hub import model_folder
+from tirage.models.template import HFRenderer, folder_hash
+from tirage.testing.models import ScriptedModel
+
+
+class NanoLike(ScriptedModel):
+    """A model with nano's tokenizer, as every checkpoint trained from nano has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.renderer = HFRenderer(nano_path())  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, TOOL_INTEGRATED_REASONING),
+        ({"dialect": "native-tools"}, TOOL_CALLING),
+        ({"system": None}, None),
+        ({"system": "tool-calling"}, TOOL_CALLING),
+        ({"system": "tool-integrated-reasoning", "dialect": "native-tools"}, TOOL_INTEGRATED_REASONING),
+        ({"system": "Answer in French."}, "Answer in French."),
+    ],
+)
+def test_the_system_message(settings: dict[str, str | None], expected: str | None) -> None:
+    assert system_message(AgentConfig.model_validate(settings), ScriptedModel()) == expected
+
+
+def test_a_misspelt_prompt_name_is_not_sent_as_a_message() -> None:
+    with pytest.raises(ConfigError, match="tool-integrated-reasoning, tool-calling"):
+        system_message(AgentConfig(system="tool-integrated-reasonning"), ScriptedModel())
+
+
+def test_nano_and_what_was_trained_from_it_get_no_system_message() -> None:
+    assert folder_hash(nano_path()) == HFRenderer(nano_path()).hash
+    assert system_message(AgentConfig(), NanoLike()) is None
+    assert system_message(AgentConfig(system="tool-calling"), NanoLike()) == TOOL_CALLING
+    assert not is_nano(None)
+    assert not is_nano(ScriptedModel(mode="text").renderer)
+
+
+def test_weights_are_a_folder(tmp_path: Path) -> None:
+    assert weights_of(f"vllm/{tmp_path}") == weights_of(f"hf/{tmp_path}") == str(tmp_path)
+    assert weights_of("nano") == weights_of("vllm/nano") == str(nano_path())
+    assert served_like("vllm/x/y", "job/checkpoint") == "vllm/job/checkpoint"
+    assert served_like("nano", "job/checkpoint") == "hf/job/checkpoint"
+
+
+def test_hub_names_come_from_the_local_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants", reason="install tirage[local]")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError, match="hf download owner/model --local-dir") as caught:
+        model_folder("owner/model")
+    assert "\n" not in str(caught.value)
+    repository = tmp_path / "models--owner--model"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    (snapshot / "config.json").write_text("{}")
+    assert model_folder("owner/model") == snapshot
+
+
+async def test_what_is_neither_folder_nor_hub_name_is_said_so() -> None:
+    for name in ("hf/not/a/folder", "vllm/not/a/folder", "hf/plain"):
+        with pytest.raises(ConfigError, match="no model folder"):
+            await open_model(name)

@@ -1,0 +1,120 @@
+"""Every numbered example and the README's own Python run as a stranger would run them, and say what they promise."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tirage.config import ImproveConfig, load_config
+from tirage.core.errors import ConfigError
+from tirage.problems import FileSource
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9][0-9]_*.py"))
+
+PROMISED = {
+    "01_solve_one_problem": [r"^answer: +\S", r"^correct: (True|False)$", r"^tokens: .*\d+ by hint.*\d+ by policy"],
+    "02_agent_from_parts": [
+        r"^step 1: error +NameError",
+        r"^step 3: ok +1060$",
+        r"^answer: 1060 \| stopped because: answered$",
+        r"4 model calls",
+    ],
+    "03_hints_and_spans": [
+        r"^no hint: answer 55200$",
+        r"(?s)^start: answer 56211$.*because: start$",
+        r"(?s)^marker: answer 56211$.*because: Wait$",
+        r"(?s)^end_of_thinking: answer 56211$.*because: end-of-thinking$",
+        r"^ +hint +\d+ tokens .*Python",
+    ],
+    "04_best_of_n": [r"^votes: .*-> answer 13$", r"3 nodes, ended by 'budget: model_calls'$"],
+    "05_verify_answers": [r"^ +right +0\.5 +vs 1/2", r"^ +right +\(x-1\)\(x\+1\)", r"^ +wrong +None", r"^ungraded .*no reference answer$"],
+    "06_store_and_query_traces": [r"^6 of 6 done, 0 of them before; 4 of 6 right$", r"^6 of 6 done, 6 of them before", r"^wrong: .*Lyon"],
+    "07_build_rows": [
+        r"^decontaminate +5 -> 4",
+        r"^dedupe +3 -> 2",
+        r"^trained: 'Compute\. ```python\\nprint\(6 \* 7\)\\n```\\nIt",
+        r"^sound: True$",
+    ],
+    "08_evaluate": [
+        r"^before accuracy 0\.427",
+        r"pass@8 0\.\d+, maj@5",
+        r"^difference \+0\.073 .*sign-flip-exact",
+        r"3 of 4 right, 1 ungraded",
+    ],
+    "09_full_round": [r"^Accuracy ", r"^ +66 rollouts +train-hinted$", r"^[1-9]\d* rows;", r"'report\.html'"],
+    "10_sandbox_branches": [
+        r"^left draws +(\[1, 2, 3, \d+\])\nright draws the same +\1$",
+        r"^the parent saw nothing +\[1, 2, 3\]$",
+        r"^a loop deaf to interrupts +timeout-killed",
+        r"^left is as it was +\[1, 2, 3, \d+\]$",
+        r"^your files +error: (FileNotFound|Permission)Error",
+        r"^the network +error",
+        r"handed over on purpose",
+    ],
+}
+"""Regular expressions that the output of each example matches, lines anchored."""
+NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """Standard output of a Python process in an empty folder; warnings are errors in it."""
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=1100, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def marked(path: Path) -> object:
+    slow = path.stem == "09_full_round"
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow, pytest.mark.timeout(1200)] if slow else [])
+
+
+@pytest.mark.parametrize("path", [marked(path) for path in EXAMPLES])
+def test_an_example_does_what_it_says(path: Path, tmp_path: Path) -> None:
+    if path.stem in NEEDS:
+        module, extra = NEEDS[path.stem]
+        pytest.importorskip(module, reason=f"pip install '{extra}'")
+    output = run(tmp_path, str(path))
+    for pattern in PROMISED[path.stem]:
+        assert re.search(pattern, output, re.MULTILINE), f"{pattern!r} is not in:\n{output}"
+    assert list(tmp_path.iterdir()) == [], "an example leaves nothing behind"
+
+
+def test_every_example_is_listed_short_and_explained() -> None:
+    assert [path.stem for path in EXAMPLES] == sorted(PROMISED)
+    for path in EXAMPLES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 80, f"{path.name} has {len(lines)} lines"
+        assert lines[0].startswith('"""'), f"{path.name} does not say what it shows"
+
+
+def test_the_readme_runs(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="pip install 'tirage[local]'")
+    blocks = re.findall(r"<!-- tested -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks, "README.md has no python block marked <!-- tested -->"
+    for block in blocks:
+        output = run(tmp_path, "-c", block)
+        for author in ("hint", "policy"):
+            assert re.search(rf"^{author} ['\"].*['\"] \(\d+, ", output, re.MULTILINE), output
+
+
+def test_files_the_documents_name_exist() -> None:
+    for document in ("README.md", "CONTRIBUTING.md", "PAPERS.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        named = re.findall(r"`((?:tirage|tests|examples|scripts)/[\w./-]+)`", text) + re.findall(r"\]\((\w[\w./-]+)\)", text)
+        missing = [name for name in named if not (ROOT / name).exists()]
+        assert missing == [], document
+
+
+def test_the_configuration_for_a_model_of_ones_own_is_valid() -> None:
+    path = ROOT / "examples" / "own_model.yaml"
+    config = load_config(ImproveConfig, path)
+    assert config.agent.system == "tool-integrated-reasoning"
+    assert config.training.lora_rank is not None
+    assert isinstance(config.problems.train, FileSource)
+    changed = load_config(ImproveConfig, path, ["model=vllm/mine", "problems.train.path=a.jsonl", "problems.heldout.path=b.jsonl"])
+    assert (changed.model, changed.problems.train.path) == ("vllm/mine", "a.jsonl")  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="did you mean 'lora_rank'"):
+        load_config(ImproveConfig, path, ["training.lora_ranc=8"])

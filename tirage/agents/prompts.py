@@ -1,0 +1,17 @@
+"""System messages that explain a dialect to models which were not trained on it."""
+
+TOOL_INTEGRATED_REASONING = (
+    "Solve the problem step by step, mixing reasoning in words with Python. When code helps, write it in a ```python block "
+    "that prints what you need, close the block, then open ```output: you will be shown what the code printed and can go on "
+    "from there. Variables persist between blocks. Put the final answer in \\boxed{}."
+)
+"""For the fenced dialect, after the prompt style of ToRA (arXiv 2309.17452) and Qwen2.5-Math TIR (arXiv 2409.12122)."""
+
+TOOL_CALLING = (
+    "Solve the problem step by step. Call the python tool whenever exact computation helps; print what you need to see. "
+    "Put the final answer in \\boxed{}."
+)
+"""For native tool calls."""
+
+SHIPPED = {"tool-integrated-reasoning": TOOL_INTEGRATED_REASONING, "tool-calling": TOOL_CALLING}
+"""By the name under which a configuration asks for them."""

@@ -1,0 +1,114 @@
+"""From a path to a model request, by what the back end declares: token ids, text, a prefilled turn, or whole turns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tirage.core.errors import CapabilityError
+from tirage.core.message import Message, ToolCall
+from tirage.core.step import Source, Span, Step, join_ids
+from tirage.models.base import Model, Request, Sampling
+
+
+class Mode(StrEnum):
+    """How a path is continued."""
+
+    TOKENS = "tokens"
+    """Raw continuation of token ids: nothing is re-tokenised."""
+    TEXT = "text"
+    """Raw continuation of text; ids are not known."""
+    PREFILL = "prefill"
+    """A chat request whose last, open assistant message is the response so far."""
+    TURNS = "turns"
+    """A chat request in which observations and hints are turns of their own: the fallback everything supports."""
+    NATIVE = "native"
+    """A chat request with tool schemas, tool calls and tool messages."""
+
+
+def choose_mode(model: Model, *, uses_schemas: bool) -> Mode:
+    """The most faithful way `model` declares. Raises `CapabilityError` when it cannot take tool schemas but must."""
+    able = model.capabilities
+    if uses_schemas:
+        if not able.native_tools:
+            raise CapabilityError(
+                f"{model.name} does not declare native tool calls; use the fenced-python dialect, or a back end that "
+                "parses tool calls (vllm/NAME with --enable-auto-tool-choice, openai/NAME, litellm/...)"
+            )
+        return Mode.NATIVE
+    if able.raw_continuation and model.renderer is not None and able.token_ids:
+        return Mode.TOKENS
+    if able.raw_continuation:
+        return Mode.TEXT
+    return Mode.PREFILL if able.prefill else Mode.TURNS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """What a policy continues: the prompt and the steps so far."""
+
+    messages: tuple[Message, ...]
+    prompt: tuple[Span, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def response(self) -> str:
+        """Everything after the prompt."""
+        return "".join(step.text for step in self.steps)
+
+
+def render_prompt(model: Model, mode: Mode, messages: tuple[Message, ...]) -> tuple[Span, ...]:
+    """The prompt as spans; with ids where the model's tokenizer is at hand."""
+    if model.renderer is not None and mode in (Mode.TOKENS, Mode.TEXT):
+        return model.renderer.render(messages)
+    return (Span(Source.PROMPT, "\n\n".join(message.content for message in messages)),)
+
+
+def build_request(mode: Mode, path: Path, opening: Sequence[Span], sampling: Sampling, tools: tuple[dict[str, object], ...]) -> Request:
+    """The request that continues `path` after `opening` (spans injected now, e.g. a hint)."""
+    if mode is Mode.NATIVE:
+        return Request(messages=path.messages + _native_turns(path, opening), sampling=sampling, tools=tools, tag="policy")
+    if mode is Mode.TURNS:
+        return Request(messages=path.messages + _text_turns(path, opening), sampling=sampling, tag="policy")
+    tail = path.response + "".join(span.text for span in opening)
+    if mode is Mode.PREFILL:
+        if not tail:
+            return Request(messages=path.messages, sampling=sampling, tag="policy")
+        partial = Message(role="assistant", content=tail)
+        return Request(messages=(*path.messages, partial), continue_final=True, sampling=sampling, tag="policy")
+    spans = [*path.prompt, *(span for step in path.steps for span in step.spans), *opening]
+    ids = join_ids(spans) if mode is Mode.TOKENS else None
+    if ids is not None:
+        return Request(ids=ids, sampling=sampling, tag="policy")
+    return Request(text="".join(span.text for span in spans), sampling=sampling, tag="policy")
+
+
+def _text_turns(path: Path, opening: Sequence[Span]) -> tuple[Message, ...]:
+    """Policy text as assistant turns, everything injected as user turns; neighbours of one role are merged."""
+    turns: list[tuple[str, str]] = []
+    for span in [*(span for step in path.steps for span in step.spans), *opening]:
+        role = "assistant" if span.source is Source.POLICY else "user"
+        if turns and turns[-1][0] == role:
+            turns[-1] = (role, turns[-1][1] + span.text)
+        else:
+            turns.append((role, span.text))
+    return tuple(Message(role="assistant" if role == "assistant" else "user", content=text) for role, text in turns)
+
+
+def _native_turns(path: Path, opening: Sequence[Span]) -> tuple[Message, ...]:
+    messages: list[Message] = []
+    for number, step in enumerate(path.steps):
+        if step.hint is not None:
+            messages.append(Message(role="user", content="".join(span.text for span in step.spans if span.source is Source.HINT)))
+        calls = tuple(
+            call if call.id else ToolCall(name=call.name, arguments=call.arguments, id=f"call_{number}_{place}")
+            for place, call in enumerate(step.calls)
+        )
+        messages.append(Message(role="assistant", content=step.policy_text, tool_calls=calls))
+        for call, observation in zip(calls, step.observations, strict=True):
+            messages.append(Message(role="tool", content=observation.text, tool_call_id=call.id))
+        forced = "".join(span.text for span in step.spans if span.source is Source.FORCED)
+        if forced:
+            messages.append(Message(role="user", content=forced))
+    if opening:
+        messages.append(Message(role="user", content="".join(span.text for span in opening)))
+    return tuple(messages)

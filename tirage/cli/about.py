@@ -1,0 +1,193 @@
+"""`tirage doctor`, `tirage models`, `tirage problems`: what is here, what is missing, what to do about it."""
+
+import importlib.util
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tirage.cli.names import FORMS, open_model, parse_problems
+from tirage.config import ModelConfig
+from tirage.core.errors import DataError, TirageError
+from tirage.doors import run_sync
+from tirage.models.embedded import nano_path
+from tirage.models.vllm.process import find_python
+from tirage.problems import load_problems
+from tirage.sandbox.layers import probe
+from tirage.verification.selfcheck import check_problems
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+problems_app = typer.Typer(help="Look at and check problem sets.", no_args_is_help=True)
+
+EXTRAS = {
+    "local": ("torch", "transformers"),
+    "train": ("trl", "peft", "datasets", "accelerate"),
+    "scipy": ("scipy",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's table."""
+
+    what: str
+    here: bool
+    detail: str
+    remedy: str = ""
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine has and what to install for the rest.
+
+    Example: tirage doctor
+    """
+    findings = [*_machine(), *_isolation(), *_engines(), *_extras()]
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        return
+    table = Table("part", "here", "detail", "remedy", title="tirage doctor")
+    for finding in findings:
+        table.add_row(finding.what, "[green]yes[/green]" if finding.here else "[yellow]no[/yellow]", finding.detail, finding.remedy)
+    Console(highlight=False).print(table)
+
+
+def _machine() -> list[Finding]:
+    weights = nano_path()
+    return [
+        Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        Finding("nano", (weights / "model.safetensors").is_file(), "the embedded model"),
+    ]
+
+
+def _isolation() -> list[Finding]:
+    return [Finding(f"isolation: {layer.name}", layer.available, layer.tried, "" if layer.available else layer.remedy) for layer in probe()]
+
+
+def _engines() -> list[Finding]:
+    gpu = _first_line(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
+    docker = _first_line(["docker", "info", "--format", "{{.ServerVersion}}"])
+    python = _vllm_python()
+    return [
+        Finding("gpu", gpu is not None, gpu or "no NVIDIA device answers", "" if gpu else "not needed for nano; CPU works"),
+        Finding("vllm", python is not None, str(python or "no environment with vLLM"), "" if python else "run: make vllm"),
+        Finding("docker", docker is not None, docker or "no engine answers", "" if docker else "start dockerd (Debian package docker.io)"),
+    ]
+
+
+def _vllm_python() -> str | None:
+    try:
+        return str(find_python(None))
+    except TirageError:
+        return None
+
+
+def _extras() -> list[Finding]:
+    findings = []
+    for extra, packages in EXTRAS.items():
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
+        remedy = f"pip install 'tirage[{extra}]'" if missing else ""
+        findings.append(
+            Finding(f"extra: {extra}", not missing, "missing: " + ", ".join(missing) if missing else ", ".join(packages), remedy)
+        )
+    return findings
+
+
+def _first_line(command: list[str]) -> str | None:
+    """First line of a command's output; None when it is absent, fails or hangs."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (subprocess.SubprocessError, OSError):
+        return None
+    lines = done.stdout.strip().splitlines()
+    return lines[0] if lines else None
+
+
+def models(
+    model: Annotated[str | None, typer.Argument(help="Model string to open and probe; none lists the forms.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the forms of model strings, or open one and print what it can do.
+
+    Example: tirage models nano
+    """
+    if model is None:
+        if as_json:
+            print(json.dumps(FORMS))
+            return
+        table = Table("form", "what it is", title="model strings")
+        for form, meaning in FORMS.items():
+            table.add_row(form, meaning)
+        Console(highlight=False).print(table)
+        return
+    name, able = run_sync(_open_and_ask(model))
+    if as_json:
+        print(json.dumps({"name": name, "capabilities": able}))
+        return
+    table = Table("capability", "declared", title=name)
+    for key, value in able.items():
+        table.add_row(key, str(value))
+    Console(highlight=False).print(table)
+
+
+async def _open_and_ask(name: str) -> tuple[str, dict[str, object]]:
+    model = await open_model(name, ModelConfig())
+    try:
+        return model.name, asdict(model.capabilities)
+    finally:
+        await model.close()
+
+
+@problems_app.command("show")
+def show(
+    problems: Annotated[str, typer.Argument(help="A problem file, nano:SPLIT or gym:FAMILY[,FAMILY].")],
+    limit: Annotated[int, typer.Option(min=1, help="How many to print.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Print problems and their reference answers.
+
+    Example: tirage problems show nano:heldout --limit 3
+    """
+    chosen = load_problems(parse_problems(problems, limit))
+    for problem in chosen:
+        if as_json:
+            row = {"id": problem.id, "prompt": problem.prompt, "answer": problem.answer, "family": problem.family, "tier": problem.tier}
+            print(json.dumps(row, ensure_ascii=False))
+        else:
+            Console(highlight=False).print(f"[bold]{problem.id}[/bold] {problem.family} {problem.tier}")
+            print(f"{problem.prompt}\n-> {problem.answer}\n")
+
+
+@problems_app.command("check")
+def check(
+    problems: Annotated[str, typer.Argument(help="A problem file, nano:SPLIT or gym:FAMILY[,FAMILY].")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Check only the first problems.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let every reference answer pass its own verifier, and a damaged one fail; exit 3 when some do not.
+
+    Example: tirage problems check nano:heldout --limit 100
+    """
+    rows = run_sync(check_problems(load_problems(parse_problems(problems, limit))))
+    if as_json:
+        print(json.dumps([asdict(row) | {"ok": row.ok} for row in rows], ensure_ascii=False))
+    else:
+        table = Table("family", "verifier", "problems", "no reference", "reference passes", "damage caught")
+        for row in rows:
+            table.add_row(row.family, row.verifier, *map(str, (row.problems, row.without_reference, row.passed, row.caught)))
+        Console(highlight=False).print(table)
+        for row in rows:
+            for fault in row.faults:
+                print(f"{row.family}: {fault}")
+    bad = [row.family for row in rows if not row.ok]
+    if bad:
+        raise DataError(f"the references of {', '.join(bad)} do not agree with their verifier; drop these problems or fix their answers")

@@ -1,0 +1,170 @@
+"""`tirage rollout`, `tirage eval`, `tirage compare`: many problems, then numbers with intervals."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tirage.cli.display import LiveDisplay
+from tirage.cli.names import Parts, parse_problems
+from tirage.config import AgentConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, config_hash
+from tirage.core.budget import Budget
+from tirage.core.errors import DataError
+from tirage.core.hint import HintPosition
+from tirage.doors import run_sync
+from tirage.evaluation import (
+    Outcome,
+    Report,
+    build_improvement_report,
+    compare_runs,
+    print_report,
+    read_leaf_outcomes,
+    read_outcomes,
+    write_report,
+)
+from tirage.evaluation.improvement import Context
+from tirage.evaluation.report import to_plain
+from tirage.problems import load_problems
+from tirage.rollouts.runner import Progress, unique
+from tirage.runs import RunFolder
+from tirage.stages import Plan, roll_plans
+from tirage.traces.jsonl import TraceStore
+
+STAGE = "rollout"
+
+Problems = Annotated[str, typer.Argument(help="A file (.jsonl, .parquet, a dataset folder), nano:SPLIT or gym:FAMILY[,FAMILY].")]
+ModelName = Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")]
+RunPath = Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def rollout(
+    problems: Problems,
+    model: ModelName = "nano",
+    run: RunPath = None,
+    samples: Annotated[int, typer.Option("-n", min=1, help="Rollouts per problem.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Default 0 for one sample, else 0.8.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 384,
+    hints: Annotated[list[HintPosition] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Hints per rollout.")] = 1,
+    best_of: Annotated[int, typer.Option(min=1, help="Chains per rollout; the answer is the majority.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
+    budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all; hitting it ends the run early.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Roll out problems into a run folder; interrupted runs resume, finished rollouts are never redone.
+
+    Example: tirage rollout nano:heldout --limit 50 -n 4 --run runs/try
+    """
+    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, rounds, best_of, seed, concurrency)
+    folder = run if run is not None else Path("runs") / f"rollout-{config_hash(config)}"
+    progress = _roll(config, folder, Budget(tokens_out=budget_tokens), quiet=as_json)
+    summary = {"run": str(folder), "done": progress.done, "total": progress.total, "resumed": progress.resumed}
+    print(json.dumps(summary) if as_json else f"{progress.done} of {progress.total} rollouts in {folder}")
+
+
+def evaluate(
+    problems: Problems,
+    model: ModelName = "nano",
+    run: RunPath = None,
+    samples: Annotated[int, typer.Option("-n", min=1, help="Rollouts per problem; several give pass@k and maj@k.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Default 0 for one sample, else 0.8.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 384,
+    hints: Annotated[list[HintPosition] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
+    best_of: Annotated[int, typer.Option(min=1, help="Chains per rollout; the answer is the majority.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model: accuracy with intervals, pass@k, maj@k, tool use, tokens, per family and tier; writes report.html.
+
+    Example: tirage eval nano:heldout --limit 100 --model nano
+    """
+    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, 1, best_of, seed, concurrency)
+    folder = run if run is not None else Path("runs") / f"eval-{config_hash(config)}"
+    _roll(config, folder, Budget(), quiet=as_json)
+    store = TraceStore(folder)
+    outcomes = read_leaf_outcomes(store.read()) if best_of > 1 else read_outcomes(store.read())
+    ordered = sorted(outcomes, key=lambda item: (item.problem_id, item.sample))
+    report = build_improvement_report({model: ordered}, pairs=[], context=Context(title=f"Evaluation of {model}", subtitle=problems))
+    _tell(report, folder, as_json)
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Run folder.")],
+    run_b: Annotated[Path, typer.Argument(help="Run folder, may be the same.")],
+    stage_a: Annotated[str | None, typer.Option(help="Stage of the first run; needed when it has several.")] = None,
+    stage_b: Annotated[str | None, typer.Option(help="Stage of the second run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two runs on their common problems: difference, interval, paired test.
+
+    Example: tirage compare runs/demo runs/demo --stage-a before --stage-b after
+    """
+    first, name_a = _stage(run_a, stage_a)
+    second, name_b = _stage(run_b, stage_b)
+    if name_a == name_b:
+        name_a, name_b = f"{name_a} (first)", f"{name_b} (second)"
+    _tell(compare_runs(first, second, names=(name_a, name_b)), out, as_json)
+
+
+def _config(
+    problems: str,
+    model: str,
+    samples: int,
+    limit: int | None,
+    temperature: float | None,
+    max_tokens: int,
+    hints: list[HintPosition] | None,
+    rounds: int,
+    best_of: int,
+    seed: int,
+    concurrency: int,
+) -> RolloutConfig:
+    several = samples > 1 or best_of > 1
+    return RolloutConfig(
+        model=model,
+        problems=parse_problems(problems, limit),
+        samples=samples,
+        seed=seed,
+        agent=AgentConfig(best_of=best_of),
+        sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
+        hints=HintsConfig(positions=tuple(hints), rounds=rounds) if hints else None,
+        model_options=ModelConfig(concurrency=concurrency),
+    )
+
+
+def _roll(config: RolloutConfig, folder: Path, budget: Budget, *, quiet: bool) -> Progress:
+    problems = unique(load_problems(config.problems))
+    with RunFolder(folder, config) as run, LiveDisplay(quiet=quiet) as display:
+        plan = Plan(name=STAGE, problems=problems, sampling=config.sampling, hints=config.hints, samples=config.samples)
+        return run_sync(roll_plans(config, run, Parts(config), display, config.model, [plan], budget=budget))[0]
+
+
+def _stage(run: Path, stage: str | None) -> tuple[list[Outcome], str]:
+    """Outcomes of one stage of a run, and its name."""
+    if not (run / "traces.jsonl").exists():
+        raise DataError(f"{run} is not a run folder (no traces.jsonl)")
+    outcomes = read_outcomes(TraceStore(run).read())
+    stages = sorted({item.stage for item in outcomes})
+    if stage is None and len(stages) == 1:
+        stage = stages[0]
+    if stage not in stages:
+        raise DataError(f"{run}: {'name a stage' if stage is None else f'no stage {stage!r}'}; stages: {', '.join(stages)}")
+    return sorted((item for item in outcomes if item.stage == stage), key=lambda item: (item.problem_id, item.sample)), stage
+
+
+def _tell(report: Report, folder: Path | None, as_json: bool) -> None:
+    paths = write_report(report, folder) if folder is not None else None
+    if as_json:
+        print(json.dumps(to_plain(report), ensure_ascii=False))
+        return
+    print_report(report, console=Console(highlight=False))
+    if paths is not None:
+        print(f"report: {paths[1]}")

@@ -1,0 +1,42 @@
+"""`tirage improve`: one improvement round from a YAML file."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tirage.cli.display import LiveDisplay
+from tirage.cli.names import Parts
+from tirage.config import ImproveConfig, load_config
+from tirage.doors import run_sync
+from tirage.evaluation import print_report
+from tirage.improve import improve_round
+
+
+def improve(
+    config: Annotated[Path | None, typer.Argument(help="YAML file; see examples/nano.yaml.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME by default.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.g. --set model=hf/PATH; repeatable.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the YAML file and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Run or resume one improvement round: measure, sample with hints, build rows, fine-tune, measure again.
+
+    Example: tirage improve examples/nano.yaml
+    """
+    if schema:
+        print(json.dumps(ImproveConfig.model_json_schema(), indent=1))
+        return
+    if config is None:
+        raise typer.BadParameter("give a configuration file, e.g. examples/nano.yaml")
+    chosen = load_config(ImproveConfig, config, settings or ())
+    folder = run if run is not None else Path("runs") / chosen.name
+    with LiveDisplay(quiet=as_json) as display:
+        report = run_sync(improve_round(chosen, folder, Parts(chosen), display))
+    if as_json:
+        print((folder / "report.json").read_text(encoding="utf-8"))
+        return
+    print_report(report, console=Console(highlight=False))
+    print(f"report: {folder / 'report.html'}")

@@ -1,0 +1,88 @@
+"""A checkpoint's lineage for people and programs."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from tirage.core.rollout import Rollout
+from tirage.models.embedded import nano_path
+from tirage.traces.lineage import Generation, Hashes, Status, Wanted, why
+from tirage.traces.view import excerpt
+from tirage.training.lineage import weights_sha256
+from tirage.training.manifest import TraceDigest
+
+_COLOURS = {Status.OK: "green", Status.BROKEN: "red", Status.UNCHECKED: "yellow"}
+
+
+def follow(checkpoint: Path, *, row: str | None, trace: str | None, limit: int) -> list[Generation]:
+    """Check a checkpoint's lineage with the hashes that training writes."""
+    hashes = Hashes(weights=weights_sha256, traces=_digest, known={"nano": nano_path()})
+    return why(checkpoint, hashes, Wanted(row=row, trace=trace, limit=limit))
+
+
+def lineage_data(generations: list[Generation]) -> dict[str, Any]:
+    """Everything that was found, as plain data."""
+    found = []
+    for generation in generations:
+        data = asdict(generation)
+        data["checkpoint"] = str(generation.checkpoint)
+        data["traces"] = sorted(generation.traces)
+        data["problems"] = sorted(generation.problems)
+        found.append(data)
+    return {"sound": not any(generation.broken for generation in generations), "generations": found}
+
+
+def lineage_text(generations: list[Generation]) -> Text:
+    """The chain, one block per checkpoint, newest first."""
+    text = Text()
+    for place, generation in enumerate(generations):
+        if place:
+            text.append("trained from\n", style="bright_black")
+        _add_generation(text, generation)
+    text.right_crop(1)
+    return text
+
+
+def _digest(rollouts: Iterable[Rollout]) -> str:
+    digest = TraceDigest()
+    for rollout in rollouts:
+        digest.add(rollout)
+    return digest.sha256
+
+
+def _add_generation(text: Text, generation: Generation) -> None:
+    text.append(f"{generation.checkpoint}\n", style="bold")
+    for link in generation.links:
+        text.append(f"  {link.status:<10}", style=_COLOURS[link.status])
+        text.append(f"{link.kind:<11}").append(f"{link.name}", style="bold" if link.status is Status.BROKEN else "")
+        text.append(f"  {link.detail}\n", style="bright_black")
+    if generation.recipe:
+        text.append(f"  recipe {generation.recipe}: {_flow(generation.counts)}\n")
+    if generation.rows:
+        stages = ", ".join(f"{count} from {stage}" for stage, count in sorted(generation.stages.items()))
+        text.append(
+            f"  {generation.rows} rows ({stages}) <- {len(generation.traces)} traces of {len(generation.problems)} problems "
+            f"<- {generation.model_calls} model calls\n"
+        )
+        text.append(f"  sampled from {', '.join(sorted(generation.models))}\n")
+    if generation.job:
+        facts = {name: value for name, value in generation.job.items() if isinstance(value, (str, int, float))}
+        text.append(f"  job {excerpt(json.dumps(facts, ensure_ascii=False), 160)}\n", style="bright_black")
+    for (row, trace), calls in groupby(generation.calls, key=lambda call: (call.row, call.trace)):
+        text.append(f"  row {row}", style="bold").append(f" <- trace {trace}\n")
+        for call in calls:
+            hint = f" after hint {call.hint}" if call.hint else ""
+            text.append(f"    node {call.node} <- {call.model}{hint}: {call.tokens_out} tokens, {call.finish}: ", style="bright_black")
+            text.append(f"{excerpt(call.text)}\n")
+
+
+def _flow(counts: list[dict[str, Any]]) -> str:
+    """What each step of the recipe let through."""
+    if not counts:
+        return "no counts written"
+    return " -> ".join([str(counts[0].get("in", "?")), *(f"{step.get('step')} {step.get('out')}" for step in counts)])

@@ -1,0 +1,99 @@
+"""The command line: one app, its global options, and the one place where errors become exit codes.
+
+Exit codes: 0 done, 1 unexpected, 2 usage, configuration or name, 3 problem or trace files, 4 model, 5 sandbox,
+6 training, 130 interrupted (run the same command again to resume).
+"""
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+
+import tirage
+from tirage.cli import about, evaluate, improve, solve
+from tirage.cli.data import data_app
+from tirage.cli.trace import trace_app
+from tirage.cli.train import jobs_app, train
+from tirage.core.errors import TirageError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tirage",
+    help="Solve problems with sandboxed code, keep every token, train on what happened, measure again.",
+    epilog="Start with: tirage solve 'What is 17 * 23 - 4?'",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(solve.solve)
+app.command()(evaluate.rollout)
+app.command("eval")(evaluate.evaluate)
+app.command()(evaluate.compare)
+app.command()(improve.improve)
+app.command()(train)
+app.command()(about.doctor)
+app.command()(about.models)
+app.add_typer(trace_app, name="trace")
+app.add_typer(data_app, name="data")
+app.add_typer(jobs_app, name="jobs")
+app.add_typer(about.problems_app, name="problems")
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Global options."""
+    if version:
+        typer.echo(tirage.__version__)
+        raise typer.Exit
+    _Debug.on = debug
+
+
+class _Debug:
+    """Whether tracebacks are wanted; set once from the command line."""
+
+    on = False
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every failure is one line with its remedy, and a documented exit code."""
+    console = Console(stderr=True, soft_wrap=True)
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="tirage", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except TirageError as error:
+        if _Debug.on:
+            raise
+        console.print(f"[red]error:[/red] {_escape(str(error))}", highlight=False)
+        code = error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        # The outermost edge: an unexpected failure is still one line, with the way to see more.
+        if _Debug.on:
+            raise
+        line = f"{type(error).__name__}: {error}".strip()
+        console.print(f"[red]unexpected error:[/red] {_escape(line)} (run with `tirage --debug ...` for the traceback)", highlight=False)
+        code = 1
+    if code == INTERRUPTED:
+        console.print("interrupted; nothing finished is lost: run the same command again to resume", style="yellow")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    main()

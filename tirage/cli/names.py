@@ -1,0 +1,203 @@
+"""The only place where strings become objects: model strings, sandboxes, verifiers, agents."""
+
+import asyncio
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tirage.agents.dialect import Dialect, FencedPython, NativeTools
+from tirage.agents.explorer import Explorer, PathLimits
+from tirage.agents.hints import HintPlan, load_library
+from tirage.agents.policy import ModelPolicy
+from tirage.agents.prompts import SHIPPED
+from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
+from tirage.core.errors import ConfigError
+from tirage.models.base import Model, Sampling
+from tirage.models.embedded import is_nano, nano_path
+from tirage.models.hub import model_folder
+from tirage.models.wrap import Retry
+from tirage.problems import FileSource, GymSource, ProblemSource
+from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.sandbox.base import Limits, Sandbox
+from tirage.search.best_of_n import BestOfN
+from tirage.tools.python import PythonTool
+
+FORMS = {
+    "nano": "the embedded model",
+    "hf/PATH": "a Hugging Face folder or hub name, in this process",
+    "vllm/NAME": "a vLLM server that tirage starts and stops; NAME is a folder, a hub name or `nano`",
+    "http://HOST:PORT/v1#NAME": "any OpenAI-compatible server",
+    "openai/NAME": "OpenAI's own API",
+    "litellm/PROVIDER/NAME": "anything LiteLLM reaches",
+    "replay/FILE": "recorded completions",
+    "scripted/FILE": "completions written by hand, one per line, for tests and demonstrations",
+}
+
+
+def parse_problems(name: str, limit: int | None = None) -> ProblemSource:
+    """The problem source that a command-line word stands for: `nano:SPLIT`, `gym:FAMILY[,FAMILY]` or a file."""
+    kind, _, rest = name.partition(":")
+    count = {} if limit is None else {"count": limit}
+    if kind == "nano" and rest in ("train", "heldout", "unseen"):
+        return GymSource(families="nano", split=rest, **count)
+    if kind == "gym" and rest:
+        return GymSource(families={family: {} for family in rest.split(",")}, split="", **count)
+    path = Path(name)
+    if not path.exists():
+        raise ConfigError(f"problems {name!r}: no such file; or write nano:train, nano:heldout, nano:unseen, gym:FAMILY")
+    return FileSource(path=name, limit=limit)
+
+
+def unknown_model(name: str) -> ConfigError:
+    """The error for a model string of no known form, with the nearest form and the list."""
+    prefixes = {form.split("/")[0].split(":")[0]: form for form in FORMS}
+    near = difflib.get_close_matches(name.split("/")[0], prefixes, n=1, cutoff=0.5)
+    guess = f"did you mean {prefixes[near[0]]!r}? " if near else ""
+    return ConfigError(f"unknown model {name!r}: {guess}forms: {', '.join(FORMS)}")
+
+
+async def open_model(name: str, options: ModelConfig | None = None) -> Model:
+    """Open the model that `name` stands for, retries included. Raises `ConfigError` or the `ModelError` family."""
+    options = options or ModelConfig()
+    kind, _, rest = name.partition("/")
+    if name == "nano" or (kind == "hf" and rest):
+        from tirage.models.local import open_local
+
+        path = nano_path() if name == "nano" else await asyncio.to_thread(model_folder, rest)
+        return await open_local(path, name=name if name == "nano" else Path(rest).name, threads=options.threads, slots=options.slots)
+    if kind == "vllm" and rest:
+        from tirage.models.vllm import open_vllm
+
+        path = nano_path() if rest == "nano" else await asyncio.to_thread(model_folder, rest)
+        server = await open_vllm(path, name=Path(rest).name, python=options.vllm_python, args=options.vllm_args)
+        return Retry(server, max_attempts=options.max_attempts)
+    if name.startswith(("http://", "https://")):
+        from tirage.models.openai import open_openai
+
+        url, _, served = name.partition("#")
+        if not served:
+            raise ConfigError(f"model {name!r} names no model of that server; write {name}#NAME")
+        return await _remote(open_openai, url, served, options)
+    if kind == "openai" and rest:
+        from tirage.models.openai import open_openai
+
+        return await _remote(open_openai, "https://api.openai.com/v1", rest, options)
+    if kind == "litellm" and rest:
+        from tirage.models.litellm import open_litellm
+
+        return Retry(await open_litellm(rest), max_attempts=options.max_attempts)
+    if kind in ("replay", "scripted") and rest:
+        from tirage.testing.models import ReplayModel, ScriptedModel
+
+        path = Path(rest)
+        if not path.is_file():
+            raise ConfigError(f"model {name!r}: there is no file {path}")
+        return ReplayModel.load(path) if kind == "replay" else ScriptedModel(path.read_text(encoding="utf-8").splitlines())
+    raise unknown_model(name)
+
+
+async def _remote(opener: Callable[..., object], url: str, served: str, options: ModelConfig) -> Model:
+    key = os.environ.get(options.api_key_env)
+    model = await opener(url, served, api_key=key, tokenizer=options.tokenizer)  # type: ignore[misc]
+    return Retry(model, max_attempts=options.max_attempts)
+
+
+def weights_of(name: str) -> str:
+    """Where the trainable weights of a model string are. Raises `ConfigError` for models that cannot be trained here."""
+    kind, _, rest = name.partition("/")
+    if name == "nano" or name == "vllm/nano":
+        return str(nano_path())
+    if kind in ("hf", "vllm") and rest:
+        return str(model_folder(rest))
+    raise ConfigError(f"model {name!r} has no weights here to train; use hf/PATH (in this process) or vllm/PATH (a server tirage starts)")
+
+
+def served_like(name: str, checkpoint: str) -> str:
+    """The model string that serves `checkpoint` the way `name` is served."""
+    return f"{'vllm' if name.startswith('vllm/') else 'hf'}/{checkpoint}"
+
+
+def open_interpreter(options: SandboxOptions) -> Sandbox:
+    """The sandbox of a run, to be entered. Raises `SandboxError` when the demanded isolation cannot be had."""
+    return open_sandbox(SandboxConfig(min_rung=options.min_rung, memory_mb=options.memory_mb, unsafe=options.unsafe))
+
+
+def make_agent(
+    model: Model,
+    config: AgentConfig,
+    sampling: SamplingConfig,
+    *,
+    sandbox: Sandbox,
+    options: SandboxOptions,
+    hints: HintsConfig | None = None,
+) -> Explorer:
+    """An agent over `model`; hinted when `hints` is given."""
+    python = PythonTool(limits=Limits(wall_s=options.timeout_s))
+    dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
+    plan = None
+    if hints is not None:
+        plan = HintPlan(library=load_library(hints.library), positions=hints.positions, rounds=hints.rounds)
+    policy = ModelPolicy(
+        model,
+        dialect,
+        sampling=Sampling(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=sampling.max_tokens,
+            logprobs=model.capabilities.logprobs,
+        ),
+        system=system_message(config, model),
+        hints=plan,
+        tools=(python.spec,),
+    )
+    return Explorer(
+        policy,
+        tools={"python": python},
+        sandbox=sandbox,
+        search=lambda: BestOfN(config.best_of),
+        limits=PathLimits(max_calls=config.max_calls, max_failures=config.max_failures),
+    )
+
+
+def system_message(config: AgentConfig, model: Model) -> str | None:
+    """The system message that a configuration means. Raises `ConfigError` for a single word that names no shipped one."""
+    text = config.system
+    if text == "auto":
+        shipped = "tool-calling" if config.dialect == "native-tools" else "tool-integrated-reasoning"
+        return None if is_nano(model.renderer) else SHIPPED[shipped]
+    if text is None or text in SHIPPED:
+        return None if text is None else SHIPPED[text]
+    if len(text.split()) < 2:
+        known = ", ".join(SHIPPED)
+        raise ConfigError(f"system {text!r} is no system message; give auto, the name of a shipped one ({known}), a sentence, or null")
+    return text
+
+
+class Parts:
+    """What stages of rollouts are handed: the strings of a configuration, opened on demand."""
+
+    def __init__(self, config: RunConfig) -> None:
+        """Nothing is opened yet."""
+        self._config = config
+
+    async def model(self, name: str) -> Model:
+        """Open a model string with the run's options."""
+        return await open_model(name, self._config.model_options)
+
+    def sandbox(self) -> Sandbox:
+        """The run's sandbox, to be entered."""
+        return open_interpreter(self._config.sandbox)
+
+    def agent(self, model: Model, sandbox: Sandbox, sampling: SamplingConfig, hints: HintsConfig | None) -> Explorer:
+        """An agent as the run describes it."""
+        return make_agent(model, self._config.agent, sampling, sandbox=sandbox, options=self._config.sandbox, hints=hints)
+
+    def weights_of(self, name: str) -> str:
+        """Where a model string's weights are."""
+        return weights_of(name)
+
+    def served_like(self, name: str, checkpoint: str) -> str:
+        """How a checkpoint is served."""
+        return served_like(name, checkpoint)

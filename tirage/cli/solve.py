@@ -1,0 +1,108 @@
+"""`tirage solve`: one question, shown as it is worked out."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tirage.agents.explorer import StepEvent
+from tirage.config import AgentConfig, ModelConfig, SamplingConfig
+from tirage.core.budget import Budget
+from tirage.core.problem import Problem
+from tirage.core.step import Source
+from tirage.doors import Solution, run_sync, solve_async, solve_hints
+
+STYLES = {
+    Source.POLICY: "default",
+    Source.HINT: "bold magenta",
+    Source.TOOL: "green",
+    Source.SCAFFOLD: "dim",
+    Source.FORCED: "dim magenta",
+    Source.PROMPT: "dim",
+}
+
+
+def solve(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
+    hint: Annotated[bool | None, typer.Option("--hint/--no-hint", help="Place a START hint first; default: only for nano.")] = None,
+    answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
+    best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
+    temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
+    budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Solve one question: thinking, code, output and answer as they come.
+
+    Example: tirage solve "What is 17 * 23 - 4?"
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    solution = run_sync(
+        solve_async(
+            Problem(prompt=question, answer=answer),
+            model=model,
+            options=ModelConfig(),
+            agent=AgentConfig(best_of=best_of),
+            sampling=SamplingConfig(
+                temperature=temperature if temperature is not None else 0.0 if best_of == 1 else 0.8, max_tokens=max_tokens
+            ),
+            hints=solve_hints(model, hint),
+            budget=Budget(tokens_out=budget_tokens),
+            on_step=None if as_json else lambda event: show_step(console, event, several=best_of > 1),
+        )
+    )
+    if as_json:
+        print(json.dumps(as_data(solution), ensure_ascii=False))
+    else:
+        show_end(console, solution)
+
+
+def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
+    """Print a step's spans in their authors' colours."""
+    step = event.node.step
+    if step is None:
+        return
+    if several:
+        console.print(f"── chain {event.node.sample + 1}, step {event.node.depth}", style="dim")
+    for span in step.spans:
+        console.print(span.text, style=STYLES[span.source], end="", markup=False)
+    if several or not step.text.endswith("\n"):
+        console.print()
+
+
+def show_end(console: Console, solution: Solution) -> None:
+    """The answer, the verdict, the cost."""
+    usage = solution.tree.usage
+    verdict = solution.verdict
+    mark = "" if verdict is None or verdict.correct is None else " [green]correct[/green]" if verdict.correct else " [red]wrong[/red]"
+    console.print(f"\n[bold]answer:[/bold] {_plain(solution.answer)}{mark}")
+    trajectory = solution.trajectory
+    if trajectory is not None and trajectory.error is not None:
+        console.print(f"[red]{trajectory.error.boundary} failed:[/red] {_plain(trajectory.error.message)}")
+    end = solution.tree.ended or (trajectory.stop.value if trajectory is not None else "nothing produced")
+    console.print(f"{end} · {usage.model_calls} model calls · {usage.tokens_out} tokens · {usage.tool_calls} tool calls", style="dim")
+
+
+def _plain(text: str | None) -> str:
+    return "none" if text is None else text.replace("[", r"\[")
+
+
+def as_data(solution: Solution) -> dict[str, object]:
+    """The result as JSON data."""
+    trajectory = solution.trajectory
+    usage = solution.tree.usage
+    return {
+        "answer": solution.answer,
+        "correct": solution.verdict.correct if solution.verdict is not None else None,
+        "response": trajectory.response if trajectory is not None else "",
+        "stop": solution.tree.ended or (trajectory.stop.value if trajectory is not None else None),
+        "error": trajectory.error.message if trajectory is not None and trajectory.error is not None else None,
+        "usage": {
+            "model_calls": usage.model_calls,
+            "tokens_in": usage.tokens_in,
+            "tokens_out": usage.tokens_out,
+            "tool_calls": usage.tool_calls,
+        },
+    }

@@ -1,0 +1,207 @@
+"""What a run is told: one strict schema for YAML files, `--set key=value` and Python.
+
+Unknown keys are errors. Every value has one home; defaults are derived where they can be.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tirage.core.errors import ConfigError
+from tirage.core.hint import HintPosition
+from tirage.problems import FileSource, ProblemSource
+from tirage.training.recipes import HintRFTConfig
+from tirage.training.spec import SFTSettings
+
+
+class Strict(BaseModel):
+    """Base of all configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SamplingConfig(Strict):
+    """How to sample one policy turn."""
+
+    temperature: float = Field(0.8, ge=0, description="0 is greedy")
+    top_p: float = Field(0.95, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0 switches it off")
+    max_tokens: int = Field(384, ge=1, description="per policy turn")
+
+
+class HintsConfig(Strict):
+    """Hints in the manner of START."""
+
+    library: Path | None = Field(None, description="YAML file; the shipped START library when absent")
+    positions: tuple[HintPosition, ...] = (HintPosition.START, HintPosition.END_OF_THINKING, HintPosition.BEFORE_STOP)
+    rounds: int = Field(1, ge=1, description="hints per trajectory")
+
+
+class AgentConfig(Strict):
+    """How an agent drives a problem."""
+
+    dialect: Literal["fenced-python", "native-tools"] = "fenced-python"
+    system: str | None = Field(
+        "auto",
+        description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "
+        "shipped one (tool-integrated-reasoning, tool-calling), any other text as it stands, or null for none",
+    )
+    max_calls: int = Field(4, ge=0, description="tool calls per trajectory")
+    max_failures: int = Field(3, ge=1, description="failing calls in a row before code is given up")
+    best_of: int = Field(1, ge=1, description="chains per problem; the answer is the majority")
+
+
+class SandboxOptions(Strict):
+    """The interpreter that runs the policy's code."""
+
+    min_rung: int = Field(2, ge=1, le=2, description="weakest isolation accepted: 1 demands namespaces, 2 accepts Landlock alone")
+    timeout_s: float = Field(5.0, gt=0, description="per cell")
+    memory_mb: int = Field(1024, ge=64, description="per interpreter process")
+    unsafe: bool = Field(False, description="allow running without isolation where the host gives none")
+
+
+class ModelConfig(Strict):
+    """Options of model back ends; each is used by the back ends that know it."""
+
+    tokenizer: str | None = Field(None, description="tokenizer folder for servers that do not tell theirs")
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    vllm_python: Path | None = Field(None, description="python of vLLM's own environment; .venv-vllm is found by itself")
+    vllm_args: tuple[str, ...] = Field((), description="further arguments of the vLLM server")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the in-process engine")
+    slots: int = Field(32, ge=1, description="sequences decoded together by the in-process engine")
+    max_attempts: int = Field(4, ge=1, description="attempts per call while the server is unavailable")
+    concurrency: int = Field(64, ge=1, description="rollouts in flight")
+
+
+class SplitsConfig(Strict):
+    """The problems of a run."""
+
+    train: ProblemSource
+    heldout: ProblemSource
+    unseen: ProblemSource | None = Field(None, description="families never trained on, reported apart")
+    overlap: Literal["auto", "exact", "ngram", "lcs"] = Field(
+        "auto",
+        description="when a training prompt counts as held out: equal text, a shared run of 13 tokens, or a long common subsequence; "
+        "auto is exact for templated gym families, else ngram",
+    )
+
+    @property
+    def overlap_mode(self) -> Literal["exact", "ngram", "lcs"]:
+        """The rule, with `auto` resolved."""
+        if self.overlap != "auto":
+            return self.overlap
+        return "ngram" if isinstance(self.heldout, FileSource) else "exact"
+
+
+class RunConfig(Strict):
+    """What every run of rollouts is told."""
+
+    model: str = "nano"
+    model_options: ModelConfig = ModelConfig()
+    seed: int = 0
+    agent: AgentConfig = AgentConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    sandbox: SandboxOptions = SandboxOptions()
+
+
+class RolloutConfig(RunConfig):
+    """Rollouts of one problem set."""
+
+    problems: ProblemSource
+    samples: int = Field(1, ge=1, description="rollouts per problem")
+    hints: HintsConfig | None = None
+
+
+class ImproveConfig(RunConfig):
+    """One improvement round."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    problems: SplitsConfig
+    samples: int = Field(1, ge=1, description="hinted (and, for the control, unhinted) samples per training problem")
+    hints: HintsConfig = HintsConfig()
+    recipe: HintRFTConfig = HintRFTConfig()
+    training: SFTSettings = SFTSettings()
+    control: bool = Field(True, description="also train on unhinted samples of the same effort, for the same number of steps")
+    notes: tuple[str, ...] = Field((), description="sentences the report opens with")
+
+
+def load_config(kind: type[ImproveConfig], path: Path, overrides: Sequence[str] = ()) -> ImproveConfig:
+    """Read a YAML file and apply `key.sub=value` overrides (values are YAML). Raises `ConfigError` naming key and remedy."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"configuration {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"configuration {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"configuration {path} must be a mapping of keys to values")
+    for override in overrides:
+        _override(data, override)
+    return build_config(kind, data, str(path))
+
+
+def build_config(kind: type[ImproveConfig], data: dict[str, Any], name: str) -> ImproveConfig:
+    """Validate `data`; every error is one line with the key, what is wrong and, for unknown keys, the nearest known one."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{name}: " + "; ".join(_explain(kind, entry) for entry in error.errors())) from None
+
+
+def _explain(kind: type[BaseModel], entry: Any) -> str:
+    where = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] != "extra_forbidden":
+        return f"{where}: {entry['msg']}"
+    known = _known_keys(kind.model_json_schema(), [str(part) for part in entry["loc"][:-1]])
+    near = difflib.get_close_matches(str(entry["loc"][-1]), known, n=1)
+    remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}" if known else "remove it"
+    return f"{where}: unknown key; {remedy}"
+
+
+def _known_keys(schema: dict[str, Any], path: list[str]) -> list[str]:
+    """Keys allowed at `path` of a JSON Schema; tags of a tagged union in the path are followed by name."""
+    node: dict[str, Any] = schema
+    for part in path:
+        node = _resolve(schema, node)
+        variants = node.get("discriminator", {}).get("mapping", {})
+        if part in variants:
+            node = {"$ref": variants[part]}
+            continue
+        node = node.get("properties", {}).get(part, {})
+    return list(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    for option in node.get("anyOf", []):
+        if "$ref" in option or "discriminator" in option:
+            node = option
+            break
+    if "$ref" in node:
+        return dict(schema["$defs"][node["$ref"].rsplit("/", 1)[-1]])
+    return node
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override!r}: write it as key.sub=value")
+    *parents, last = key.split(".")
+    node = data
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
+        node = child
+    node[last] = yaml.safe_load(text)
+
+
+def config_hash(*parts: Any) -> str:
+    """12 hex digits over JSON-like `parts` (pydantic models included)."""
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]

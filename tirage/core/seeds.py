@@ -1,0 +1,17 @@
+"""Derive seeds from what is being sampled, so that a resumed or reordered run draws the same numbers."""
+
+import hashlib
+
+
+def derive_seed(*parts: str | int) -> int:
+    """Hash `parts`, in order, to a seed in [0, 2**63).
+
+    The usual call is `derive_seed(run_seed, problem_id, sample, step)`. Parts are length-prefixed, so
+    ("ab", "c") and ("a", "bc") differ; 1 and "1" differ too.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        text = f"{type(part).__name__}:{part}".encode()
+        digest.update(len(text).to_bytes(4, "big"))
+        digest.update(text)
+    return int.from_bytes(digest.digest(), "big") >> 1

@@ -1,0 +1,126 @@
+"""Step and Span: one policy turn, with every token's author.
+
+A step holds only the tokens it adds, so a root-to-leaf walk is exactly what the model read and wrote;
+loss masks are derived from the sources, never stored.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tirage.core.hint import HintUse
+from tirage.core.message import Observation, ToolCall
+
+
+class Source(StrEnum):
+    """Who wrote a span."""
+
+    PROMPT = "prompt"
+    """The question, system text and chat-template glue before the response."""
+    SCAFFOLD = "scaffold"
+    """Glue the framework adds inside a response: the fence that closes an observation, a turn separator."""
+    HINT = "hint"
+    POLICY = "policy"
+    """Sampled by the policy: the only source that is trained by default."""
+    TOOL = "tool"
+    """Output of a tool or retriever."""
+    FORCED = "forced"
+    """Text put into the policy's mouth that is neither hint nor tool: a prefill, a limit notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of text with one author."""
+
+    source: Source
+    text: str
+    ids: tuple[int, ...] | None = None
+    """Token ids exactly as sent or sampled; None when the back end gives none. Never re-tokenised."""
+    logprobs: tuple[float, ...] | None = None
+    """Log-probability of each id under the behaviour policy, same length as `ids`; None when not returned."""
+
+    def __post_init__(self) -> None:
+        """Refuse log-probabilities that do not line up with the ids."""
+        if self.logprobs is not None and (self.ids is None or len(self.ids) != len(self.logprobs)):
+            raise ValueError("Span.logprobs must have one entry per id")
+
+
+class Finish(StrEnum):
+    """Why the policy's text of a step ended."""
+
+    STOP = "stop"
+    """End-of-turn token: the policy considers itself done."""
+    CALL = "call"
+    """It asked for a tool and waits for the observation."""
+    LENGTH = "length"
+    """The token limit cut it off."""
+    MALFORMED = "malformed"
+    """It tried to call a tool and the call cannot be read."""
+    CUT = "cut"
+    """The framework cut it at a hint position; the next step goes on from there."""
+    ERROR = "error"
+    """The model call failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What something cost. Sums with +."""
+
+    tokens_in: int = 0
+    """Prompt tokens sent."""
+    tokens_out: int = 0
+    """Tokens sampled, including sampled tokens that were cut away."""
+    tokens_cached: int = 0
+    """Prompt tokens the server took from its prefix cache; 0 when it does not tell."""
+    model_calls: int = 0
+    tool_calls: int = 0
+    sandbox_s: float = 0.0
+    """Seconds spent in tools."""
+    cost_usd: float = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Add field by field."""
+        return Usage(
+            tokens_in=self.tokens_in + other.tokens_in,
+            tokens_out=self.tokens_out + other.tokens_out,
+            tokens_cached=self.tokens_cached + other.tokens_cached,
+            model_calls=self.model_calls + other.model_calls,
+            tool_calls=self.tool_calls + other.tool_calls,
+            sandbox_s=self.sandbox_s + other.sandbox_s,
+            cost_usd=self.cost_usd + other.cost_usd,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One policy turn: what was injected before it, what the policy wrote, what the tools answered."""
+
+    spans: tuple[Span, ...]
+    """In the order in which the model reads them. Without raw continuation the texts still line up, ids are None."""
+    finish: Finish
+    calls: tuple[ToolCall, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    """One per call, in order."""
+    hint: HintUse | None = None
+    """The hint that opens this step, if any."""
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def text(self) -> str:
+        """All text of the step, in reading order."""
+        return "".join(span.text for span in self.spans)
+
+    @property
+    def policy_text(self) -> str:
+        """Only what the policy wrote."""
+        return "".join(span.text for span in self.spans if span.source is Source.POLICY)
+
+
+def join_ids(spans: "tuple[Span, ...] | list[Span] | Iterator[Span]") -> tuple[int, ...] | None:
+    """Concatenate the ids of `spans`; None as soon as one span has no ids."""
+    ids: list[int] = []
+    for span in spans:
+        if span.ids is None:
+            return None
+        ids.extend(span.ids)
+    return tuple(ids)

@@ -1,0 +1,126 @@
+"""Tree: an index-linked, append-only list of nodes. Every strategy gives one; a single chain is a tree too.
+
+Nodes are values; statistics a search keeps about them (visits, value sums) live beside them in lists, so
+that looking one up, adding one and printing them are O(1) each and nothing recurses.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tirage.core.step import Span, Step, Usage
+from tirage.core.trajectory import Failure, StopReason, Trajectory
+
+ROOT = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One step in the tree. Node 0 is the root: it holds the prompt and no step."""
+
+    index: int
+    parent: int
+    """-1 for the root."""
+    depth: int
+    step: Step | None
+    """None for the root only."""
+    sample: int = 0
+    """Which draw of its parent's continuation this is; with the depth it fixes the seed."""
+    stop: StopReason = StopReason.OPEN
+    """OPEN while the path can be extended."""
+    error: Failure | None = None
+    prior: float | None = None
+    """Policy's weight on this step among its siblings, in [0, 1]; None when the policy gave none."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tree:
+    """All that was explored for one problem."""
+
+    problem_id: str
+    policy_id: str
+    seed: int
+    prompt: tuple[Span, ...]
+    ended: str = ""
+    """Why growing stopped early, e.g. `budget: tokens_out`; empty when the search finished by itself."""
+    chosen: int = ROOT
+    """Node whose path is the tree's answer; the root while there is none."""
+    nodes: list[Node] = field(default_factory=list)
+    children: list[list[int]] = field(default_factory=list)
+    """`children[i]`: indices of node i's children, in order of arrival."""
+    visits: list[int] = field(default_factory=list)
+    """N: how often the search backed a value through each node."""
+    value_sum: list[float] = field(default_factory=list)
+    """W: sum of backed-up values; the mean value Q is W / N, undefined (not zero) while N is 0."""
+
+    def __post_init__(self) -> None:
+        """A new tree has its root."""
+        if not self.nodes:
+            self._append(Node(index=ROOT, parent=-1, depth=0, step=None))
+
+    def _append(self, node: Node) -> None:
+        self.nodes.append(node)
+        self.children.append([])
+        self.visits.append(0)
+        self.value_sum.append(0.0)
+
+    def add(
+        self,
+        parent: int,
+        step: Step,
+        *,
+        stop: StopReason = StopReason.OPEN,
+        sample: int = 0,
+        error: Failure | None = None,
+        prior: float | None = None,
+    ) -> Node:
+        """Append a child of `parent` and return it. Raises ValueError when the parent's path has ended."""
+        above = self.nodes[parent]
+        if above.stop is not StopReason.OPEN:
+            raise ValueError(f"node {parent} has ended ({above.stop}); it cannot have children")
+        node = Node(
+            index=len(self.nodes),
+            parent=parent,
+            depth=above.depth + 1,
+            step=step,
+            sample=sample,
+            stop=stop,
+            error=error,
+            prior=prior,
+        )
+        self._append(node)
+        self.children[parent].append(node.index)
+        return node
+
+    def path(self, index: int) -> list[Node]:
+        """Nodes from the root (excluded) down to `index`; empty for the root."""
+        nodes: list[Node] = []
+        while index > ROOT:
+            nodes.append(self.nodes[index])
+            index = self.nodes[index].parent
+        nodes.reverse()
+        return nodes
+
+    def trajectory(self, index: int) -> Trajectory:
+        """The path to `index` as a trajectory. Raises ValueError for the root, which has no step."""
+        nodes = self.path(index)
+        if not nodes:
+            raise ValueError("the root is not a trajectory: no step was taken")
+        steps = tuple(node.step for node in nodes if node.step is not None)
+        return Trajectory(
+            problem_id=self.problem_id,
+            policy_id=self.policy_id,
+            seed=self.seed,
+            prompt=self.prompt,
+            steps=steps,
+            stop=nodes[-1].stop,
+            error=nodes[-1].error,
+        )
+
+    def leaves(self) -> Iterator[int]:
+        """Indices of nodes without children, the root excluded, in order of arrival."""
+        return (node.index for node in self.nodes[1:] if not self.children[node.index])
+
+    @property
+    def usage(self) -> Usage:
+        """Everything the tree cost, discarded branches included."""
+        return sum((node.step.usage for node in self.nodes if node.step is not None), Usage())

@@ -1,0 +1,126 @@
+"""The sync door: what `import tirage` offers to scripts and notebooks. Everything behind it is async."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tirage.agents.explorer import StepEvent
+from tirage.cli.names import Parts, make_agent, open_interpreter, open_model
+from tirage.config import AgentConfig, HintsConfig, ImproveConfig, ModelConfig, SamplingConfig, SandboxOptions, load_config
+from tirage.core.budget import Budget, Meter
+from tirage.core.problem import Problem
+from tirage.core.seeds import derive_seed
+from tirage.core.trajectory import Trajectory
+from tirage.core.tree import ROOT, Tree
+from tirage.core.verdict import Verdict
+from tirage.evaluation.report import Report
+from tirage.improve import improve_round
+from tirage.rollouts.runner import judge
+from tirage.stages import Silent
+from tirage.verification.extract import final_answer
+from tirage.verification.factory import open_verifier
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """What `solve` found."""
+
+    answer: str | None
+    """The final answer as written; None when there is none."""
+    tree: Tree
+    """All that was explored."""
+    verdict: Verdict | None
+    """Present when a reference answer was given."""
+
+    @property
+    def trajectory(self) -> Trajectory | None:
+        """The chosen path; None when nothing was produced."""
+        return self.tree.trajectory(self.tree.chosen) if self.tree.chosen != ROOT else None
+
+
+async def solve_async(
+    problem: Problem,
+    *,
+    model: str = "nano",
+    options: ModelConfig | None = None,
+    agent: AgentConfig | None = None,
+    sampling: SamplingConfig | None = None,
+    hints: HintsConfig | None = None,
+    budget: Budget | None = None,
+    on_step: Callable[[StepEvent], None] | None = None,
+) -> Solution:
+    """Solve one problem; see `solve`."""
+    settings = SandboxOptions()
+    opened = await open_model(model, options)
+    try:
+        async with open_interpreter(settings) as sandbox:
+            chosen = sampling or SamplingConfig(temperature=0.0)
+            explorer = make_agent(opened, agent or AgentConfig(), chosen, sandbox=sandbox, options=settings, hints=hints)
+            tree = await explorer.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step)
+    finally:
+        await opened.close()
+    answer = final_answer(tree.trajectory(tree.chosen).response) if tree.chosen else None
+    verdict = None
+    if problem.answer is not None and tree.chosen:
+        verifier = open_verifier(problem.verifier)
+        try:
+            verdict = (await judge(tree, problem, verifier)).get(tree.chosen)
+        finally:
+            await verifier.close()
+    return Solution(answer=answer, tree=tree, verdict=verdict)
+
+
+def solve(question: str, *, model: str = "nano", answer: str | None = None, hint: bool | None = None, best_of: int = 1) -> Solution:
+    """Let a language model solve `question` with Python in the sandbox.
+
+    `answer`: reference answer to grade against. `hint`: place a START hint before the first thought; by default only for
+    `nano`, which seldom reaches for its tool by itself. `best_of`: chains to sample; the answer is the majority.
+    Raises the `TirageError` family.
+    """
+    problem = Problem(prompt=question, answer=answer)
+    sampling = SamplingConfig(temperature=0.0 if best_of == 1 else 0.8)
+    hints = solve_hints(model, hint)
+    return run_sync(solve_async(problem, model=model, agent=AgentConfig(best_of=best_of), sampling=sampling, hints=hints))
+
+
+def solve_hints(model: str, hint: bool | None) -> HintsConfig | None:
+    """The hints `solve` gives: one before the first thought when asked for, or by default for `nano`."""
+    from tirage.core.hint import HintPosition
+
+    wanted = model == "nano" if hint is None else hint
+    return HintsConfig(positions=(HintPosition.START,)) if wanted else None
+
+
+def improve(config: str | Path | ImproveConfig, *, run: str | Path | None = None) -> Report:
+    """Run one improvement round and return its report; interrupted rounds resume. `run`: folder, `runs/NAME` by default."""
+    settings = config if isinstance(config, ImproveConfig) else load_config(ImproveConfig, Path(config))
+    folder = Path(run) if run is not None else Path("runs") / settings.name
+    return run_sync(improve_round(settings, folder, Parts(settings), Silent()))
+
+
+def run_sync(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from sync code, also from inside a running event loop (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(asyncio.run(work))
+        except BaseException as error:  # handed over to the calling thread
+            failure.append(error)
+
+    thread = threading.Thread(target=target, name="tirage")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]

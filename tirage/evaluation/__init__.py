@@ -1,0 +1,67 @@
+"""Floor 5: how good is it, and how sure are we."""
+
+from tirage.evaluation.answers import AnswerKey, number_key, text_key
+from tirage.evaluation.compare import compare_runs
+from tirage.evaluation.gain import Gain, split_gain
+from tirage.evaluation.gate import Decision, Ruling, decide
+from tirage.evaluation.html import render_html
+from tirage.evaluation.improvement import Context, build_improvement_report, sampling_yield
+from tirage.evaluation.intervals import Interval, clustered_bootstrap, mean_interval, wilson
+from tirage.evaluation.metrics import Accuracy, AtK, accuracy, best_at_k, maj_at_k, pass_at_k, per_problem, tool_rate, verified_yield
+from tirage.evaluation.outcomes import Outcome, by_stage, outcome_of, read_leaf_outcomes, read_outcomes
+from tirage.evaluation.paired import Paired, compare_paired, mcnemar_exact, sign_flip
+from tirage.evaluation.report import Part, Report, Section, Timing, Yield, from_plain, to_plain
+from tirage.evaluation.storage import read_report, write_report
+from tirage.evaluation.summary import Measuring, Summary, summarise
+from tirage.evaluation.tables import print_report
+
+__all__ = [
+    "Accuracy",
+    "AnswerKey",
+    "AtK",
+    "Context",
+    "Decision",
+    "Gain",
+    "Interval",
+    "Measuring",
+    "Outcome",
+    "Paired",
+    "Part",
+    "Report",
+    "Ruling",
+    "Section",
+    "Summary",
+    "Timing",
+    "Yield",
+    "accuracy",
+    "best_at_k",
+    "build_improvement_report",
+    "by_stage",
+    "clustered_bootstrap",
+    "compare_paired",
+    "compare_runs",
+    "decide",
+    "from_plain",
+    "maj_at_k",
+    "mcnemar_exact",
+    "mean_interval",
+    "number_key",
+    "outcome_of",
+    "pass_at_k",
+    "per_problem",
+    "print_report",
+    "read_leaf_outcomes",
+    "read_outcomes",
+    "read_report",
+    "render_html",
+    "sampling_yield",
+    "sign_flip",
+    "split_gain",
+    "summarise",
+    "text_key",
+    "to_plain",
+    "tool_rate",
+    "verified_yield",
+    "wilson",
+    "write_report",
+]

@@ -1,0 +1,1 @@
+"""Floor 1: language models behind one port."""

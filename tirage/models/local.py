@@ -1,0 +1,128 @@
+"""LocalModel: a Hugging Face model in this process, with continuous batching and batch-invariant, seeded samples."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tirage.core.errors import CapabilityError, MissingExtra, ModelError, ModelRequestError
+from tirage.models.base import Capabilities, Completion, Request
+from tirage.models.template import HFRenderer
+from tirage.models.weights import weights_hash
+
+if TYPE_CHECKING:
+    from tirage.models.inprocess.batching import Engine
+
+
+class LocalModel:
+    """A model of transformers behind the port. Open it with `open_local`."""
+
+    def __init__(self, name: str, renderer: HFRenderer, engine: "Engine") -> None:
+        """`name` identifies the weights, e.g. `nano@3f2a91c0`."""
+        self._name = name
+        self._renderer = renderer
+        self._engine = engine
+
+    @property
+    def name(self) -> str:
+        """Name and weights hash."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Everything but native tool calls: calls are read from text by a dialect."""
+        return Capabilities(
+            raw_continuation=True, prefill=True, token_ids=True, logprobs=True, seed=True, n=True, context=self._engine.context
+        )
+
+    @property
+    def renderer(self) -> HFRenderer:
+        """Tokenizer and chat template of the model's folder."""
+        return self._renderer
+
+    async def complete(self, request: Request) -> tuple[Completion, ...]:
+        """Sample completions. A cancelled caller frees its slots.
+
+        Raises:
+            CapabilityError: The request carries tool schemas.
+            ModelRequestError: The prompt is empty, does not fit the context, or names ids outside the vocabulary.
+            ModelError: The engine broke or is closed.
+        """
+        if request.tools:
+            raise CapabilityError(
+                f"{self._name} takes no tool schemas; use a text dialect such as fenced-python, or a server that declares native tools"
+            )
+        if request.sampling.n < 1 or request.sampling.max_tokens < 1:
+            raise ModelRequestError(f"n={request.sampling.n} and max_tokens={request.sampling.max_tokens} must be at least 1")
+        ids = self._prompt(request)
+        return await asyncio.wrap_future(self._engine.submit(ids, request.sampling))
+
+    async def close(self) -> None:
+        """End the worker thread; idempotent."""
+        await asyncio.to_thread(self._engine.close)
+
+    def _prompt(self, request: Request) -> tuple[int, ...]:
+        if request.ids is not None:
+            ids = request.ids
+        elif request.text is not None:
+            ids = self._renderer.encode_prompt(request.text)
+        else:
+            text = self._renderer.render_text(request.messages or (), continue_final=request.continue_final)
+            ids = self._renderer.encode_prompt(text)
+        if not ids:
+            raise ModelRequestError(f"the prompt for {self._name} is empty; a model needs at least one token to go on from")
+        if len(ids) >= self._engine.context:
+            raise ModelRequestError(
+                f"the prompt has {len(ids)} tokens, but the context of {self._name} is {self._engine.context} and must hold the answer too"
+            )
+        if max(ids) >= self._engine.vocabulary or min(ids) < 0:
+            raise ModelRequestError(
+                f"the prompt holds an id outside the vocabulary of {self._name} (0 to {self._engine.vocabulary - 1}); "
+                "was it tokenised for another model?"
+            )
+        return ids
+
+
+async def open_local(
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    slots: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    chat_template: str | None = None,
+    cache_mb: int = 256,
+) -> LocalModel:
+    """Load a model folder (config.json, *.safetensors, tokenizer.json) and start its engine.
+
+    Samples are the same to the last bit whatever else is in flight, on one machine with the same `slots` and `threads`.
+
+    Args:
+        folder: Written by `save_pretrained`.
+        name: What the model is called; the weights hash is appended. The folder's name by default.
+        slots: Draws decoded together. By default 32, or 8 on the CPU for a model beyond 100 M parameters.
+        device: `cpu` or `cuda`; CUDA when there is one. float32 on the CPU, bfloat16 on CUDA.
+        threads: CPU threads for the matrix products. By default 1 below 20 M parameters, all physical cores beyond.
+        chat_template: Replaces the folder's.
+        cache_mb: How much of prompts already read is kept, in MB.
+
+    Raises:
+        ConfigError: The folder holds no usable model or tokenizer.
+        MissingExtra: torch or transformers is not installed.
+    """
+    path = Path(folder)
+    renderer = HFRenderer(path, chat_template=chat_template)
+
+    def load() -> LocalModel:
+        try:
+            from tirage.models.inprocess.batching import Engine
+        except ImportError as error:
+            raise MissingExtra(error.name or "torch", "local") from error
+        identity = f"{name or path.resolve().name}@{weights_hash(path)}"
+        engine = Engine(path, renderer, slots=slots, device=device, threads=threads, cache_bytes=cache_mb << 20)
+        return LocalModel(identity, renderer, engine)
+
+    loaded = await asyncio.to_thread(load)
+    if len(renderer.eos_ids) == 0:
+        await loaded.close()
+        raise ModelError(f"{path} names no end-of-turn token (eos_token in tokenizer_config.json); no answer would ever end")
+    return loaded

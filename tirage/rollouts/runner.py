@@ -1,0 +1,263 @@
+"""Many problems at once: agent, tree, verdicts, trace. The only place with concurrency over problems.
+
+A finished rollout is stored before the next one of its worker begins, under a key that is never rolled out again, so an
+interrupted run is resumed by running it again.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tirage.agents.explorer import Agent, StepEvent
+from tirage.core.budget import Budget, Meter
+from tirage.core.errors import ModelError, SandboxError, TirageError, ToolError, boundary
+from tirage.core.problem import Problem
+from tirage.core.rollout import Rollout
+from tirage.core.seeds import derive_seed
+from tirage.core.step import Usage
+from tirage.core.trajectory import StopReason
+from tirage.core.tree import Tree
+from tirage.core.verdict import Verdict
+
+
+class Verifier(Protocol):
+    """Judges a response."""
+
+    @property
+    def name(self) -> str:
+        """Name and version."""
+        ...
+
+    async def verify(self, problem: Problem, response: str) -> Verdict:
+        """A verdict, never an exception for a wrong or unreadable answer."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps finished rollouts."""
+
+    def append(self, rollout: Rollout) -> None:
+        """Keep `rollout`; when this returns, it survives the death of the process."""
+        ...
+
+    def keys(self, stage: str | None = None) -> set[str]:
+        """Keys of what is kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One part of a run: what to roll out, and the identity that goes into every rollout's key and seed."""
+
+    name: str
+    problems: tuple[Problem, ...]
+    samples: int = 1
+    """Rollouts per problem."""
+    model: str
+    """Model name with weights' hash, stored with every rollout."""
+    tokenizer_hash: str = ""
+    config_hash: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a stage stands."""
+
+    stage: str
+    total: int
+    resumed: int = 0
+    """Rollouts that were already finished before."""
+    done: int = 0
+    """Finished in all, resumed ones included."""
+    graded: int = 0
+    """Finished now with a verdict; the solve rate is correct / graded."""
+    correct: int = 0
+    usage: Usage = field(default_factory=Usage)
+    """Spent now."""
+
+
+MOST_FAILURES = 16
+"""Broken rollouts in a row, with no whole one between, that end a run: by then it is the surroundings, not the problems."""
+_COLLECT_AFTER = 50_000
+"""New container objects between two runs of the cyclic collector: a few megabytes."""
+
+
+class Runner:
+    """Rolls out stages into a store."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        verifiers: Callable[[Problem], Verifier],
+        store: Store,
+        *,
+        seed: int,
+        concurrency: int = 64,
+        budget: Budget | None = None,
+    ) -> None:
+        """`concurrency` rollouts are in flight at once; `budget` is shared by everything this runner does."""
+        self.agent = agent
+        self.verifiers = verifiers
+        self.store = store
+        self.seed = seed
+        self.concurrency = concurrency
+        self.meter = Meter(budget or Budget())
+
+    async def run(
+        self,
+        stage: Stage,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_start: Callable[[str], None] | None = None,
+        on_step: Callable[[StepEvent], None] | None = None,
+    ) -> Progress:
+        """Roll out what is missing of `stage`. `on_start` hears the key of each rollout that really begins.
+
+        Raises when the surroundings fail (dead server, wrong key, exhausted disk, `MOST_FAILURES` broken rollouts in a row,
+        which are not kept); what was finished is kept.
+        """
+        finished = self.store.keys(stage.name)
+        jobs = [(problem, sample) for sample in range(stage.samples) for problem in stage.problems]
+        missing = [job for job in jobs if rollout_key(stage.name, *job) not in finished]
+        done = len(jobs) - len(missing)
+        kept = _Kept(self.store, Progress(stage=stage.name, total=len(jobs), resumed=done, done=done), on_progress)
+        kept.tell()
+        queue = iter(missing)
+
+        async def work() -> None:
+            for problem, sample in queue:
+                if self.meter.exhausted() is not None:
+                    return
+                key = rollout_key(stage.name, problem, sample)
+                if on_start is not None:
+                    on_start(key)
+                rollout = await self._roll(stage, key, problem, sample, on_step)
+                if rollout is None:
+                    return
+                kept.add(rollout)
+
+        with _rare_collections():
+            await _together(work, min(self.concurrency, len(missing)))
+        kept.flush()
+        return kept.progress
+
+    async def _roll(
+        self, stage: Stage, key: str, problem: Problem, sample: int, on_step: Callable[[StepEvent], None] | None
+    ) -> Rollout | None:
+        """One rollout; None when the shared budget left nothing to do."""
+        started = time.monotonic()
+        seed = derive_seed(self.seed, stage.name, problem.id, sample)
+        tree = await self.agent.solve(problem, seed=seed, meter=self.meter, on_step=on_step)
+        if len(tree.nodes) == 1:
+            return None
+        return Rollout(
+            key=key,
+            stage=stage.name,
+            problem=problem,
+            sample=sample,
+            tree=tree,
+            verdicts=await judge(tree, problem, self.verifiers(problem)),
+            model=stage.model,
+            tokenizer_hash=stage.tokenizer_hash,
+            config_hash=stage.config_hash,
+            sampling=stage.sampling,
+            wall_s=time.monotonic() - started,
+            finished_at=time.time(),
+        )
+
+
+async def judge(tree: Tree, problem: Problem, verifier: Verifier) -> dict[int, Verdict]:
+    """Verdicts on all ended leaves of `tree`; a broken verifier gives ungraded verdicts, a broken path gives none."""
+    verdicts: dict[int, Verdict] = {}
+    for leaf in tree.leaves():
+        if tree.nodes[leaf].stop is StopReason.ERROR:
+            continue
+        try:
+            with boundary("verifier"):
+                verdicts[leaf] = await verifier.verify(problem, tree.trajectory(leaf).response)
+        except TirageError as error:
+            verdicts[leaf] = Verdict(correct=None, verifier=verifier.name, detail=f"verifier failed: {error}")
+    return verdicts
+
+
+def rollout_key(stage: str, problem: Problem, sample: int) -> str:
+    """Identity of a rollout within a run."""
+    return f"{stage}/{problem.id}/{sample}"
+
+
+class _Kept:
+    """Rollouts of a stage on their way into the store: whole ones at once, broken ones when they are not the surroundings' fault."""
+
+    def __init__(self, store: Store, progress: Progress, on_progress: Callable[[Progress], None] | None) -> None:
+        self.progress = progress
+        self._store = store
+        self._on_progress = on_progress
+        self._waiting: list[Rollout] = []
+
+    def add(self, rollout: Rollout) -> None:
+        """Store a whole rollout and the few broken ones before it. Raises when too many in a row are broken."""
+        path = rollout.trajectory
+        self._waiting.append(rollout)
+        if path is None or path.error is None:
+            self.flush()
+        elif len(self._waiting) >= MOST_FAILURES:
+            last = f"{path.error.kind}: {path.error.message}"
+            kind = {"model": ModelError, "sandbox": SandboxError, "tool": ToolError}.get(path.error.boundary, TirageError)
+            raise kind(f"{len(self._waiting)} rollouts in a row broke; the last: {last}; mend it and run again to resume")
+
+    def flush(self) -> None:
+        """Store what is waiting."""
+        for rollout in self._waiting:
+            self._store.append(rollout)
+            self.progress.done += 1
+            self.progress.usage = self.progress.usage + rollout.tree.usage
+            if rollout.correct is not None:
+                self.progress.graded += 1
+                self.progress.correct += rollout.correct
+        if self._waiting:
+            self._waiting.clear()
+            self.tell()
+
+    def tell(self) -> None:
+        """Report the progress."""
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let the cyclic collector run seldom: hundreds of living rollouts hold no cycles, yet each collection walks through them.
+
+    The default threshold costs a fifth of all processor time at 500 rollouts in flight. A collector that is off, or runs seldom
+    already, is left alone.
+    """
+    first, *older = gc.get_threshold()
+    if not 0 < first < _COLLECT_AFTER:
+        yield
+        return
+    gc.set_threshold(_COLLECT_AFTER, *older)
+    try:
+        yield
+    finally:
+        gc.set_threshold(first, *older)
+
+
+async def _together(work: Callable[[], Any], count: int) -> None:
+    """Run `count` workers; the first failure cancels the others and is raised."""
+    tasks = [asyncio.ensure_future(work()) for _ in range(count)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def unique(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Drop repeated problems (same content, same id), keeping the first; keys are per problem id."""
+    return tuple({problem.id: problem for problem in problems}.values())

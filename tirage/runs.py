@@ -1,0 +1,105 @@
+"""A run folder: the resolved configuration, the traces, the call log, datasets, jobs and the report.
+
+RUN/config.yaml     what the run was told; a second start with another configuration is refused
+RUN/traces.jsonl    every finished rollout (the truth), index.sqlite beside it (derived)
+RUN/begun.jsonl     one line per rollout that was begun: finished ones are never begun again
+RUN/datasets/NAME   rows and manifest       RUN/jobs/NAME   training jobs and their checkpoints
+RUN/timing.jsonl    wall time by part          RUN/report.json, RUN/report.html
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+import yaml
+from pydantic import BaseModel
+
+from tirage.core.errors import ConfigError
+from tirage.core.problem import Problem
+from tirage.rollouts.runner import rollout_key
+from tirage.traces.jsonl import TraceStore
+
+
+class RunFolder:
+    """One run on disk, opened for writing by one process."""
+
+    def __init__(self, folder: Path, config: BaseModel) -> None:
+        """Create or reopen `folder`. Raises `ConfigError` when it cannot be written or holds another configuration."""
+        self.folder = folder
+        self.name = folder.name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._check_config(config)
+            self._begun: TextIO = (folder / "begun.jsonl").open("a", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"run folder {folder} cannot be written: {error.strerror}; give another with --run") from error
+        self.store = TraceStore(folder)
+
+    def _check_config(self, config: BaseModel) -> None:
+        path = self.folder / "config.yaml"
+        plain = json.loads(config.model_dump_json())
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        if path.exists():
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if found != plain:
+                changed = sorted(key for key in {*(found or {}), *plain} if (found or {}).get(key) != plain.get(key))
+                raise ConfigError(
+                    f"run folder {self.folder} was started with another configuration (different: {', '.join(changed)}); "
+                    "give another folder with --run, or delete this one"
+                )
+            return
+        scratch = path.with_suffix(f".{os.getpid()}.tmp")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+
+    def __enter__(self) -> "RunFolder":
+        """Become the folder's one writer; raises `DataError` naming the process that already is."""
+        self.store.claim()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the store."""
+        self.store.close()
+        self._begun.close()
+
+    def begun(self, key: str) -> None:
+        """Log that a rollout begins."""
+        self._begun.write(json.dumps({"key": key, "pid": os.getpid()}) + "\n")
+        self._begun.flush()
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Add the block's wall time to what `what` took, over all interruptions."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            with (self.folder / "timing.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"what": what, "seconds": round(time.monotonic() - started, 3)}) + "\n")
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by part of the run."""
+        total: dict[str, float] = {}
+        path = self.folder / "timing.jsonl"
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            entry = json.loads(line)
+            total[entry["what"]] = round(total.get(entry["what"], 0.0) + entry["seconds"], 3)
+        return total
+
+    def finished(self, stage: str, problems: Sequence[Problem], samples: int) -> int:
+        """How many rollouts of a stage are finished."""
+        known = self.store.keys(stage)
+        return sum(rollout_key(stage, problem, sample) in known for problem in problems for sample in range(samples))
+
+    def dataset(self, name: str) -> Path:
+        """Folder of a dataset."""
+        return self.folder / "datasets" / name
+
+    def job(self, name: str) -> Path:
+        """Folder of a training job."""
+        return self.folder / "jobs" / name

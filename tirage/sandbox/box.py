@@ -1,0 +1,277 @@
+"""A box on the host's side: its zygote, its processes, and the care that none is forgotten."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tirage.core.errors import SandboxError
+from tirage.sandbox.config import SandboxConfig
+from tirage.sandbox.guests import Flooded, Gone, Guest, first_ready, handed_over, identify, request_id, socket_pair
+
+FORK_PATIENCE_S = 30.0
+SETTLE_S = 0.25
+SETTLE_URGENT_S = 0.02
+BURY_AT = 16
+MAX_LAYERS = 14
+FREE_LAYERS = 8
+
+
+class Denied(Exception):
+    """A process could not be forked; the message is the reason."""
+
+
+class Closable(Protocol):
+    """What a box knows of its sessions."""
+
+    async def close(self) -> None:
+        """End it; idempotent."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A frozen process that holds a state, shared by the sessions that may still have to return to it."""
+
+    guest: Guest
+    layers: int = 1
+    """Landlock layers of the process; the kernel allows 16."""
+    users: int = 1
+    shared: bool = False
+    """True once a branch was made from it."""
+    snapshot: str | None = None
+    """Copy of the working directory in this state: a name, "" for an empty directory, None when there is none (yet)."""
+    pinned: bool = False
+    """The zygote: never dropped by a session."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Fork:
+    """What to fork and where the new process works."""
+
+    home: str
+    fill: str | None = None
+    """Directory whose content `home` must have; "" empties it, None leaves it."""
+    snapshot: str | None = None
+    """Name under which to keep a copy of `home`."""
+    branch: bool = False
+    """The new process becomes a session of its own."""
+    ahead: bool = False
+    """Nobody waits for the process: it may use the time to warm up."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Box:
+    """One isolated group of processes."""
+
+    zygote: Guest
+    config: SandboxConfig
+    rung: int
+    layers: tuple[str, ...]
+    notes: tuple[str, ...]
+    others: int
+    root: str
+    ask_template: Callable[[Mapping[str, Any]], None]
+    """Send to the template, which sees what a zygote without a /proc of its own cannot."""
+    sessions: "set[Closable]" = field(default_factory=set)
+    """Sessions opened here and not yet closed, branches included."""
+    opened: int = 0
+    """First sessions forked from the zygote so far."""
+    opening: int = 0
+    """Those being forked now."""
+    retired: bool = False
+    guests: set[Guest] = field(default_factory=set)
+    origin: Checkpoint = field(init=False)
+    _timer: asyncio.TimerHandle | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """The zygote is the state of every fresh session."""
+        self.origin = Checkpoint(guest=self.zygote, shared=True, snapshot="", pinned=True)
+
+    @property
+    def process_limit(self) -> int:
+        """The soft process limit for a cell that starts now."""
+        return len(self.guests) + 2 + self.others + self.config.processes
+
+    @staticmethod
+    def new_name() -> str:
+        """A directory name."""
+        return "s" + secrets.token_hex(5)
+
+    async def fork(self, origin: Checkpoint, order: Fork) -> tuple[Guest, int]:
+        """A new process with the state of `origin`; returns it and its Landlock layers.
+
+        Raises `Denied` when none can be made, `Gone` or `Flooded` when `origin` itself is lost.
+        """
+        parent = origin.guest
+        spend = origin.layers < FREE_LAYERS or ((order.branch or origin.shared) and origin.layers < MAX_LAYERS)
+        request = {
+            "op": "fork",
+            "id": request_id(),
+            "home": order.home,
+            "fill": order.fill,
+            "snapshot": order.snapshot,
+            "layer": spend,
+            "rehearse": order.ahead,
+        }
+        async with parent.lock:
+            if not parent.alive:
+                raise Gone
+            message, child = await self._split(parent, request)
+        if not self.zygote.alive:
+            child.drop()
+            raise Gone
+        if "denied" in message:
+            child.drop()
+            self.forget(child)
+            raise Denied(str(message["denied"])[:500])
+        self.guests.add(child)
+        if order.snapshot is not None:
+            kept = message.get("kept")
+            origin.snapshot = kept if kept in ("", order.snapshot) else None
+        return child, origin.layers + bool(message.get("layered"))
+
+    async def _split(self, parent: Guest, request: dict[str, Any]) -> tuple[dict[str, Any], Guest]:
+        host, guest = socket_pair()
+        try:
+            with handed_over(guest) as fd:
+                parent.send({**request, "dead": parent.dead_children}, [fd])
+            parent.dead_children = []
+            message, pid, pidfd = await _acknowledged(host, parent, request["id"])
+        except BaseException:
+            host.close()
+            raise
+        return message, Guest(host, pid, pidfd, parent=parent, fork_id=request["id"])
+
+    def forget(self, guest: Guest) -> None:
+        """Note the end of a dropped guest: its parent collects it, or the zygote when the parent is gone."""
+        self.guests.discard(guest)
+        parent = guest.parent
+        if parent is not None and parent.alive:
+            parent.dead_children.append(guest.fork_id)
+            if len(parent.dead_children) >= BURY_AT:
+                self._tell(parent, {"op": "bury", "dead": parent.dead_children})
+                parent.dead_children = []
+        self.unsettle()
+
+    def drop(self, guest: Guest) -> None:
+        """Kill a guest and see to its collection; idempotent."""
+        if guest.alive:
+            guest.drop()
+            self.forget(guest)
+
+    async def cause_of_death(self, guest: Guest) -> int | None:
+        """The wait status of a dead guest from the process that forked it; None when unknown. Drops the guest."""
+        parent = guest.parent
+        status: Any = None
+        if parent is not None and parent.alive:
+            with suppress(Gone, Flooded, SandboxError):
+                async with parent.lock:
+                    reply = await parent.ask({"op": "reap", "id": request_id(), "child": guest.fork_id}, timeout_s=5.0)
+                status = reply.get("status")
+        guest.drop()
+        self.guests.discard(guest)
+        self.unsettle(urgent=True)
+        return status if isinstance(status, int) and 0 <= status < 1 << 16 else None
+
+    def release(self, checkpoint: Checkpoint) -> None:
+        """One session less returns to `checkpoint`; the last one ends it."""
+        checkpoint.users -= 1
+        if checkpoint.users == 0 and not checkpoint.pinned:
+            if checkpoint.snapshot:
+                self.remove(checkpoint.snapshot)
+            self.drop(checkpoint.guest)
+
+    def remove(self, *names: str) -> None:
+        """Delete directories below the scratch root."""
+        self._tell(self.zygote, {"op": "remove", "names": names})
+
+    def _tell(self, guest: Guest, message: Mapping[str, Any]) -> None:
+        """Send without waiting; a full or closed socket loses the message, which costs space at most."""
+        if guest.alive:
+            with suppress(Gone, SandboxError):
+                guest.send(message)
+
+    def unsettle(self, *, urgent: bool = False) -> None:
+        """Have the dead collected and stray processes ended soon."""
+        if not self.zygote.alive:
+            return
+        if self._timer is not None:
+            if not urgent:
+                return
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SETTLE_URGENT_S if urgent else SETTLE_S, self._start_settling)
+
+    def _start_settling(self) -> None:
+        self._timer = None
+        task = asyncio.get_running_loop().create_task(self.settle())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """End processes that came to the zygote and are no guest of the host's."""
+        with suppress(Gone, Flooded, SandboxError):
+            async with self.zygote.lock:
+                if not self.zygote.alive:
+                    return
+                reply = await self.zygote.ask({"op": "strays", "id": request_id()}, timeout_s=10.0)
+                known = {guest.own_pid() for guest in self.guests}
+                strays = [pid for pid in reply.get("pids", ()) if pid not in known]
+                if strays:
+                    order = {"op": "end", "pids": strays[:2000], "keep": list(known)}
+                    if self.rung == 1:
+                        self.zygote.send(order)
+                    else:
+                        self.ask_template(order)
+                    self.unsettle(urgent=True)
+
+    async def close(self) -> None:
+        """End the box and everything in it; idempotent."""
+        for session in list(self.sessions):
+            await session.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in list(self._tasks):
+            task.cancel()
+        for guest in list(self.guests):
+            guest.drop()
+        self.guests.clear()
+        if not self.zygote.alive:
+            return
+        if self.rung == 1:
+            self.zygote.signal(9)
+        else:
+            self.ask_template({"op": "close", "pid": self.zygote.pid})
+        await self.zygote.died(5.0)
+        self.zygote.drop()
+
+
+async def _acknowledged(host: Any, parent: Guest, wanted: str) -> tuple[dict[str, Any], int, int]:
+    """Wait for the child's first packet, the parent's refusal, or the end of either."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + FORK_PATIENCE_S
+    while True:
+        with parent.watched():
+            fd = await first_ready((host.fileno(), parent.channel.fileno(), parent.pidfd), max(0.0, until - loop.time()))
+        try:
+            message, pid, pidfd = identify(host)
+        except BlockingIOError:
+            if not parent.alive:
+                raise Gone from None
+            refusal = parent.receive(wanted)
+            if refusal is not None:
+                raise Denied(str(refusal.get("denied", "no reason given"))[:500]) from None
+            if fd == parent.pidfd:
+                raise Gone from None
+            if fd is None:
+                raise SandboxError(f"sandbox process {parent.pid} did not fork within {FORK_PATIENCE_S:g} s") from None
+            continue
+        except Gone:
+            refusal = parent.receive(wanted) if parent.alive else None
+            raise Denied(str((refusal or {}).get("denied", "the new process died at once"))[:500]) from None
+        return message, pid, pidfd

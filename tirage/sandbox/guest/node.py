@@ -1,0 +1,233 @@
+"""A node: a process that holds one interpreter state, frozen between requests. A cell runs in a fork of it."""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+from . import cell, kernel, landlock, randomness, scratch, strays, streams, wire
+
+THREAD_PATIENCE_S = 0.1
+REHEARSAL = '{"op":"run","id":"0","code":"1+1","cap":1024}'
+
+
+class Node:
+    """Answers the host on one socket: fork, run, put, fetch, reap. Runs user code, so nothing it says is trusted."""
+
+    def __init__(self, channel: socket.socket, root: str, home: str) -> None:
+        """`root` is the box's scratch directory, `home` this branch's directory below it."""
+        self.channel = channel
+        self.root = root
+        self.home = home
+        self.layered = False
+        self.children: dict[str, int] = {}
+        self.serial = 0
+        self.namespace: dict[str, Any] = {}
+
+    def serve(self) -> NoReturn:
+        """Answer until the host lets go; the child of a fork goes on in the same loop on its own socket."""
+        while True:
+            try:
+                request, fds = wire.receive(self.channel)
+                self.answer(request, fds)
+            except (EOFError, OSError):
+                os._exit(0)
+
+    def answer(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Handle one request."""
+        op = request["op"]
+        if op == "fork":
+            self.fork(request, fds[0])
+        elif op == "run":
+            self.run(request, fds)
+        elif op == "put":
+            self.put(request, fds[0])
+        elif op == "fetch":
+            self.fetch(request, fds[0])
+        elif op == "bury":
+            for child in request["dead"]:
+                self.reap(child)
+        elif op == "reap":
+            wire.send(self.channel, {"id": request["id"], "status": self.reap(request["child"])})
+
+    def fork(self, request: dict[str, Any], fd: int) -> bool:
+        """Split; True in the child, which has taken over the new socket and acknowledged. Failure is a reply, not a death."""
+        for dead in request.get("dead", ()):
+            self.reap(dead)
+        channel = socket.socket(fileno=fd)
+        if kernel.has_threads():
+            return self._deny(channel, request, "threads are running, and they do not survive a fork")
+        state = randomness.save()
+        try:
+            child = os.fork()
+        except OSError as error:
+            return self._deny(channel, request, f"fork: {error.strerror}")
+        if child:
+            channel.close()
+            self.children[request["id"]] = child
+            return False
+        self.channel.close()
+        self.channel = channel
+        self.children = {}
+        randomness.restore(state)
+        self.layered = landlock.own_scope() if request["layer"] else False
+        try:
+            kept = self.settle(request)
+        except (OSError, scratch.TooLarge) as error:
+            wire.send(channel, {"id": request["id"], "denied": str(error)})
+            os._exit(0)
+        wire.send(channel, {"id": request["id"], "layered": self.layered, "kept": kept})
+        if request["rehearse"]:
+            self._rehearse()
+        return True
+
+    def _rehearse(self) -> None:
+        """Do once what the first cell will do, so that its page faults happen while the model still thinks."""
+        request = json.loads(REHEARSAL)
+        request["processes"] = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        json.dumps(self._perform(request, [os.dup(0), os.dup(0)], {}, 0), ensure_ascii=False, separators=(",", ":"))
+
+    def _deny(self, channel: socket.socket, request: dict[str, Any], reason: str) -> bool:
+        channel.close()
+        wire.send(self.channel, {"id": request["id"], "denied": reason})
+        return False
+
+    def settle(self, request: dict[str, Any]) -> str | None:
+        """Move into the branch's directory; returns the name of the copy kept for a roll-back.
+
+        "" says that there was nothing to keep, None that it could not be kept.
+        """
+        home = f"{self.root}/{request['home']}"
+        fill = request["fill"]
+        if fill is not None:
+            scratch.empty(home)
+            if fill:
+                scratch.copy(f"{self.root}/{fill}", home)
+        self._move(home)
+        snapshot = request["snapshot"]
+        if snapshot is None:
+            return None
+        try:
+            return snapshot if scratch.copy(home, f"{self.root}/{snapshot}") else ""
+        except scratch.TooLarge:
+            return None
+
+    def _move(self, home: str) -> None:
+        """Be at the same place below `home` as before below the old one; keep out of it when the cell went elsewhere."""
+        try:
+            here = os.getcwd()
+        except OSError:
+            here = self.home
+        if here == self.home or here.startswith(self.home + "/"):
+            try:
+                os.chdir(home + here[len(self.home) :])
+            except OSError:
+                os.chdir(home)
+        if os.environ.get("HOME") == self.home:
+            os.environ["HOME"] = home
+        self.home = home
+
+    def run(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Run a cell and report."""
+        if len(fds) > 2:
+            request["code"] = _read(fds[2])
+        self.serial += 1
+        wire.send(self.channel, self._perform(request, fds, self.namespace, self.serial))
+
+    def _perform(self, request: dict[str, Any], fds: list[int], namespace: dict[str, Any], serial: int) -> dict[str, Any]:
+        _limit_processes(request["processes"])
+        streams.attach(fds[0], fds[1], request["cap"])
+        wire.close_all(fds)
+        # While the cell runs, whatever it daemonises comes to this process and ends with the cell. Not afterwards:
+        # nodes forked from here and orphaned belong to the zygote.
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        reply = cell.run(request["code"], namespace, serial)
+        reply["id"] = request["id"]
+        if kernel.has_threads():
+            reply["threads"] = self._threads_remain()
+        if strays.has_children():
+            reply["strays"] = not strays.end_own(kernel.end_domain if self.layered else None)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
+        _limit_processes(None)
+        streams.detach()
+        return reply
+
+    def _threads_remain(self) -> bool:
+        """Give idle pools, which end when they are collected, a moment."""
+        gc.collect()
+        until = time.monotonic() + THREAD_PATIENCE_S
+        while kernel.has_threads():
+            if time.monotonic() > until:
+                return True
+            time.sleep(0.002)
+        return False
+
+    def put(self, request: dict[str, Any], fd: int) -> None:
+        """Write a file below the branch's directory from a descriptor of the host."""
+        reply: dict[str, Any] = {"id": request["id"]}
+        try:
+            path = self._inside(request["path"])
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(fd, "rb") as source, open(path, "wb") as target:
+                while block := source.read(1 << 20):
+                    target.write(block)
+        except (OSError, ValueError) as error:
+            reply["error"] = str(error)
+        wire.send(self.channel, reply)
+
+    def fetch(self, request: dict[str, Any], fd: int) -> None:
+        """Copy a regular file into a descriptor of the host, which bounds it."""
+        reply: dict[str, Any] = {"id": request["id"]}
+        try:
+            path = self._inside(request["path"])
+            if not os.path.isfile(path):
+                raise FileNotFoundError(f"no regular file {request['path']!r} in the working directory")
+            with open(path, "rb") as source:
+                while block := source.read(1 << 20):
+                    os.write(fd, block)
+        except (OSError, ValueError) as error:
+            reply["error"] = str(error)
+        os.close(fd)
+        wire.send(self.channel, reply)
+
+    def _inside(self, path: str) -> str:
+        full = os.path.normpath(os.path.join(self.home, path))
+        if not full.startswith(self.home + "/"):
+            raise ValueError(f"path {path!r} is outside the working directory")
+        return full
+
+    def reap(self, child: str) -> int | None:
+        """Collect one dead child by its fork's id; its wait status, None when unknown."""
+        pid = self.children.pop(child, None)
+        if pid is None:
+            return None
+        try:
+            return os.waitpid(pid, 0)[1]
+        except ChildProcessError:
+            return None
+
+
+def _limit_processes(count: int | None) -> None:
+    """Soft limit for the cell, or None to be forkable again; the cell may have lowered the hard one, its own loss."""
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    resource.setrlimit(resource.RLIMIT_NPROC, (hard if count is None else min(count, hard), hard))
+
+
+def _read(fd: int) -> str:
+    with open(fd, encoding="utf-8", closefd=False) as file:
+        return file.read()
+
+
+def begin(node: Node) -> NoReturn:
+    """Turn the zygote's fresh child into a session: its own `__main__`, default signals, nothing of the zygote."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    node.namespace = cell.new_main().__dict__
+    sys.path.insert(0, "")
+    os.environ["HOME"] = node.home
+    node.serve()

@@ -1,0 +1,93 @@
+"""From what the guest claims to an `ExecResult`: every field is checked, because the cell may have forged it."""
+
+import dataclasses
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from tirage.sandbox.base import ExecFailure, ExecResult
+
+MAX_TEXT = 40_000
+CLAIMS = frozenset(
+    {
+        ExecFailure.ERROR,
+        ExecFailure.SYNTAX,
+        ExecFailure.TIMEOUT_SOFT,
+        ExecFailure.MEMORY,
+        ExecFailure.EXIT,
+        ExecFailure.OUTPUT,
+        ExecFailure.DISK,
+    }
+)
+
+
+def text(reply: Mapping[str, Any], key: str) -> str:
+    """A string of the reply, clipped; empty when missing or of another type."""
+    value = reply.get(key)
+    return value[:MAX_TEXT] if isinstance(value, str) else ""
+
+
+def number(reply: Mapping[str, Any], key: str) -> float:
+    """A finite number >= 0; 0 when missing or anything else."""
+    value = reply.get(key)
+    return float(value) if isinstance(value, int | float) and 0 <= value < 1e12 else 0.0
+
+
+def from_reply(reply: Mapping[str, Any], *, interrupted_after_s: float | None) -> ExecResult:
+    """The result of a cell that reported; `interrupted_after_s` is the time limit when the host had to interrupt."""
+    claimed = reply.get("failure")
+    failure = next((kind for kind in CLAIMS if kind.value == claimed), None)
+    line = reply.get("line")
+    result = ExecResult(
+        value=text(reply, "value") if "value" in reply else None,
+        value_type=text(reply, "type") or None,
+        failure=failure,
+        error_name=text(reply, "name"),
+        error_text=text(reply, "text"),
+        error_line=line if isinstance(line, int) and not isinstance(line, bool) and 0 < line < 1 << 31 else None,
+        traceback=text(reply, "traceback"),
+        cpu_s=number(reply, "cpu"),
+    )
+    return _interrupted(result, interrupted_after_s)
+
+
+def _interrupted(result: ExecResult, limit_s: float | None) -> ExecResult:
+    if limit_s is None:
+        if result.failure is ExecFailure.TIMEOUT_SOFT:
+            return dataclasses.replace(result, failure=ExecFailure.ERROR, error_text=result.error_text or "KeyboardInterrupt was raised")
+        return result
+    return dataclasses.replace(
+        result,
+        failure=ExecFailure.TIMEOUT_SOFT,
+        error_name="TimeoutError",
+        error_text=f"the cell ran longer than {limit_s:g} s and was interrupted; what it had done so far is kept",
+    )
+
+
+def died(status: int | None) -> ExecResult:
+    """The result of a cell whose process ended; `status` is its wait status, None when unknown."""
+    kept = "the session is as before the cell"
+    if status is None:
+        return ExecResult(failure=ExecFailure.CHANNEL, error_name="Lost", error_text=f"the process was lost; {kept}")
+    if os.WIFSIGNALED(status):
+        code = os.WTERMSIG(status)
+        name = signal.Signals(code).name if code in signal.Signals._value2member_map_ else f"signal {code}"
+        hint = " (out of memory?)" if code == signal.SIGKILL else ""
+        return ExecResult(failure=ExecFailure.SIGNAL, error_name=name, error_text=f"the process died of {name}{hint}; {kept}")
+    code = os.waitstatus_to_exitcode(status)
+    return ExecResult(failure=ExecFailure.EXIT, error_name="SystemExit", error_text=f"the process ended with code {code}; {kept}")
+
+
+def killed(limit_s: float) -> ExecResult:
+    """The result of a cell that did not react to the interrupt."""
+    return ExecResult(
+        failure=ExecFailure.TIMEOUT_KILLED,
+        error_name="TimeoutError",
+        error_text=f"the cell ran longer than {limit_s:g} s and ignored the interrupt; it was killed, the session is as before the cell",
+    )
+
+
+def failed(kind: ExecFailure, reason: str) -> ExecResult:
+    """A cell that could not run, or whose effect had to be taken back."""
+    return ExecResult(failure=kind, error_name=kind.value, error_text=f"{reason}; the session is as before the cell")

@@ -1,0 +1,41 @@
+"""The ask/tell contract: an algorithm says which node to extend, the caller does the costly work and tells the result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tirage.core.tree import Node, Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """An order to extend one node by one step."""
+
+    id: int
+    """Unique within a search, increasing in the order of asking."""
+    parent: int
+    """Node to extend."""
+    sample: int
+    """Which draw of the parent's continuation this is; with the depth it fixes the seed of the draw."""
+    exclusive: bool = False
+    """True when the parent will never be extended again, so that its interpreter state may be moved instead of branched."""
+
+
+class Search(Protocol):
+    """A search over one tree. Pure: no I/O, no clock; same tells, same asks."""
+
+    def ask(self, tree: Tree, most: int) -> list[Trial]:
+        """Up to `most` trials that can run at once; empty while everything possible is pending or done."""
+        ...
+
+    def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
+        """Report a trial's outcome, in any order; None when the trial gave no node (budget, cancellation)."""
+        ...
+
+    def is_closed(self, index: int) -> bool:
+        """True when node `index` will never be extended again."""
+        ...
+
+    def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
+        """The node whose path is the answer, 0 when there is none. `answers`: extracted answer of each ended leaf."""
+        ...

@@ -1,0 +1,60 @@
+"""Independent chains: greedy decoding is one chain, best-of-N is N of them, both on the same tree."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from tirage.core.trajectory import StopReason
+from tirage.core.tree import ROOT, Node, Tree
+from tirage.search.base import Trial
+
+
+class BestOfN:
+    """N chains from the root; the answer is the most frequent one (self-consistency), ties to the earliest chain.
+
+    Wang et al. 2022 (arXiv 2203.11171), eq. 1 with uniform weights: argmax_a sum_i 1[a_i = a].
+    """
+
+    def __init__(self, n: int = 1) -> None:
+        """`n` >= 1 chains; raises ValueError below 1."""
+        if n < 1:
+            raise ValueError(f"best-of-N needs N >= 1, got {n}")
+        self.n = n
+        self._tips: list[int | None] = [ROOT] * n
+        self._ids = 0
+        self._inner: set[int] = set()
+        self._started: set[int] = set()
+
+    def ask(self, tree: Tree, most: int) -> list[Trial]:
+        """Extend every chain that is neither pending nor ended, in chain order."""
+        trials: list[Trial] = []
+        for sample, tip in enumerate(self._tips):
+            if len(trials) == most:
+                break
+            if tip is None:
+                continue
+            self._tips[sample] = None
+            if tip == ROOT:
+                self._started.add(sample)
+            trials.append(Trial(id=self._ids, parent=tip, sample=sample, exclusive=tip != ROOT))
+            self._ids += 1
+        return trials
+
+    def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
+        """Move the chain's tip; a chain whose path has ended or that gave nothing is over."""
+        if trial.parent != ROOT:
+            self._inner.add(trial.parent)
+        if node is not None and node.stop is StopReason.OPEN:
+            self._tips[trial.sample] = node.index
+
+    def is_closed(self, index: int) -> bool:
+        """Inner nodes are closed once extended; the root once every chain has started."""
+        return index in self._inner or (index == ROOT and len(self._started) == self.n)
+
+    def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
+        """Most frequent answer, then the earliest chain; without any answer the first leaf."""
+        counts = Counter(answers.values())
+        leaves = sorted(tree.leaves(), key=lambda index: (tree.nodes[index].sample, index))
+        voters = [index for index in leaves if answers.get(index) is not None]
+        if voters:
+            return max(voters, key=lambda index: counts[answers[index]])
+        return leaves[0] if leaves else ROOT

@@ -1,0 +1,134 @@
+"""Stages of rollouts in a run folder: what `tirage improve`, `rollout` and `eval` have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tirage.agents.explorer import Explorer
+from tirage.config import HintsConfig, RunConfig, SamplingConfig, config_hash
+from tirage.core.budget import Budget
+from tirage.core.problem import Problem
+from tirage.models.base import Model
+from tirage.rollouts.runner import Progress, Runner, Stage
+from tirage.runs import RunFolder
+from tirage.sandbox.base import Sandbox
+from tirage.verification.verifiers import Verifiers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One stage to roll out."""
+
+    name: str
+    problems: tuple[Problem, ...]
+    sampling: SamplingConfig
+    hints: HintsConfig | None = None
+    samples: int = 1
+
+
+class Display(Protocol):
+    """Where long work shows what it does."""
+
+    def stage(self, progress: Progress) -> None:
+        """A stage of rollouts has moved."""
+        ...
+
+    def job(self, name: str, step: int, steps: int, loss: float | None) -> None:
+        """A training job has moved."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+        ...
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def stage(self, progress: Progress) -> None:
+        """Ignore."""
+
+    def job(self, name: str, step: int, steps: int, loss: float | None) -> None:
+        """Ignore."""
+
+    def note(self, text: str) -> None:
+        """Ignore."""
+
+
+class Parts(Protocol):
+    """Ways to open the parts that a configuration names."""
+
+    async def model(self, name: str) -> Model:
+        """Open a model string."""
+        ...
+
+    def sandbox(self) -> Sandbox:
+        """The sandbox, to be entered."""
+        ...
+
+    def agent(self, model: Model, sandbox: Sandbox, sampling: SamplingConfig, hints: HintsConfig | None) -> Explorer:
+        """An agent over an open model."""
+        ...
+
+    def weights_of(self, name: str) -> str:
+        """Folder or hub name of a model string's trainable weights."""
+        ...
+
+    def served_like(self, name: str, checkpoint: str) -> str:
+        """The model string that serves the weights in `checkpoint` the way `name` is served."""
+        ...
+
+
+async def roll_plans(
+    config: RunConfig,
+    run: RunFolder,
+    parts: Parts,
+    show: Display,
+    model_name: str,
+    plans: Sequence[Plan],
+    *,
+    budget: Budget | None = None,
+) -> list[Progress]:
+    """Roll out what is missing of each plan, in order; the model is opened once, and not at all when nothing is missing."""
+    progress = [_standing(run, plan) for plan in plans]
+    for standing in progress:
+        if standing.total and standing.done == standing.total:
+            show.stage(standing)
+    if all(standing.done == standing.total for standing in progress):
+        return progress
+    model = await parts.model(model_name)
+    try:
+        async with parts.sandbox() as sandbox, Verifiers() as verifiers:
+            for number, plan in enumerate(plans):
+                if progress[number].done == progress[number].total:
+                    continue
+                runner = Runner(
+                    parts.agent(model, sandbox, plan.sampling, plan.hints),
+                    verifiers.of,
+                    run.store,
+                    seed=config.seed,
+                    concurrency=config.model_options.concurrency,
+                    budget=budget,
+                )
+                with run.timed(plan.name):
+                    progress[number] = await runner.run(_stage(config, plan, model), on_progress=show.stage, on_start=run.begun)
+    finally:
+        await model.close()
+    return progress
+
+
+def _standing(run: RunFolder, plan: Plan) -> Progress:
+    done = run.finished(plan.name, plan.problems, plan.samples)
+    return Progress(stage=plan.name, total=len(plan.problems) * plan.samples, resumed=done, done=done)
+
+
+def _stage(config: RunConfig, plan: Plan, model: Model) -> Stage:
+    return Stage(
+        name=plan.name,
+        problems=plan.problems,
+        samples=plan.samples,
+        model=model.name,
+        tokenizer_hash=model.renderer.hash if model.renderer is not None else "",
+        config_hash=config_hash(config.agent, config.sandbox, plan.sampling, plan.hints),
+        sampling=plan.sampling.model_dump(),
+    )

@@ -1,0 +1,79 @@
+"""Run Python in the node's sandbox session."""
+
+import json
+
+from tirage.core.errors import ToolError
+from tirage.core.message import Observation, ObservationStatus, ToolCall
+from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Session
+from tirage.tools.base import ToolSpec
+
+_TIMEOUTS = (ExecFailure.TIMEOUT_SOFT, ExecFailure.TIMEOUT_KILLED)
+
+
+def clip(text: str, most: int) -> tuple[str, bool]:
+    """Keep head and tail of `text` when it is longer than `most` characters: first half, `...`, last half."""
+    if len(text) <= most:
+        return text, False
+    half = most // 2
+    return f"{text[:half]}...{text[-half:]}", True
+
+
+def describe(result: ExecResult, *, wall_s: float) -> str:
+    """What the policy reads about a cell: its output, then the last line of an error. Never empty.
+
+    The convention of ToRA and Qwen2.5-Math: printed text, else the last expression's value, else the error's last line.
+    """
+    text = result.stdout
+    if not text.strip() and result.value is not None:
+        text = result.value
+    if result.failure in _TIMEOUTS:
+        line = f"TimeoutError: the code ran for more than {wall_s:g} s and was stopped"
+    elif result.failure is not None:
+        line = ": ".join(part for part in (result.error_name or result.failure.value, result.error_text) if part)
+    else:
+        return text if text.strip() else "(no output)"
+    return f"{text.rstrip()}\n{line}" if text.strip() else line
+
+
+class PythonTool:
+    """The `python` tool: a stateful interpreter per node."""
+
+    def __init__(self, *, limits: Limits | None = None, clip_chars: int = 400) -> None:
+        """`limits` of one cell (10 s by default); `clip_chars`: longest observation, head and tail kept."""
+        self.limits = limits or Limits()
+        self.clip_chars = clip_chars
+        self.spec = ToolSpec(
+            name="python",
+            description="Run Python code in a stateful interpreter and read what it prints.",
+            parameters={
+                "type": "object",
+                "properties": {"code": {"type": "string", "description": "Python source; print what you need."}},
+                "required": ["code"],
+                "additionalProperties": False,
+            },
+        )
+
+    async def call(self, call: ToolCall, session: Session | None) -> Observation:
+        """Run the code of `call` as one cell of `session`."""
+        if session is None:
+            raise ToolError("the python tool needs a sandbox session; give the agent a sandbox")
+        try:
+            code = json.loads(call.arguments)["code"]
+        except (ValueError, KeyError, TypeError):
+            code = None
+        if not isinstance(code, str):
+            text = 'InvalidCall: arguments must be a JSON object with a string "code"'
+            return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
+        result = await session.run(code, self.limits)
+        text, clipped = clip(describe(result, wall_s=self.limits.wall_s), self.clip_chars)
+        status = ObservationStatus.OK
+        if result.failure is not None:
+            status = ObservationStatus.TIMEOUT if result.failure in _TIMEOUTS else ObservationStatus.ERROR
+        data: dict[str, object] = {}
+        if result.failure is not None:
+            data = {"failure": result.failure.value, "error": result.error_name, "line": result.error_line}
+        if not result.exact:
+            data["exact"] = False
+        return Observation(
+            text=text, status=status, call_id=call.id, duration_s=result.duration_s, truncated=clipped or result.truncated, data=data
+        )

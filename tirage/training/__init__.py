@@ -1,0 +1,1 @@
+"""Floor 5: traces to rows to weights."""
