@@ -1,16 +1,19 @@
 """Floor 1: untrusted code, contained, in sessions that can branch."""
 
-from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Sandbox, SandboxCapabilities, Session
-from tirage.sandbox.config import SandboxConfig
+from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Sandbox, SandboxCapabilities, Session, StateKind
+from tirage.sandbox.config import DockerConfig, JupyterConfig, SandboxConfig
 from tirage.sandbox.opening import open_sandbox
 
 __all__ = [
+    "DockerConfig",
     "ExecFailure",
     "ExecResult",
+    "JupyterConfig",
     "Limits",
     "Sandbox",
     "SandboxCapabilities",
     "SandboxConfig",
     "Session",
+    "StateKind",
     "open_sandbox",
 ]

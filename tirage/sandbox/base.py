@@ -35,6 +35,17 @@ class ExecFailure(StrEnum):
     """The cell broke or flooded the protocol."""
 
 
+class StateKind(StrEnum):
+    """Where the state that a cell ran in came from."""
+
+    FORKED = "forked"
+    """The live process of the cell before, or a fork of it: exact."""
+    REPLAYED = "replayed"
+    """Rebuilt by running the cells before it again; every output was as the first time."""
+    DIVERGED = "replay-diverged"
+    """Rebuilt by running the cells before it again, and an output differed: the state may differ too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Limits of one cell."""
@@ -78,8 +89,13 @@ class ExecResult:
     cpu_s: float = 0.0
     layers: tuple[str, ...] = ()
     """Isolation layers that were in force."""
-    exact: bool = True
-    """True when the session's state is forked, False when it was rebuilt by replay."""
+    state: StateKind = StateKind.FORKED
+    """Whether the state that the cell ran in was forked or rebuilt by replay."""
+
+    @property
+    def exact(self) -> bool:
+        """True when the state was forked, not rebuilt."""
+        return self.state is StateKind.FORKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +119,11 @@ class Session(Protocol):
         """Run one cell. Raises `SandboxError` only when the sandbox itself is broken or the session is closed."""
         ...
 
-    async def branch(self) -> "Session":
-        """An independent session with the same state."""
+    async def branch(self, *, reseed: int | None = None) -> "Session":
+        """An independent session with the same state, that of `random` and numpy's global generator included.
+
+        `reseed` gives the branch's generators another start instead, so that siblings draw different numbers.
+        """
         ...
 
     async def put(self, path: str, content: bytes) -> None:

@@ -58,6 +58,8 @@ class Fork:
     """Name under which to keep a copy of `home`."""
     branch: bool = False
     """The new process becomes a session of its own."""
+    reseed: int | None = None
+    """New start of the random generators; None keeps their state."""
     ahead: bool = False
     """Nobody waits for the process: it may use the time to warm up."""
 
@@ -116,6 +118,7 @@ class Box:
             "snapshot": order.snapshot,
             "layer": spend,
             "rehearse": order.ahead,
+            "seed": order.reseed,
         }
         async with parent.lock:
             if not parent.alive:

@@ -1,4 +1,4 @@
-"""What a sandbox is asked for."""
+"""What a sandbox is asked for: one configuration per back end, told apart by `backend`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from tirage.core.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """Isolation demanded and resources allowed. Raises `ConfigError` for values that cannot be kept."""
+    """The forking box: isolation demanded and resources allowed. Raises `ConfigError` for values that cannot be kept."""
 
     backend: Literal["fork"] = "fork"
     min_rung: int = 2
@@ -28,12 +28,78 @@ class SandboxConfig:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if self.backend != "fork":
-            raise ConfigError(f"sandbox backend {self.backend!r} is not known; known: fork")
+        _check_backend(self.backend, "fork")
         if self.min_rung not in (1, 2) or self.first_rung not in (1, 2) or self.first_rung > self.min_rung:
             raise ConfigError(
                 f"min_rung={self.min_rung} and first_rung={self.first_rung} must be 1 or 2, and first_rung must not be above min_rung"
             )
-        for name in ("memory_mb", "processes", "scratch_mb"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"sandbox {name}={getattr(self, name)} must be at least 1")
+        _check_positive(memory_mb=self.memory_mb, processes=self.processes, scratch_mb=self.scratch_mb)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerConfig:
+    """One container per box, without network and privileges; the forking box's own guest runs inside it."""
+
+    image: str
+    """An image with Python >= 3.11, by name; it must be on the engine already."""
+    backend: Literal["docker"] = "docker"
+    python: str = "python3"
+    """The interpreter in the image."""
+    runtime: str | None = None
+    """The engine's runtime, `runsc` for gVisor; None takes the engine's default."""
+    memory_mb: int = 1024
+    """Memory of the whole container, swap included."""
+    processes: int = 256
+    """Processes and threads of the whole container."""
+    scratch_mb: int = 256
+    """Size of the one directory that can be written."""
+    cpus: float | None = None
+    """Processors of the whole container; None sets no limit."""
+    preload: tuple[str, ...] = ()
+    """Modules of the image loaded once and shared by all sessions."""
+    url: str | None = None
+    """The engine's address; None takes it from the environment, as the docker command does."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        _check_backend(self.backend, "docker")
+        _check_positive(memory_mb=self.memory_mb, processes=self.processes, scratch_mb=self.scratch_mb)
+        if not self.image:
+            raise ConfigError("the docker sandbox needs the name of an image with Python >= 3.11")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JupyterConfig:
+    """One kernel process per session: rich displays and other languages; a branch is a replay."""
+
+    backend: Literal["jupyter"] = "jupyter"
+    kernel: str = "python3"
+    """Name of an installed kernel, as `jupyter kernelspec list` shows it."""
+    start_s: float = 60.0
+    """Seconds until a kernel must answer."""
+    memory_mb: int = 2048
+    """Address space of the kernel process beyond what the kernel itself takes."""
+    processes: int = 64
+    scratch_mb: int = 256
+    """The largest single file."""
+    unsafe: bool = False
+    """Allow kernels without isolation where the host gives none. Code can then read and write as you can."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        _check_backend(self.backend, "jupyter")
+        _check_positive(memory_mb=self.memory_mb, processes=self.processes, scratch_mb=self.scratch_mb, start_s=self.start_s)
+
+
+AnyConfig = SandboxConfig | DockerConfig | JupyterConfig
+
+
+def _check_backend(given: str, mine: str) -> None:
+    if given != mine:
+        raise ConfigError(f"sandbox backend {given!r} is not known here; known: fork (SandboxConfig), docker (DockerConfig), jupyter (JupyterConfig)")
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if value <= 0:
+            raise ConfigError(f"sandbox {name}={value} must be above 0")

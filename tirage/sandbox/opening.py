@@ -2,26 +2,53 @@
 
 import platform
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from tirage.core.errors import SandboxError
-from tirage.sandbox.config import SandboxConfig
+from tirage.sandbox.base import Sandbox
+from tirage.sandbox.config import AnyConfig, DockerConfig, JupyterConfig, SandboxConfig
 
 if TYPE_CHECKING:
+    from tirage.sandbox.docker import DockerSandbox
     from tirage.sandbox.fork import ForkSandbox
+    from tirage.sandbox.jupyter import JupyterSandbox
 
 
-def open_sandbox(config: SandboxConfig | None = None) -> "ForkSandbox":
-    """The sandbox that `config` asks for; use it as an async context manager.
+@overload
+def open_sandbox(config: SandboxConfig | None = None) -> "ForkSandbox": ...
+@overload
+def open_sandbox(config: DockerConfig) -> "DockerSandbox": ...
+@overload
+def open_sandbox(config: JupyterConfig) -> "JupyterSandbox": ...
+
+
+def open_sandbox(config: AnyConfig | None = None) -> Sandbox:
+    """The sandbox that `config` asks for, the forking box by default; use it as an async context manager.
 
     Processes start on entry or at the first `open`; only then is it known whether the host gives the isolation demanded, and
-    `SandboxError` with reason and remedy says when it does not. Raises `SandboxError` at once on a host that is not Linux.
+    `SandboxError` with reason and remedy says when it does not. Raises `SandboxError` at once for the forking box on a host
+    that is not Linux.
     """
+    match config:
+        case DockerConfig():
+            from tirage.sandbox.docker import DockerSandbox
+
+            return DockerSandbox(config)
+        case JupyterConfig():
+            from tirage.sandbox.jupyter import JupyterSandbox
+
+            return JupyterSandbox(config)
+        case _:
+            return _forking(config or SandboxConfig())
+
+
+def _forking(config: SandboxConfig) -> "ForkSandbox":
     if sys.platform != "linux":
         raise SandboxError(
-            f"the fork sandbox needs Linux, this is {platform.system()}; run tirage inside a Linux container, WSL2 or a virtual machine",
+            f"the fork sandbox needs Linux, this is {platform.system()}; use the docker back end (DockerConfig, --backend docker), or run "
+            "tirage inside a Linux container, WSL2 or a virtual machine",
             boundary="sandbox",
         )
     from tirage.sandbox.fork import ForkSandbox
 
-    return ForkSandbox(config or SandboxConfig())
+    return ForkSandbox(config)

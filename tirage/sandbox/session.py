@@ -78,8 +78,8 @@ class ForkSession:
                 layers=self._box.layers,
             )
 
-    async def branch(self) -> "ForkSession":
-        """An independent session with the same state, files included. Raises `SandboxError` when no process can be made."""
+    async def branch(self, *, reseed: int | None = None) -> "ForkSession":
+        """An independent session with the same state, files included; see `Session.branch`. Raises `SandboxError`."""
         async with self._lock:
             self._check_open()
             home = self._box.new_name()
@@ -87,7 +87,7 @@ class ForkSession:
             # A snapshot that was too large to take leaves the directory as the failed cell left it.
             fill = checkpoint.snapshot if self._dirty and checkpoint.snapshot is not None else self._home
             try:
-                guest, layers = await self._box.fork(checkpoint, Fork(home=home, fill=fill, branch=True))
+                guest, layers = await self._box.fork(checkpoint, Fork(home=home, fill=fill, branch=True, reseed=reseed))
             except Denied as denied:
                 self._box.remove(home)
                 self._box.unsettle(urgent=True)

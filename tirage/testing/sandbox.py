@@ -31,7 +31,7 @@ class TableSession:
             self.history = (*self.history, code)
         return result
 
-    async def branch(self) -> "TableSession":
+    async def branch(self, *, reseed: int | None = None) -> "TableSession":
         """A session with a copy of history and files. Raises `SandboxError` when branching is switched off."""
         self._check()
         if not self._sandbox.capabilities.can_branch:

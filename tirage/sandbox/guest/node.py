@@ -74,7 +74,10 @@ class Node:
         self.channel.close()
         self.channel = channel
         self.children = {}
-        randomness.restore(state)
+        if request["seed"] is None:
+            randomness.restore(state)
+        else:
+            randomness.fix(request["seed"])
         self.layered = landlock.own_scope() if request["layer"] else False
         try:
             kept = self.settle(request)

@@ -22,11 +22,11 @@ def restore(state: Any) -> None:
         pass
 
 
-def fix() -> None:
-    """Start `random` and numpy's global generator from a fixed seed: equal programs draw equal numbers."""
+def fix(seed: int = 0) -> None:
+    """Start `random` and numpy's global generator from a seed: equal programs draw equal numbers."""
     import random
 
-    random.seed(0)
+    random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        numpy.random.seed(0)
+        numpy.random.seed(seed % (1 << 32))
