@@ -235,6 +235,13 @@ async def test_long_chain(session: Session) -> None:
     assert await value(session, "c") == "40"
 
 
+async def test_output_limit_other_than_that_of_the_cell_before(session: Session) -> None:
+    for cap in (1000, 1000, 1000, 100, 5000, 1000):
+        result = await session.run("print('x' * 999)", Limits(output_bytes=cap))
+        await asyncio.sleep(0.02)
+        assert (result.failure is ExecFailure.OUTPUT, len(result.stdout)) == (cap < 1000, min(cap, 1000))
+
+
 async def test_put_and_fetch(session: Session) -> None:
     blob = os.urandom(300_000)
     await session.put("data/in.bin", blob)

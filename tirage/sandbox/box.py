@@ -2,16 +2,19 @@
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tirage.core.errors import SandboxError
+from tirage.sandbox.capture import Capture
 from tirage.sandbox.config import SandboxConfig
-from tirage.sandbox.guests import Flooded, Gone, Guest, first_ready, handed_over, identify, request_id, socket_pair
+from tirage.sandbox.guests import Flooded, Gone, Guest, handed_over, identify, request_id, settle, socket_pair
 
 FORK_PATIENCE_S = 30.0
+REFUSAL_S = 1.0
 SETTLE_S = 0.25
 SETTLE_URGENT_S = 0.02
 BURY_AT = 16
@@ -60,8 +63,8 @@ class Fork:
     """The new process becomes a session of its own."""
     reseed: int | None = None
     """New start of the random generators; None keeps their state."""
-    ahead: bool = False
-    """Nobody waits for the process: it may use the time to warm up."""
+    ahead_bytes: int | None = None
+    """Output limit of the cell to come, when nobody waits for the process yet: it uses the time to get ready for it."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -117,13 +120,14 @@ class Box:
             "fill": order.fill,
             "snapshot": order.snapshot,
             "layer": spend,
-            "rehearse": order.ahead,
+            "ahead": order.ahead_bytes,
             "seed": order.reseed,
         }
         async with parent.lock:
             if not parent.alive:
                 raise Gone
-            message, child = await self._split(parent, request)
+            capture = None if order.ahead_bytes is None else Capture(order.ahead_bytes)
+            message, child = await self._split(parent, request, capture)
         if not self.zygote.alive:
             child.drop()
             raise Gone
@@ -137,17 +141,20 @@ class Box:
             origin.snapshot = kept if kept in ("", order.snapshot) else None
         return child, origin.layers + bool(message.get("layered"))
 
-    async def _split(self, parent: Guest, request: dict[str, Any]) -> tuple[dict[str, Any], Guest]:
+    async def _split(self, parent: Guest, request: dict[str, Any], capture: Capture | None) -> tuple[dict[str, Any], Guest]:
         host, guest = socket_pair()
         try:
             with handed_over(guest) as fd:
-                parent.send({**request, "dead": parent.dead_children}, [fd])
+                fds = [fd] if capture is None else [fd, capture.out, capture.err]
+                parent.send({**request, "dead": parent.dead_children}, fds)
             parent.dead_children = []
             message, pid, pidfd = await _acknowledged(host, parent, request["id"])
         except BaseException:
             host.close()
+            if capture is not None:
+                capture.close()
             raise
-        return message, Guest(host, pid, pidfd, parent=parent, fork_id=request["id"])
+        return message, Guest(host, pid, pidfd, parent=parent, fork_id=request["id"], capture=capture)
 
     def forget(self, guest: Guest) -> None:
         """Note the end of a dropped guest: its parent collects it, or the zygote when the parent is gone."""
@@ -254,27 +261,22 @@ class Box:
         self.zygote.drop()
 
 
-async def _acknowledged(host: Any, parent: Guest, wanted: str) -> tuple[dict[str, Any], int, int]:
+async def _acknowledged(host: socket.socket, parent: Guest, wanted: str) -> tuple[dict[str, Any], int, int]:
     """Wait for the child's first packet, the parent's refusal, or the end of either."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + FORK_PATIENCE_S
-    while True:
-        with parent.watched():
-            fd = await first_ready((host.fileno(), parent.channel.fileno(), parent.pidfd), max(0.0, until - loop.time()))
-        try:
-            message, pid, pidfd = identify(host)
-        except BlockingIOError:
-            if not parent.alive:
-                raise Gone from None
-            refusal = parent.receive(wanted)
-            if refusal is not None:
-                raise Denied(str(refusal.get("denied", "no reason given"))[:500]) from None
-            if fd == parent.pidfd:
-                raise Gone from None
-            if fd is None:
-                raise SandboxError(f"sandbox process {parent.pid} did not fork within {FORK_PATIENCE_S:g} s") from None
-            continue
-        except Gone:
-            refusal = parent.receive(wanted) if parent.alive else None
-            raise Denied(str((refusal or {}).get("denied", "the new process died at once"))[:500]) from None
-        return message, pid, pidfd
+    ready: asyncio.Future[dict[str, Any] | None] = loop.create_future()
+    loop.add_reader(host.fileno(), settle, ready, None)
+    parent.listen(wanted, ready)
+    timer = loop.call_later(FORK_PATIENCE_S, settle, ready, {"denied": f"no process within {FORK_PATIENCE_S:g} s"})
+    try:
+        refusal = await ready
+        if refusal is None:
+            return identify(host)
+    except Gone:
+        # Either the parent is gone, or the child's end was closed: by a refusal on its way, or by a sudden death.
+        refusal = await parent.answer(wanted, REFUSAL_S) or {"denied": "the new process died at once"}
+    finally:
+        timer.cancel()
+        parent.deafen()
+        loop.remove_reader(host.fileno())
+    raise Denied(str(refusal.get("denied", "no reason given"))[:500])

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-from typing import Self
 
 PAGE = 4096
 SEALS = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL if hasattr(fcntl, "F_SEAL_GROW") else 0
@@ -49,13 +48,12 @@ class Capture:
 
     def read(self) -> tuple[str, str, bool]:
         """stdout, stderr, and whether either met the cap."""
-        full = any(os.lseek(fd, 0, os.SEEK_CUR) >= self.cap for fd in (self.out, self.err))
-        out, err = (written(fd, self.cap).decode("utf-8", "replace") for fd in (self.out, self.err))
-        return out, err, full
+        out, err = written(self.out, self.cap), written(self.err, self.cap)
+        return out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), max(len(out), len(err)) >= self.cap
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.out)
-        os.close(self.err)
+    def close(self) -> None:
+        """Let go of the files; idempotent."""
+        if self.out >= 0:
+            os.close(self.out)
+            os.close(self.err)
+            self.out = self.err = -1

@@ -17,7 +17,7 @@ from tirage.core.errors import SandboxError
 from tirage.sandbox.base import SandboxCapabilities
 from tirage.sandbox.box import Box, Denied, Fork
 from tirage.sandbox.config import SandboxConfig
-from tirage.sandbox.guests import Flooded, Gone, Guest, first_ready, handed_over, identify, socket_pair
+from tirage.sandbox.guests import Flooded, Gone, Guest, handed_over, identify, readable, socket_pair
 from tirage.sandbox.layers import REMEDIES
 from tirage.sandbox.session import ForkSession
 
@@ -160,8 +160,7 @@ class ForkSandbox:
         try:
             with handed_over(guest) as fd:
                 socket.send_fds(self._channel, [json.dumps(order).encode()], [fd])
-            first = await first_ready((host.fileno(),), BUILD_S)
-            if first is None:
+            if not await readable(host.fileno(), BUILD_S):
                 raise SandboxError(f"the sandbox box was not built within {BUILD_S:g} s")
             message, pid, pidfd = identify(host)
         except Gone:
@@ -205,7 +204,7 @@ def spawn_template(fd: int, order: str) -> subprocess.Popen[bytes]:
 
 
 async def _first_message(channel: socket.socket, timeout_s: float) -> dict[str, Any]:
-    if await first_ready((channel.fileno(),), timeout_s) is None:
+    if not await readable(channel.fileno(), timeout_s):
         raise SandboxError(f"the sandbox template did not start within {timeout_s:g} s")
     message, _, pidfd = identify(channel)
     os.close(pidfd)
@@ -215,9 +214,9 @@ async def _first_message(channel: socket.socket, timeout_s: float) -> dict[str, 
 async def _ended(process: subprocess.Popen[bytes]) -> None:
     pidfd = os.pidfd_open(process.pid)
     try:
-        if await first_ready((pidfd,), 5.0) is None:
+        if not await readable(pidfd, 5.0):
             process.kill()
-            await first_ready((pidfd,), 5.0)
+            await readable(pidfd, 5.0)
     finally:
         os.close(pidfd)
     process.wait()

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import select
 import signal
 import socket
 import struct
@@ -14,12 +15,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tirage.core.errors import SandboxError
+from tirage.sandbox.capture import Capture
 
 SO_PASSPIDFD, SCM_PIDFD = 76, 4
 MAX_PACKET = 200_000
 MAX_STALE = 16
 CREDENTIALS = struct.Struct("3i")
 _BUFFER = memoryview(bytearray(MAX_PACKET))
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Gone(Exception):
@@ -35,25 +38,23 @@ def request_id() -> str:
     return secrets.token_hex(6)
 
 
-async def first_ready(fds: Sequence[int], timeout_s: float | None) -> int | None:
-    """The first of `fds` to become readable; None when the time is up."""
+def settle(future: "asyncio.Future[Any]", value: Any) -> None:
+    """Give a future its result unless it has one."""
+    if not future.done():
+        future.set_result(value)
+
+
+async def readable(fd: int, timeout_s: float) -> bool:
+    """Wait until `fd` can be read; False when the time is up."""
     loop = asyncio.get_running_loop()
-    ready: asyncio.Future[int | None] = loop.create_future()
-
-    def settle(fd: int | None) -> None:
-        if not ready.done():
-            ready.set_result(fd)
-
-    for fd in fds:
-        loop.add_reader(fd, settle, fd)
-    timer = loop.call_later(timeout_s, settle, None) if timeout_s is not None else None
+    ready: asyncio.Future[bool] = loop.create_future()
+    loop.add_reader(fd, settle, ready, True)
+    timer = loop.call_later(timeout_s, settle, ready, False)
     try:
         return await ready
     finally:
-        if timer is not None:
-            timer.cancel()
-        for fd in fds:
-            loop.remove_reader(fd)
+        timer.cancel()
+        loop.remove_reader(fd)
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
@@ -116,31 +117,72 @@ def _stamps(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:
 
 
 class Guest:
-    """A guest process. One request at a time: take `lock` around `ask`."""
+    """A guest process. One request at a time: take `lock` around `ask`.
 
-    __slots__ = ("alive", "channel", "dead_children", "fork_id", "inner_pid", "lock", "parent", "pid", "pidfd", "stale", "waiters")
+    Its descriptors stay registered with the event loop from the start, so that waiting costs no system call.
+    """
 
-    def __init__(self, channel: socket.socket, pid: int, pidfd: int, *, parent: "Guest | None" = None, fork_id: str = "") -> None:
-        """`parent` forked it under the request `fork_id` and is the one to reap it."""
+    __slots__ = (
+        "_broken",
+        "_end",
+        "_late",
+        "_loop",
+        "_stale",
+        "_waiter",
+        "_wanted",
+        "alive",
+        "capture",
+        "channel",
+        "dead_children",
+        "fork_id",
+        "inner_pid",
+        "lock",
+        "parent",
+        "pid",
+        "pidfd",
+    )
+
+    def __init__(
+        self,
+        channel: socket.socket,
+        pid: int,
+        pidfd: int,
+        *,
+        parent: "Guest | None" = None,
+        fork_id: str = "",
+        capture: Capture | None = None,
+    ) -> None:
+        """`parent` forked it under the request `fork_id` and is the one to reap it; `capture` is already on its descriptors."""
         self.channel = channel
         self.pid = pid
         self.pidfd = pidfd
         self.parent = parent
         self.fork_id = fork_id
+        self.capture = capture
         self.inner_pid = 0
         self.alive = True
         self.lock = asyncio.Lock()
-        self.stale = 0
-        self.waiters = 0
         self.dead_children: list[str] = []
+        self._stale = 0
+        self._wanted = ""
+        self._waiter: asyncio.Future[Any] | None = None
+        self._late: dict[str, Any] | None = None
+        self._broken: Gone | Flooded | None = None
+        self._end: asyncio.Event | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(channel.fileno(), self._readable)
+        self._loop.add_reader(pidfd, self._ended)
 
     def send(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Send one packet. Raises `Gone`, or `SandboxError` when the guest does not read."""
         if not self.alive:
             raise Gone
-        data = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        data = _encode(message).encode("utf-8", "replace")
         try:
-            socket.send_fds(self.channel, [data], list(fds))
+            if fds:
+                socket.send_fds(self.channel, [data], list(fds))
+            else:
+                self.channel.send(data)
         except BlockingIOError:
             raise SandboxError(f"sandbox process {self.pid} does not read its requests") from None
         except OSError as error:
@@ -148,56 +190,81 @@ class Guest:
                 raise SandboxError(f"a request of {len(data)} bytes is too large for the sandbox") from None
             raise Gone from None
 
-    def receive(self, wanted: str) -> dict[str, Any] | None:
-        """A waiting packet that answers `wanted`; None when there is none yet. Raises `Gone` or `Flooded`."""
-        while True:
-            try:
-                data = _BUFFER[: self.channel.recv_into(_BUFFER)].tobytes()
-            except BlockingIOError:
-                return None
-            except OSError:
-                raise Gone from None
-            if not data:
-                raise Gone
-            message = parse(data)
-            if message.get("id") == wanted:
-                return message
-            self.stale += 1
-            if self.stale > MAX_STALE:
-                raise Flooded(f"more than {MAX_STALE} packets nobody asked for")
+    def listen(self, wanted: str, waiter: "asyncio.Future[Any]") -> None:
+        """Let `waiter` have the packet that answers `wanted`, or the `Gone` or `Flooded` that came instead."""
+        self._wanted, self._waiter = wanted, waiter
+        if self._late is not None and self._late.get("id") == wanted:
+            waiter.set_result(self._late)
+        elif self._broken is not None or not self.alive:
+            waiter.set_exception(self._broken or Gone())
+        self._late = None
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Keep the descriptors open while someone waits on them, dropped or not: their numbers must not be reused meanwhile."""
-        self.waiters += 1
-        try:
-            yield
-        finally:
-            self.waiters -= 1
-            self._close_when_idle()
+    def deafen(self) -> None:
+        """End a `listen`."""
+        self._waiter = None
 
     async def answer(self, wanted: str, timeout_s: float | None) -> dict[str, Any] | None:
         """Wait for the answer to `wanted`; None when the time is up. Raises `Gone` or `Flooded`.
 
         Death is read off the pidfd: a grandchild may hold the socket open for ever.
         """
-        loop = asyncio.get_running_loop()
-        until = None if timeout_s is None else loop.time() + timeout_s
-        while True:
-            left = None if until is None else max(0.0, until - loop.time())
-            if not self.alive:
-                raise Gone
-            with self.watched():
-                fd = await first_ready((self.channel.fileno(), self.pidfd), left)
-            if not self.alive:
-                raise Gone
-            message = self.receive(wanted)
-            if message is not None:
-                return message
-            if fd == self.pidfd:
-                raise Gone
-            if fd is None:
-                return None
+        waiter: asyncio.Future[dict[str, Any] | None] = self._loop.create_future()
+        self.listen(wanted, waiter)
+        timer = self._loop.call_later(timeout_s, settle, waiter, None) if timeout_s is not None else None
+        try:
+            return await waiter
+        finally:
+            self.deafen()
+            if timer is not None:
+                timer.cancel()
+
+    def _readable(self) -> None:
+        try:
+            self._take()
+        except (Gone, Flooded) as error:
+            self._break(error)
+
+    def _ended(self) -> None:
+        """The process is dead; what it said last still counts."""
+        self._loop.remove_reader(self.pidfd)
+        try:
+            while self._take():
+                pass
+            self._break(Gone())
+        except (Gone, Flooded) as error:
+            self._break(error)
+        if self._end is not None:
+            self._end.set()
+
+    def _take(self) -> bool:
+        """Read one packet and hand it on; False when there is none."""
+        try:
+            size = self.channel.recv_into(_BUFFER)
+        except BlockingIOError:
+            return False
+        except OSError:
+            raise Gone from None
+        if not size:
+            raise Gone
+        message = parse(_BUFFER[:size].tobytes())
+        if message.get("id") == self._wanted and self._late is None:
+            if self._waiter is None or self._waiter.done():
+                self._late = message
+            else:
+                self._waiter.set_result(message)
+            return True
+        self._stale += 1
+        if self._stale > MAX_STALE:
+            raise Flooded(f"more than {MAX_STALE} packets nobody asked for")
+        return True
+
+    def _break(self, error: "Gone | Flooded") -> None:
+        if self.alive:
+            self._loop.remove_reader(self.channel.fileno())
+        if self._broken is None:
+            self._broken = error
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(self._broken)
 
     async def ask(self, message: Mapping[str, Any], fds: Sequence[int] = (), timeout_s: float = 30.0) -> dict[str, Any]:
         """Send and wait. Raises `Gone`, `Flooded`, or `SandboxError` when no answer comes in time."""
@@ -217,22 +284,32 @@ class Guest:
         """Wait for the process to end; False when it has not by then."""
         if not self.alive:
             return True
-        with self.watched():
-            return await first_ready((self.pidfd,), timeout_s) is not None
+        if self._end is None:
+            self._end = asyncio.Event()
+            if not _runs(self.pidfd):
+                self._end.set()
+        try:
+            await asyncio.wait_for(self._end.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
 
     def drop(self) -> None:
         """Kill and let go; idempotent."""
         if not self.alive:
             return
         self.signal(signal.SIGKILL)
+        self._loop.remove_reader(self.channel.fileno())
+        self._loop.remove_reader(self.pidfd)
         self.alive = False
-        self._close_when_idle()
-
-    def _close_when_idle(self) -> None:
-        if not self.alive and not self.waiters and self.pidfd >= 0:
-            self.channel.close()
-            os.close(self.pidfd)
-            self.pidfd = -1
+        self.channel.close()
+        os.close(self.pidfd)
+        if self.capture is not None:
+            self.capture.close()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(Gone())
+        if self._end is not None:
+            self._end.set()
 
     def own_pid(self) -> int:
         """The pid inside the innermost namespace; 0 once the process is gone."""
@@ -242,6 +319,13 @@ class Guest:
                     if line.startswith("NSpid:"):
                         self.inner_pid = int(line.split()[-1])
         return self.inner_pid
+
+
+def _runs(pidfd: int) -> bool:
+    """True while the process of `pidfd` has not ended."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return not poll.poll(0)
 
 
 @contextmanager

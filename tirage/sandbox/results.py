@@ -9,8 +9,9 @@ from typing import Any
 from tirage.sandbox.base import ExecFailure, ExecResult
 
 MAX_TEXT = 40_000
-CLAIMS = frozenset(
-    {
+CLAIMS = {
+    kind.value: kind
+    for kind in (
         ExecFailure.ERROR,
         ExecFailure.SYNTAX,
         ExecFailure.TIMEOUT_SOFT,
@@ -18,8 +19,9 @@ CLAIMS = frozenset(
         ExecFailure.EXIT,
         ExecFailure.OUTPUT,
         ExecFailure.DISK,
-    }
-)
+    )
+}
+"""What a cell may say of itself; the host finds out the rest."""
 
 
 def text(reply: Mapping[str, Any], key: str) -> str:
@@ -37,7 +39,7 @@ def number(reply: Mapping[str, Any], key: str) -> float:
 def from_reply(reply: Mapping[str, Any], *, interrupted_after_s: float | None) -> ExecResult:
     """The result of a cell that reported; `interrupted_after_s` is the time limit when the host had to interrupt."""
     claimed = reply.get("failure")
-    failure = next((kind for kind in CLAIMS if kind.value == claimed), None)
+    failure = CLAIMS.get(claimed) if isinstance(claimed, str) else None
     line = reply.get("line")
     result = ExecResult(
         value=text(reply, "value") if "value" in reply else None,

@@ -36,6 +36,8 @@ class ForkSession:
         self._dirty = False
         """True when files in `home` are those of a cell that was taken back."""
         self._cells = 0
+        self._output_bytes = Limits().output_bytes
+        """Output limit of the cell before, which the next one is likely to have."""
         self._lock = asyncio.Lock()
         self._closed = False
         self._spare: asyncio.Task[None] | None = None
@@ -53,10 +55,14 @@ class ForkSession:
                 result = results.failed(ExecFailure.FORK_DENIED, f"no process could be made for the cell: {denied}")
                 return dataclasses.replace(result, layers=self._box.layers, duration_s=time.perf_counter() - started)
             self._runner = None
+            self._output_bytes = limits.output_bytes
             try:
-                with Capture(limits.output_bytes) as capture:
-                    result, lived = await self._execute(runner, code, limits, capture)
+                capture, handed = _capture_of(runner, limits.output_bytes)
+                try:
+                    result, lived = await self._execute(runner, code, limits, handed)
                     stdout, stderr, full = capture.read()
+                finally:
+                    capture.close()
             except BaseException:
                 self._discard(runner)
                 raise
@@ -165,7 +171,7 @@ class ForkSession:
         if self._runner is not None:
             return self._runner
         checkpoint = self._checkpoint
-        order = Fork(home=self._home, ahead=ahead)
+        order = Fork(home=self._home, ahead_bytes=self._output_bytes if ahead else None)
         if self._dirty:
             order.fill = checkpoint.snapshot
         elif checkpoint.snapshot is None:
@@ -181,16 +187,19 @@ class ForkSession:
         self._runner = runner
         return runner
 
-    async def _execute(self, runner: Guest, code: str, limits: Limits, capture: Capture) -> tuple[ExecResult, bool]:
-        """Run the cell in `runner`; the result without its output, and whether the process may be kept."""
+    async def _execute(self, runner: Guest, code: str, limits: Limits, handed: Capture | None) -> tuple[ExecResult, bool]:
+        """Run the cell in `runner`; the result without its output, and whether the process may be kept.
+
+        `handed` is where its output goes; None when the runner has that already.
+        """
         message: dict[str, Any] = {
             "op": "run",
             "id": request_id(),
-            "cap": limits.output_bytes,
+            "cap": handed and handed.cap,
             "processes": self._box.process_limit,
             "code": code,
         }
-        fds = [capture.out, capture.err]
+        fds = [handed.out, handed.err] if handed else []
         extra = -1
         if len(code) > INLINE_CODE:
             extra = filled_file("code", code.encode("utf-8", "replace"))
@@ -223,6 +232,8 @@ class ForkSession:
 
     def _promote(self, runner: Guest) -> None:
         """The process that ran becomes the state to return to."""
+        if runner.capture is not None:
+            runner.capture.close()
         old, self._checkpoint = self._checkpoint, Checkpoint(guest=runner, layers=self._runner_layers)
         self._dirty = False
         # The result need not wait for the end of the old process.
@@ -245,6 +256,10 @@ class ForkSession:
     def _prepare_next(self) -> None:
         """In a chain of cells, fork for the next one while the model thinks."""
         if self._cells >= CHAIN and not self._checkpoint.shared:
+            asyncio.get_running_loop().call_soon(self._start_spare)
+
+    def _start_spare(self) -> None:
+        if not self._closed and self._runner is None:
             self._spare = asyncio.get_running_loop().create_task(self._fork_ahead())
 
     async def _fork_ahead(self) -> None:
@@ -267,3 +282,14 @@ class ForkSession:
 
     def _lost(self, error: Exception) -> SandboxError:
         return SandboxError(f"the session's state is lost: {error or 'its process is gone'}; open a new session")
+
+
+def _capture_of(runner: Guest, cap: int) -> tuple[Capture, Capture | None]:
+    """Where the cell's output goes, and that again if it must still be handed to the runner; the caller closes it."""
+    prepared, runner.capture = runner.capture, None
+    if prepared is not None:
+        if prepared.cap == cap:
+            return prepared, None
+        prepared.close()
+    capture = Capture(cap)
+    return capture, capture

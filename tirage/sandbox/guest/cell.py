@@ -1,11 +1,11 @@
 """Run one cell: compile, execute, show the last expression, say what went wrong."""
 
+import _signal
 import ast
 import builtins
 import errno
 import gc
 import linecache
-import resource
 import signal
 import sys
 import time
@@ -18,6 +18,9 @@ from . import kernel, streams
 MAX_VALUE, MAX_TEXT, MAX_TRACEBACK = 8_000, 4_000, 8_000
 CELL = "<cell "
 _compile, _exec, _eval, _repr = builtins.compile, builtins.exec, builtins.eval, builtins.repr
+# The plain functions and numbers below signal.signal: its wrapper looks every handler up in an enumeration.
+_set_handler, _SIGINT, _IGNORE = _signal.signal, int(signal.SIGINT), int(signal.SIG_IGN)
+_TIMERS = tuple(int(timer) for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF))
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -41,17 +44,15 @@ def run(code: str, namespace: dict[str, Any], serial: int) -> dict[str, Any]:
     """Execute `code` in `namespace`; returns the fields of the reply. Never raises, not even `KeyboardInterrupt`."""
     reply: dict[str, Any] = {}
     name = f"{CELL}{serial}>"
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    started = time.perf_counter()
+    cpu, wall = time.process_time(), time.perf_counter()
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _set_handler(_SIGINT, signal.default_int_handler)
         _execute(code, name, namespace, reply)
     except BaseException as error:  # whatever the cell raised is its result
         _describe(error, name, code, reply)
     _quiet()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    reply["cpu"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    reply["wall"] = time.perf_counter() - started
+    reply["cpu"] = time.process_time() - cpu
+    reply["wall"] = time.perf_counter() - wall
     return reply
 
 
@@ -60,12 +61,13 @@ def _execute(code: str, name: str, namespace: dict[str, Any], reply: dict[str, A
     try:
         tree: Any = _compile(code, name, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        body = _compile(tree, name, "exec", dont_inherit=True)
+        body = _compile(tree, name, "exec", dont_inherit=True) if tree.body else None
         tail = _compile(ast.Expression(last.value), name, "eval", dont_inherit=True) if last else None
     except (SyntaxError, ValueError, RecursionError) as error:
         _describe_syntax(error, code, reply)
         return
-    _exec(body, namespace)
+    if body is not None:
+        _exec(body, namespace)
     if tail is not None:
         value = _eval(tail, namespace)
         if value is not None:
@@ -77,8 +79,8 @@ def _quiet() -> None:
     """Disarm what a cell may have left running in this process."""
     for _ in range(3):
         try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            _set_handler(_SIGINT, _IGNORE)
+            for timer in _TIMERS:
                 signal.setitimer(timer, 0)
             sys.settrace(None)
             sys.setprofile(None)

@@ -1,7 +1,6 @@
 """A node: a process that holds one interpreter state, frozen between requests. A cell runs in a fork of it."""
 
 import gc
-import json
 import os
 import resource
 import signal
@@ -13,7 +12,6 @@ from typing import Any, NoReturn
 from . import cell, kernel, landlock, randomness, scratch, strays, streams, wire
 
 THREAD_PATIENCE_S = 0.1
-REHEARSAL = '{"op":"run","id":"0","code":"1+1","cap":1024}'
 
 
 class Node:
@@ -42,7 +40,7 @@ class Node:
         """Handle one request."""
         op = request["op"]
         if op == "fork":
-            self.fork(request, fds[0])
+            self.fork(request, fds)
         elif op == "run":
             self.run(request, fds)
         elif op == "put":
@@ -55,20 +53,24 @@ class Node:
         elif op == "reap":
             wire.send(self.channel, {"id": request["id"], "status": self.reap(request["child"])})
 
-    def fork(self, request: dict[str, Any], fd: int) -> bool:
-        """Split; True in the child, which has taken over the new socket and acknowledged. Failure is a reply, not a death."""
+    def fork(self, request: dict[str, Any], fds: list[int]) -> bool:
+        """Split; True in the child, which has taken over the new socket and acknowledged. Failure is a reply, not a death.
+
+        `fds` are the new socket and, for a child that is to get ready for a cell, the cell's stdout and stderr.
+        """
         for dead in request.get("dead", ()):
             self.reap(dead)
-        channel = socket.socket(fileno=fd)
+        channel = socket.socket(fileno=fds.pop(0))
         if kernel.has_threads():
-            return self._deny(channel, request, "threads are running, and they do not survive a fork")
+            return self._deny(channel, fds, request, "threads are running, and they do not survive a fork")
         state = randomness.save()
         try:
             child = os.fork()
         except OSError as error:
-            return self._deny(channel, request, f"fork: {error.strerror}")
+            return self._deny(channel, fds, request, f"fork: {error.strerror}")
         if child:
             channel.close()
+            wire.close_all(fds)
             self.children[request["id"]] = child
             return False
         self.channel.close()
@@ -85,18 +87,24 @@ class Node:
             wire.send(channel, {"id": request["id"], "denied": str(error)})
             os._exit(0)
         wire.send(channel, {"id": request["id"], "layered": self.layered, "kept": kept})
-        if request["rehearse"]:
-            self._rehearse()
+        if request["ahead"] is not None:
+            self._get_ready(request["ahead"], fds)
         return True
 
-    def _rehearse(self) -> None:
-        """Do once what the first cell will do, so that its page faults happen while the model still thinks."""
-        request = json.loads(REHEARSAL)
-        request["processes"] = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-        json.dumps(self._perform(request, [os.dup(0), os.dup(0)], {}, 0), ensure_ascii=False, separators=(",", ":"))
+    def _get_ready(self, cap: int, fds: list[int]) -> None:
+        """Do once what the next cell will do, so that its page faults happen while the model still thinks; open its streams."""
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        wire.send(there, {"op": "run", "id": "0", "code": "1+1", "processes": resource.getrlimit(resource.RLIMIT_NPROC)[1]})
+        request, _ = wire.receive(here)
+        streams.attach(os.dup(0), os.dup(0), cap)
+        wire.send(here, self._perform(request, {}, 0))
+        here.close()
+        there.close()
+        streams.attach(*fds, cap)
 
-    def _deny(self, channel: socket.socket, request: dict[str, Any], reason: str) -> bool:
+    def _deny(self, channel: socket.socket, fds: list[int], request: dict[str, Any], reason: str) -> bool:
         channel.close()
+        wire.close_all(fds)
         wire.send(self.channel, {"id": request["id"], "denied": reason})
         return False
 
@@ -137,15 +145,17 @@ class Node:
 
     def run(self, request: dict[str, Any], fds: list[int]) -> None:
         """Run a cell and report."""
-        if len(fds) > 2:
-            request["code"] = _read(fds[2])
+        if request["cap"] is not None:
+            streams.attach(fds.pop(0), fds.pop(0), request["cap"])
+        if fds:
+            request["code"] = _read(fds.pop())
         self.serial += 1
-        wire.send(self.channel, self._perform(request, fds, self.namespace, self.serial))
+        reply = self._perform(request, self.namespace, self.serial)
+        wire.send(self.channel, reply)
+        streams.detach()
 
-    def _perform(self, request: dict[str, Any], fds: list[int], namespace: dict[str, Any], serial: int) -> dict[str, Any]:
+    def _perform(self, request: dict[str, Any], namespace: dict[str, Any], serial: int) -> dict[str, Any]:
         _limit_processes(request["processes"])
-        streams.attach(fds[0], fds[1], request["cap"])
-        wire.close_all(fds)
         # While the cell runs, whatever it daemonises comes to this process and ends with the cell. Not afterwards:
         # nodes forked from here and orphaned belong to the zygote.
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -157,7 +167,6 @@ class Node:
             reply["strays"] = not strays.end_own(kernel.end_domain if self.layered else None)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
         _limit_processes(None)
-        streams.detach()
         return reply
 
     def _threads_remain(self) -> bool:
@@ -222,7 +231,7 @@ def _limit_processes(count: int | None) -> None:
 
 
 def _read(fd: int) -> str:
-    with open(fd, encoding="utf-8", closefd=False) as file:
+    with open(fd, encoding="utf-8") as file:
         return file.read()
 
 

@@ -39,9 +39,10 @@ def _writer(fd: int, cap: int) -> Any:
 
 
 def attach(stdout: int, stderr: int, cap: int) -> None:
-    """Point descriptors 1 and 2 and Python's streams at the cell's memory files."""
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
+    """Point descriptors 1 and 2 and Python's streams at the cell's memory files; the given descriptors are closed."""
+    for fd, target in ((stdout, 1), (stderr, 2)):
+        os.dup2(fd, target)
+        os.close(fd)
     sys.stdin = open(os.devnull, encoding="utf-8")
     sys.stdout = sys.__stdout__ = _writer(1, cap)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _writer(2, cap)  # type: ignore[misc]

@@ -9,11 +9,12 @@ from typing import Any
 # Below the size from which malloc maps fresh memory for each receive; longer code travels in a file.
 MAX_PACKET = 60_000
 MAX_FDS = 4
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def send(channel: socket.socket, message: Mapping[str, Any]) -> None:
     """Send one packet. Raises `OSError` when the other side is gone."""
-    channel.send(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    channel.send(encode(message).encode("utf-8", "replace"))
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:

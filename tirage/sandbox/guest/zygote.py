@@ -29,7 +29,7 @@ class Zygote(node.Node):
         op = request["op"]
         if op == "fork":
             self.collect()
-            if self.fork(request, fds[0]):
+            if self.fork(request, fds):
                 self._become_session()
         elif op == "strays":
             self.collect()
