@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import box, kernel, randomness, strays, wire
+from . import box, hugepages, kernel, randomness, strays, wire
 
 ALWAYS = (
     "collections",
@@ -69,6 +69,7 @@ def main(fd: int, order: str) -> NoReturn:
     randomness.fix()
     gc.collect()
     gc.freeze()
+    hugepages.collapse()
     wire.send(channel, {"ready": True})
     _Template(channel).serve()
 
