@@ -72,7 +72,7 @@ async def cells(sandbox: ForkSandbox, rounds: int) -> dict[str, dict[str, float]
         await value(session, "1+1", "2")
     warm, chained = [], []
     for _ in range(rounds):
-        while session._runner is None or session._lock.locked():  # noqa: ASYNC110  no event: only a benchmark looks inside
+        while session._runner is None or session.lock.locked():  # noqa: ASYNC110  no event: only a benchmark looks inside
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.001)
         warm.append(await timed(lambda: value(session, "1+1", "2")))

@@ -175,6 +175,44 @@ async def test_branches_are_independent(session: Session) -> None:
     await right.close()
 
 
+async def test_open_files_survive_a_branch_without_sharing(session: Session) -> None:
+    await session.run(
+        "with open('lines', 'w') as f: f.write('a\\nb\\nc\\n')\nr = open('lines'); w = open('out', 'w'); first = r.readline()"
+    )
+    await session.run("g = (n * n for n in range(9)); next(g); next(g)\nraw = open('lines', 'rb', buffering=0); raw.read(2)")
+    left, right = await session.branch(), await session.branch()
+    for name, twin in (("left", left), ("right", right)):
+        code = f"w.write('{name}'); w.flush(); first, r.readline(), next(g), raw.read(2), open('out').read()"
+        assert await value(twin, code) == f"('a\\n', 'b\\n', 4, b'b\\n', '{name}')"
+    assert await value(session, "r.readline(), next(g), raw.read(2), open('out').read()") == "('b\\n', 4, b'b\\n', '')"
+    await left.close()
+    await right.close()
+
+
+async def test_a_killed_cell_does_not_move_the_place_in_an_open_file(session: Session) -> None:
+    await session.run("with open('lines', 'wb') as f: f.write(b'abcdef')\nraw = open('lines', 'rb', buffering=0); raw.read(1)")
+    for _ in range(2):
+        assert (await session.run("raw.read(2)\nimport os; os._exit(1)")).failure is ExecFailure.EXIT
+    assert await value(session, "raw.read(2)") == "b'bc'"
+    twin = await session.branch()
+    assert await value(twin, "raw.read(2)") == "b'de'"
+    assert await value(session, "raw.read(1)") == "b'd'"
+    await twin.close()
+
+
+async def test_branches_can_be_reseeded(session: Session) -> None:
+    await session.run("import random\nrandom.seed(1)")
+    draw = "random.random()"
+    twins = [await session.branch(reseed=seed) for seed in (7, 7, 8)]
+    assert (await twins[0].run("import os; os._exit(1)")).failure is ExecFailure.EXIT
+    grand = await twins[1].branch()
+    draws = [await value(twin, draw) for twin in (*twins, grand)]
+    assert draws[0] == draws[1] == draws[3] != draws[2]
+    assert await value(session, draw) == "0.13436424411240122"
+    for twin in (*twins, grand):
+        await twin.close()
+
+
 async def test_random_state_is_exact_across_branches_and_sessions(sandbox: ForkSandbox, session: Session) -> None:
     await session.run("import random; random.random()")
     twin = await session.branch()
@@ -230,9 +268,9 @@ async def test_working_directory_keeps_its_path_in_a_session(session: Session) -
 
 async def test_long_chain(session: Session) -> None:
     await session.run("c = 0")
-    for _ in range(40):
+    for _ in range(300):
         await session.run("c += 1")
-    assert await value(session, "c") == "40"
+    assert await value(session, "c") == "300"
 
 
 async def test_output_limit_other_than_that_of_the_cell_before(session: Session) -> None:

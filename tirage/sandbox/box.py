@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tirage.core.errors import SandboxError
+from tirage.sandbox.base import StateKind
 from tirage.sandbox.capture import Capture
 from tirage.sandbox.config import SandboxConfig
 from tirage.sandbox.guests import Flooded, Gone, Guest, handed_over, identify, request_id, settle, socket_pair
+from tirage.sandbox.journal import Journal
+from tirage.sandbox.shelf import Shelf, resident_mb
 
 FORK_PATIENCE_S = 30.0
 REFUSAL_S = 1.0
@@ -26,8 +29,20 @@ class Denied(Exception):
     """A process could not be forked; the message is the reason."""
 
 
-class Closable(Protocol):
+class Holder(Protocol):
     """What a box knows of its sessions."""
+
+    lock: asyncio.Lock
+    """Held while the session does something."""
+
+    @property
+    def files(self) -> str | None:
+        """The directory with the files of the session's state; None while it holds something else."""
+        ...
+
+    def shed(self) -> None:
+        """End a process that was forked ahead."""
+        ...
 
     async def close(self) -> None:
         """End it; idempotent."""
@@ -36,18 +51,27 @@ class Closable(Protocol):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A frozen process that holds a state, shared by the sessions that may still have to return to it."""
+    """A state: the frozen process that holds it, and what made it, shared by the sessions that may still have to return to it."""
 
+    box: "Box"
     guest: Guest
+    """No longer usable once it was evicted; `revival.revive` brings another one."""
+    journal: Journal | None = None
+    """What made the state from the box's fresh one."""
+    state: StateKind = StateKind.FORKED
     layers: int = 1
     """Landlock layers of the process; the kernel allows 16."""
-    users: int = 1
+    holders: set[Holder] = field(default_factory=set)
     shared: bool = False
     """True once a branch was made from it."""
     snapshot: str | None = None
     """Copy of the working directory in this state: a name, "" for an empty directory, None when there is none (yet)."""
     pinned: bool = False
     """The zygote: never dropped by a session."""
+    resident_mb: float = 0.0
+    """Resident memory when it was frozen, shared pages included."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while it is brought back."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +104,8 @@ class Box:
     root: str
     ask_template: Callable[[Mapping[str, Any]], None]
     """Send to the template, which sees what a zygote without a /proc of its own cannot."""
-    sessions: "set[Closable]" = field(default_factory=set)
+    shelf: Shelf[Checkpoint]
+    sessions: set[Holder] = field(default_factory=set)
     """Sessions opened here and not yet closed, branches included."""
     opened: int = 0
     """First sessions forked from the zygote so far."""
@@ -88,13 +113,17 @@ class Box:
     """Those being forked now."""
     retired: bool = False
     guests: set[Guest] = field(default_factory=set)
+    states: dict[Journal, Checkpoint] = field(default_factory=dict)
+    """The states that sessions hold, the fresh one aside."""
     origin: Checkpoint = field(init=False)
     _timer: asyncio.TimerHandle | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """The zygote is the state of every fresh session."""
-        self.origin = Checkpoint(guest=self.zygote, shared=True, snapshot="", pinned=True)
+        self.origin = Checkpoint(
+            box=self, guest=self.zygote, shared=True, snapshot="", pinned=True, resident_mb=resident_mb(self.zygote.pid)
+        )
 
     @property
     def process_limit(self) -> int:
@@ -187,13 +216,33 @@ class Box:
         self.unsettle(urgent=True)
         return status if isinstance(status, int) and 0 <= status < 1 << 16 else None
 
-    def release(self, checkpoint: Checkpoint) -> None:
-        """One session less returns to `checkpoint`; the last one ends it."""
-        checkpoint.users -= 1
-        if checkpoint.users == 0 and not checkpoint.pinned:
-            if checkpoint.snapshot:
-                self.remove(checkpoint.snapshot)
-            self.drop(checkpoint.guest)
+    def release(self, checkpoint: Checkpoint, holder: Holder) -> float:
+        """`holder` will not return to `checkpoint` any more; the last one ends it. The memory, in MB, that this leaves to its heirs."""
+        checkpoint.holders.discard(holder)
+        if checkpoint.holders or checkpoint.pinned:
+            return 0.0
+        if checkpoint.snapshot:
+            self.remove(checkpoint.snapshot)
+        if checkpoint.journal is not None:
+            self.states.pop(checkpoint.journal, None)
+        self.drop(checkpoint.guest)
+        return self.shelf.take(checkpoint)
+
+    def shelve(self, checkpoint: Checkpoint, *, before: Checkpoint, inherited_mb: float = 0.0) -> None:
+        """Count a state that was just frozen, grown from `before`, towards the memory budget; others may have to go."""
+        if checkpoint.guest.usable and checkpoint.holders:
+            checkpoint.resident_mb = resident_mb(checkpoint.guest.pid)
+            self.shelf.put(checkpoint, max(0.0, checkpoint.resident_mb - before.resident_mb) + inherited_mb)
+
+    def evict(self, checkpoint: Checkpoint) -> bool:
+        """End the process behind a state that nobody needs right now; False when somebody does."""
+        busy = checkpoint.guest.lock.locked() or checkpoint.lock.locked() or any(item.lock.locked() for item in checkpoint.holders)
+        if busy or checkpoint.pinned:
+            return False
+        for holder in checkpoint.holders:
+            holder.shed()
+        self.drop(checkpoint.guest)
+        return True
 
     def remove(self, *names: str) -> None:
         """Delete directories below the scratch root."""

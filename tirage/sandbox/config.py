@@ -21,6 +21,9 @@ class SandboxConfig:
     """Processes and threads that one cell may start. All sessions of a box together stay below 4,096 whatever a cell does."""
     scratch_mb: int = 256
     """Files of all sessions of a box together (rung 1), and the largest single file."""
+    live_mb: int | None = None
+    """Memory for the frozen processes of all sessions; None takes half of what the host has free. Beyond it the state used least
+    recently loses its process and is rebuilt by replay when it is needed again, which results tell (`ExecResult.state`)."""
     preload: tuple[str, ...] = ("numpy", "sympy")
     """Modules loaded once and shared by all sessions."""
     unsafe: bool = False
@@ -33,7 +36,8 @@ class SandboxConfig:
             raise ConfigError(
                 f"min_rung={self.min_rung} and first_rung={self.first_rung} must be 1 or 2, and first_rung must not be above min_rung"
             )
-        _check_positive(memory_mb=self.memory_mb, processes=self.processes, scratch_mb=self.scratch_mb)
+        live_mb = 1 if self.live_mb is None else self.live_mb
+        _check_positive(memory_mb=self.memory_mb, processes=self.processes, scratch_mb=self.scratch_mb, live_mb=live_mb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,12 @@ from typing import Any, Self
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox.base import SandboxCapabilities
-from tirage.sandbox.box import Box, Denied, Fork
+from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
 from tirage.sandbox.config import SandboxConfig
 from tirage.sandbox.guests import Flooded, Gone, Guest, handed_over, identify, readable, socket_pair
 from tirage.sandbox.layers import REMEDIES
 from tirage.sandbox.session import ForkSession
+from tirage.sandbox.shelf import Shelf, half_of_memory_mb
 
 SESSIONS_PER_BOX = 16
 START_S = 120.0
@@ -40,6 +41,7 @@ class ForkSandbox:
         self._template: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self.boxes: list[Box] = []
+        self._shelf: Shelf[Checkpoint] = Shelf(config.live_mb or half_of_memory_mb(), lambda state: state.box.evict(state))
         self._rung = config.first_rung
         self._fallbacks: list[str] = []
         self._lock = asyncio.Lock()
@@ -81,7 +83,6 @@ class ForkSandbox:
                 continue
             finally:
                 box.opening -= 1
-            box.origin.users += 1
             return ForkSession(box, home, box.origin, guest, layers)
         raise SandboxError(f"no session could be opened: {reason}; see `tirage doctor`")
 
@@ -182,6 +183,7 @@ class ForkSandbox:
             others=int(message["others"]),
             root=message["root"],
             ask_template=self._tell_template,
+            shelf=self._shelf,
         )
 
     def _tell_template(self, message: Mapping[str, Any]) -> None:

@@ -173,6 +173,11 @@ class Guest:
         self._loop.add_reader(channel.fileno(), self._readable)
         self._loop.add_reader(pidfd, self._ended)
 
+    @property
+    def usable(self) -> bool:
+        """True while the process can be asked for something, as far as is known."""
+        return self.alive and self._broken is None
+
     def send(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Send one packet. Raises `Gone`, or `SandboxError` when the guest does not read."""
         if not self.alive:

@@ -4,8 +4,6 @@ A journal is a value that shares its past: branches of a session share the entri
 back (killed, timed out beyond the grace) changed nothing and are not in it.
 """
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +19,7 @@ class Cell:
 
     code: str
     limits: Limits
-    digest: str
+    digest: int
     """Of what it gave: see `digest`."""
 
 
@@ -43,9 +41,9 @@ class Seed:
 Entry = Cell | File | Seed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Journal:
-    """The last entry and the journal before it."""
+    """The last entry and the journal before it; told apart by identity."""
 
     entry: Entry
     before: "Journal | None" = None
@@ -60,11 +58,17 @@ def entries(journal: Journal | None, since: Journal | None = None) -> list[Entry
     return found[::-1]
 
 
-def digest(result: ExecResult) -> str:
-    """16 hex digits over all that a cell showed, times and memory addresses aside."""
-    shown = [result.stdout, result.stderr, result.value, result.value_type, result.failure, result.error_name, result.error_text]
-    text = json.dumps([*shown, [sorted(display.items()) for display in result.displays]], ensure_ascii=True)
-    return hashlib.sha256(_ADDRESS.sub("0x", text).encode()).hexdigest()[:16]
+def digest(result: ExecResult) -> int:
+    """A hash over all that a cell showed, times and memory addresses aside; good within this process only."""
+    shown = (
+        result.stdout,
+        result.stderr,
+        result.value or "",
+        result.error_text,
+        *(text for item in result.displays for text in item.values()),
+    )
+    steady = tuple(_ADDRESS.sub("0x", text) if "0x" in text else text for text in shown)
+    return hash((steady, result.value_type, result.failure, result.error_name))
 
 
 class Replayable(Protocol):

@@ -1,6 +1,6 @@
 """Run one cell: compile, execute, show the last expression, say what went wrong."""
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import ast
 import builtins
 import errno

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import cell, kernel, landlock, randomness, scratch, strays, streams, wire
+from . import cell, kernel, landlock, openfiles, randomness, scratch, strays, streams, wire
 
 THREAD_PATIENCE_S = 0.1
 
@@ -24,6 +24,8 @@ class Node:
         self.home = home
         self.layered = False
         self.children: dict[str, int] = {}
+        self.open_files: dict[int, str] = {}
+        """Descriptor to path below `home`, as the last cell left them."""
         self.serial = 0
         self.namespace: dict[str, Any] = {}
 
@@ -47,6 +49,9 @@ class Node:
             self.put(request, fds[0])
         elif op == "fetch":
             self.fetch(request, fds[0])
+        elif op == "seed":
+            randomness.fix(request["seed"])
+            wire.send(self.channel, {"id": request["id"]})
         elif op == "bury":
             for child in request["dead"]:
                 self.reap(child)
@@ -100,7 +105,7 @@ class Node:
         wire.send(here, self._perform(request, {}, 0))
         here.close()
         there.close()
-        streams.attach(*fds, cap)
+        streams.attach(fds[0], fds[1], cap)
 
     def _deny(self, channel: socket.socket, fds: list[int], request: dict[str, Any], reason: str) -> bool:
         channel.close()
@@ -120,6 +125,7 @@ class Node:
             if fill:
                 scratch.copy(f"{self.root}/{fill}", home)
         self._move(home)
+        openfiles.reopen(self.open_files, home)
         snapshot = request["snapshot"]
         if snapshot is None:
             return None
@@ -153,6 +159,7 @@ class Node:
         reply = self._perform(request, self.namespace, self.serial)
         wire.send(self.channel, reply)
         streams.detach()
+        self.open_files = openfiles.survey(self.home)
 
     def _perform(self, request: dict[str, Any], namespace: dict[str, Any], serial: int) -> dict[str, Any]:
         _limit_processes(request["processes"])

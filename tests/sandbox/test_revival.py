@@ -1,0 +1,110 @@
+"""States whose process was evicted or lost come back by replay, and say so."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tirage.core.errors import SandboxError
+from tirage.sandbox import SandboxConfig, Session, StateKind, open_sandbox
+from tirage.sandbox.fork import ForkSandbox
+from tirage.sandbox.revival import nearest
+from tirage.sandbox.session import ForkSession
+
+
+@pytest_asyncio.fixture(params=[1, 2], ids=["rung1", "rung2"])
+async def tight(request: pytest.FixtureRequest) -> AsyncIterator[ForkSandbox]:
+    """A sandbox whose budget holds about three states."""
+    config = SandboxConfig(preload=(), first_rung=request.param, min_rung=request.param, live_mb=13)
+    async with open_sandbox(config) as place:
+        yield place
+
+
+async def value(session: Session, code: str, state: StateKind = StateKind.FORKED) -> str | None:
+    result = await session.run(code)
+    assert result.failure is None, result
+    assert result.state is state, result
+    return result.value
+
+
+async def test_evicted_states_come_back_with_variables_files_and_random_numbers(tight: ForkSandbox) -> None:
+    root = await tight.open()
+    await root.run("import random\nrandom.seed(3)\nn = 0\nopen('log', 'w').write('root ')")
+    await root.put("given", b"kept")
+    twins: list[Session] = []
+    for number in range(8):
+        twin = await root.branch(reseed=number)
+        assert (await twin.run(f"n += {number}; d = random.random()\nopen('log', 'a').write('{number}'); n")).value == str(number)
+        twins.append(twin)
+    await asyncio.sleep(0)
+    assert len(tight._shelf) < 8
+    draws = []
+    for number, twin in enumerate(twins):
+        result = await twin.run("n, d, open('log').read(), open('given').read()")
+        shown = eval(result.value or "None")
+        assert (shown[0], shown[2], shown[3]) == (number, f"root {number}", "kept")
+        draws.append((shown[1], result.state))
+    assert len({draw for draw, _ in draws}) == 8
+    assert [state for _, state in draws].count(StateKind.REPLAYED) >= 5
+    assert await value(root, "n, random.random()", StateKind.REPLAYED) == "(0, 0.23796462709189137)"
+    for session in (*twins, root):
+        await session.close()
+
+
+async def test_a_replay_that_shows_something_else_is_told(tight: ForkSandbox) -> None:
+    session = await tight.open()
+    await session.run("import time\nt = time.time_ns()\nt")
+    tight.boxes[0].evict(session._checkpoint)
+    result = await session.run("t > 0")
+    assert (result.value, result.state) == ("True", StateKind.DIVERGED)
+    assert not result.exact
+    assert (await session.run("1")).state is StateKind.DIVERGED
+    twin = await session.branch()
+    assert (await twin.run("1")).state is StateKind.DIVERGED
+    await session.close()
+    await twin.close()
+
+
+async def test_the_nearest_living_ancestor_is_taken(tight: ForkSandbox) -> None:
+    root = await tight.open()
+    await root.run("a = 1")
+    middle = await root.branch()
+    await middle.run("b = 2")
+    leaf = await middle.branch()
+    await leaf.run("c = 3")
+    await asyncio.sleep(0)
+    box = tight.boxes[0]
+    assert nearest(box, leaf._checkpoint) is middle._checkpoint
+    box.evict(middle._checkpoint)
+    assert nearest(box, leaf._checkpoint) is root._checkpoint
+    box.evict(root._checkpoint)
+    assert nearest(box, leaf._checkpoint) is box.origin
+    box.evict(leaf._checkpoint)
+    assert await value(leaf, "a, b, c", StateKind.REPLAYED) == "(1, 2, 3)"
+    for session in (root, middle, leaf):
+        await session.close()
+
+
+async def test_a_killed_node_comes_back(tight: ForkSandbox) -> None:
+    session = await tight.open()
+    await session.run("x = [1]\nopen('f', 'w').write('1')")
+    await session.run("x.append(2)")
+    assert isinstance(session, ForkSession)
+    os.kill(session._checkpoint.guest.pid, signal.SIGKILL)
+    await asyncio.sleep(0.05)
+    assert await value(session, "x, open('f').read()", StateKind.REPLAYED) == "([1, 2], '1')"
+    await session.close()
+
+
+async def test_a_state_that_cannot_be_made_again_is_an_error(tight: ForkSandbox) -> None:
+    session = await tight.open()
+    await session.run("import os, time\nborn = time.time()")
+    await session.run(f"if time.time() > {__import__('time').time() + 1}: os._exit(1)")
+    await asyncio.sleep(1)
+    tight.boxes[0].evict(session._checkpoint)
+    with pytest.raises(SandboxError, match="cannot be rebuilt"):
+        await session.run("1")
+    await session.close()

@@ -1,0 +1,99 @@
+"""One cell, or one file, in one process: send it, wait, interrupt, kill, and say what came of it."""
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tirage.sandbox import results
+from tirage.sandbox.base import ExecFailure, ExecResult, Limits, StateKind
+from tirage.sandbox.box import Box
+from tirage.sandbox.capture import Capture, filled_file
+from tirage.sandbox.guests import Flooded, Gone, Guest, request_id
+
+INLINE_CODE = 10_000
+"""Characters of code, at most four bytes and often two escapes each, that fit a packet."""
+FILE_PATIENCE_S = 30.0
+
+
+async def run_cell(
+    box: Box, runner: Guest, code: str, limits: Limits, *, state: StateKind = StateKind.FORKED, started: float
+) -> tuple[ExecResult, bool]:
+    """Run `code` in `runner`, whose state is of kind `state`; the result, and whether the process may be kept.
+
+    `started` is the reading of `time.perf_counter` from which the result's duration counts.
+    """
+    capture, handed = _capture_of(runner, limits.output_bytes)
+    try:
+        result, lived = await _execute(box, runner, code, limits, handed)
+        stdout, stderr, full = capture.read()
+    finally:
+        capture.close()
+    whole = dataclasses.replace(
+        result,
+        stdout=stdout,
+        stderr=stderr,
+        truncated=full or result.failure is ExecFailure.OUTPUT,
+        duration_s=time.perf_counter() - started,
+        layers=box.layers,
+        state=state,
+    )
+    return whole, lived
+
+
+def _capture_of(runner: Guest, cap: int) -> tuple[Capture, Capture | None]:
+    """Where the cell's output goes, and that again if it must still be handed to the runner; the caller closes it."""
+    prepared, runner.capture = runner.capture, None
+    if prepared is not None:
+        if prepared.cap == cap:
+            return prepared, None
+        prepared.close()
+    capture = Capture(cap)
+    return capture, capture
+
+
+async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None) -> tuple[ExecResult, bool]:
+    """The result without its output; `handed` is where that goes, None when the runner has it already."""
+    message: dict[str, Any] = {
+        "op": "run",
+        "id": request_id(),
+        "cap": handed and handed.cap,
+        "processes": box.process_limit,
+        "code": code,
+    }
+    fds = [handed.out, handed.err] if handed else []
+    extra = -1
+    if len(code) > INLINE_CODE:
+        extra = filled_file("code", code.encode("utf-8", "replace"))
+        fds.append(extra)
+        message["code"] = ""
+    interrupted: float | None = None
+    try:
+        runner.send(message, fds)
+        reply = await runner.answer(message["id"], limits.wall_s)
+        if reply is None:
+            interrupted = limits.wall_s
+            runner.signal(signal.SIGINT)
+            reply = await runner.answer(message["id"], limits.grace_s)
+        if reply is None:
+            return results.killed(limits.wall_s), False
+    except Gone:
+        await runner.died(1.0)
+        return results.died(await box.cause_of_death(runner)), False
+    except Flooded as error:
+        return results.failed(ExecFailure.CHANNEL, f"the cell broke the protocol: {error}"), False
+    finally:
+        if extra >= 0:
+            os.close(extra)
+    if reply.get("threads"):
+        reason = "the cell left threads running, which cannot be kept; join threads and close pools before it ends"
+        return results.failed(ExecFailure.FORK_DENIED, reason), False
+    return results.from_reply(reply, interrupted_after_s=interrupted), True
+
+
+async def file_request(runner: Guest, message: Mapping[str, Any], fd: int) -> Mapping[str, Any]:
+    """Have `runner` read or write a file through `fd`; its reply. Raises `Gone`, `Flooded` or `SandboxError`."""
+    async with runner.lock:
+        return await runner.ask({**message, "id": request_id()}, [fd], timeout_s=FILE_PATIENCE_S)
