@@ -26,6 +26,8 @@ class Node:
         self.children: dict[str, int] = {}
         self.open_files: dict[int, str] = {}
         """Descriptor to path below `home`, as the last cell left them."""
+        self.own_fds = 0
+        """How many descriptors are open that no cell has opened."""
         self.serial = 0
         self.namespace: dict[str, Any] = {}
 
@@ -41,10 +43,10 @@ class Node:
     def answer(self, request: dict[str, Any], fds: list[int]) -> None:
         """Handle one request."""
         op = request["op"]
-        if op == "fork":
-            self.fork(request, fds)
-        elif op == "run":
+        if op == "run":
             self.run(request, fds)
+        elif op == "fork":
+            self.fork(request, fds)
         elif op == "put":
             self.put(request, fds[0])
         elif op == "fetch":
@@ -159,7 +161,7 @@ class Node:
         reply = self._perform(request, self.namespace, self.serial)
         wire.send(self.channel, reply)
         streams.detach()
-        self.open_files = openfiles.survey(self.home)
+        self.open_files = openfiles.survey(self.home, self.own_fds)
 
     def _perform(self, request: dict[str, Any], namespace: dict[str, Any], serial: int) -> dict[str, Any]:
         _limit_processes(request["processes"])
@@ -249,4 +251,5 @@ def begin(node: Node) -> NoReturn:
     node.namespace = cell.new_main().__dict__
     sys.path.insert(0, "")
     os.environ["HOME"] = node.home
+    node.own_fds = openfiles.count()
     node.serve()

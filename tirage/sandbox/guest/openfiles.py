@@ -5,6 +5,7 @@ would read on where its sibling stopped reading, and write into its sibling's fi
 is open elsewhere, or was deleted while open, stays shared.
 """
 
+import ctypes
 import fcntl
 import os
 import select
@@ -12,25 +13,46 @@ import stat
 
 from . import confine
 
-# One call that tells which of all descriptors are open, where /proc is out of reach.
-_ALL = select.poll()
-for _fd in range(3, confine.OPEN_FILES):
-    _ALL.register(_fd, 0)
+FIRST = 3
+_libc = ctypes.CDLL(None)
 
 
-def survey(home: str) -> dict[int, str]:
-    """The regular files that this process has open below `home`: descriptor to path relative to it."""
+class _PollFd(ctypes.Structure):
+    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
+
+
+_TABLE = (_PollFd * (confine.OPEN_FILES - FIRST))()
+for _number, _entry in enumerate(_TABLE, FIRST):
+    _entry.fd = _number
+
+
+def _closed() -> bytes:
+    """For each descriptor from `FIRST` on, `POLLNVAL` when it is not open; one system call, and no need of /proc."""
+    _libc.poll(_TABLE, len(_TABLE), 0)
+    return bytes(_TABLE)[_PollFd.revents.offset :: ctypes.sizeof(_PollFd)]
+
+
+def count() -> int:
+    """How many descriptors are open, the standard ones aside."""
+    return len(_TABLE) - _closed().count(select.POLLNVAL)
+
+
+def survey(home: str, own: int) -> dict[int, str]:
+    """The regular files that this process has open below `home`: descriptor to path relative to it.
+
+    `own` descriptors are open anyway; where there are no more, there is nothing to look for.
+    """
+    closed = _closed()
+    if len(closed) - closed.count(select.POLLNVAL) <= own:
+        return {}
     by_inode: dict[tuple[int, int], list[int]] = {}
-    closed = {fd for fd, event in _ALL.poll(0) if event & select.POLLNVAL}
-    for fd in range(3, confine.OPEN_FILES):
-        if fd not in closed:
+    for fd, mark in enumerate(closed, FIRST):
+        if mark != select.POLLNVAL:
             found = os.fstat(fd)
             if stat.S_ISREG(found.st_mode):
                 by_inode.setdefault((found.st_dev, found.st_ino), []).append(fd)
-    if not by_inode:
-        return {}
     paths: dict[int, str] = {}
-    for parent, _, names in os.walk(home):
+    for parent, _, names in os.walk(home) if by_inode else ():
         for name in names:
             path = os.path.join(parent, name)
             found = os.lstat(path)
