@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from tirage.core.message import Message
 from tirage.core.step import Source, Span
 from tirage.models.chat_template import ChatTemplate
 
+_SHORT = 200
+"""Characters up to which the ids of a text are remembered."""
 _SPECIAL_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>")
 """Well-known end-of-turn tokens, taken as such only where the folder itself names no end-of-sequence token."""
@@ -33,7 +35,7 @@ def check_round_trip(sent_ids: Sequence[int], returned_prompt_ids: Sequence[int]
 
 
 class HFRenderer:
-    """Tokenizer and chat template of one model folder. Thread-safe: nothing changes after construction."""
+    """Tokenizer and chat template of one model folder. Thread-safe: nothing visible changes after construction."""
 
     def __init__(self, folder: str | Path, *, chat_template: str | None = None) -> None:
         """Read `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`, `config.json`, `chat_template.jinja`.
@@ -106,7 +108,15 @@ class HFRenderer:
         Text that spells a special token stays text: what a tool printed must not be able to end the turn. Ordinary
         added tokens (fences, thinking markers) are found.
         """
+        return self._encode_short(text) if len(text) <= _SHORT else self._encode(text)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._literal.encode(text, add_special_tokens=False).ids)
+
+    @cached_property
+    def _encode_short(self) -> Callable[[str], tuple[int, ...]]:
+        """Remembers: the framework's own words (fences, notes, hints) come again and again."""
+        return lru_cache(4096)(self._encode)
 
     def encode_prompt(self, text: str) -> tuple[int, ...]:
         """Ids of a rendered prompt: special tokens are recognised, none is added."""
