@@ -28,6 +28,11 @@ FREE_LAYERS = 8
 class Denied(Exception):
     """A process could not be forked; the message is the reason."""
 
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        """`passing`: the process table is full, which ends when the dead are collected."""
+        super().__init__(reason)
+        self.passing = passing
+
 
 class Holder(Protocol):
     """What a box knows of its sessions."""
@@ -328,4 +333,4 @@ async def _acknowledged(host: socket.socket, parent: Guest, wanted: str) -> tupl
         timer.cancel()
         parent.deafen()
         loop.remove_reader(host.fileno())
-    raise Denied(str(refusal.get("denied", "no reason given"))[:500])
+    raise Denied(str(refusal.get("denied", "no reason given"))[:500], passing=refusal.get("again") is True)

@@ -1,5 +1,6 @@
 """What a sandbox is asked for: one configuration per back end, told apart by `backend`."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,12 +27,17 @@ class SandboxConfig:
     recently loses its process and is rebuilt by replay when it is needed again, which results tell (`ExecResult.state`)."""
     preload: tuple[str, ...] = ("numpy", "sympy")
     """Modules loaded once and shared by all sessions."""
+    readable: tuple[str, ...] = ()
+    """Further files and directories of the host that sessions may read, at the same place, and never write."""
     unsafe: bool = False
     """Allow rung 4: run without isolation where the host gives none. Code can then read and write as you can."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         _check_backend(self.backend, "fork")
+        for path in self.readable:
+            if not os.path.isabs(path) or os.path.normpath(path) == "/" or not os.path.exists(path):
+                raise ConfigError(f"sandbox readable={path!r} must be an absolute path that exists, and not the root")
         if self.min_rung not in (1, 2) or self.first_rung not in (1, 2) or self.first_rung > self.min_rung:
             raise ConfigError(
                 f"min_rung={self.min_rung} and first_rung={self.first_rung} must be 1 or 2, and first_rung must not be above min_rung"

@@ -154,7 +154,7 @@ class ForkSandbox:
             "rung": rung,
             "uid": uid,
             "root": "" if rung == 1 else new_scratch(uid),
-            "readable": readable_paths(),
+            "readable": [*readable_paths(), *self._config.readable],
             "memory_mb": self._config.memory_mb,
             "scratch_mb": self._config.scratch_mb,
         }

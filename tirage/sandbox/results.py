@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from tirage.sandbox.base import ExecFailure, ExecResult
+from tirage.sandbox.base import ExecFailure, ExecResult, StateKind
 
 MAX_TEXT = 40_000
 CLAIMS = {
@@ -24,10 +24,10 @@ CLAIMS = {
 """What a cell may say of itself; the host finds out the rest."""
 
 
-def text(reply: Mapping[str, Any], key: str) -> str:
-    """A string of the reply, clipped; empty when missing or of another type."""
+def text(reply: Mapping[str, Any], key: str, most: int = MAX_TEXT) -> str:
+    """A string of the reply, clipped to `most` characters; empty when missing or of another type."""
     value = reply.get(key)
-    return value[:MAX_TEXT] if isinstance(value, str) else ""
+    return value[:most] if isinstance(value, str) else ""
 
 
 def number(reply: Mapping[str, Any], key: str) -> float:
@@ -93,3 +93,38 @@ def killed(limit_s: float) -> ExecResult:
 def failed(kind: ExecFailure, reason: str) -> ExecResult:
     """A cell that could not run, or whose effect had to be taken back."""
     return ExecResult(failure=kind, error_name=kind.value, error_text=f"{reason}; the session is as before the cell")
+
+
+def from_fields(fields: object, cap: int, *, layers: tuple[str, ...]) -> ExecResult:
+    """A result that came over a wire as JSON fields: unknown or misshapen ones are dropped, texts are bounded by `cap`."""
+    given: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
+    kinds = {kind.value: kind for kind in ExecFailure}
+    states = {state.value: state for state in StateKind}
+    if not given:
+        return failed(ExecFailure.CHANNEL, "the sandbox's answer is not readable")
+    line = given.get("error_line")
+    return ExecResult(
+        stdout=text(given, "stdout", cap),
+        stderr=text(given, "stderr", cap),
+        value=text(given, "value") if isinstance(given.get("value"), str) else None,
+        value_type=text(given, "value_type") or None,
+        displays=tuple(_display(item) for item in _list(given.get("displays"))[:64]),
+        failure=kinds.get(text(given, "failure")),
+        error_name=text(given, "error_name"),
+        error_text=text(given, "error_text"),
+        error_line=line if isinstance(line, int) and not isinstance(line, bool) and 0 < line < 1 << 31 else None,
+        traceback=text(given, "traceback"),
+        truncated=given.get("truncated") is True,
+        duration_s=number(given, "duration_s"),
+        cpu_s=number(given, "cpu_s"),
+        layers=layers,
+        state=states.get(text(given, "state"), StateKind.FORKED),
+    )
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _display(item: object) -> dict[str, str]:
+    return {str(kind): data for kind, data in item.items() if isinstance(data, str)} if isinstance(item, dict) else {}

@@ -19,6 +19,7 @@ from tirage.sandbox.revival import revive
 
 MAX_FETCH = 64 << 20
 CHAIN = 2
+FULL_TABLE_S = 2.0
 
 
 class ForkSession:
@@ -192,13 +193,22 @@ class ForkSession:
         """Fork from the checkpoint; one that was evicted or lost is brought back first. Raises `Denied` or `SandboxError`."""
         checkpoint = self._checkpoint
         self._box.shelf.use(checkpoint)
-        for _ in range(2):
+        lost = 0
+        until = time.monotonic() + FULL_TABLE_S
+        while lost < 2:
             if not checkpoint.guest.usable:
                 self._check_open()
                 await revive(self._box, checkpoint)
             try:
                 return await self._box.fork(checkpoint, order)
+            except Denied as denied:
+                if not denied.passing or time.monotonic() > until:
+                    raise
+                # What a cell left running, or dead and uncollected, still fills the process table.
+                await self._box.settle()
+                await asyncio.sleep(0.02)
             except (Gone, Flooded):
+                lost += 1
                 if not checkpoint.pinned:
                     self._box.drop(checkpoint.guest)
         raise SandboxError("the session's state is lost: its process is gone, time and again; open a new session")

@@ -1,5 +1,6 @@
 """A node: a process that holds one interpreter state, frozen between requests. A cell runs in a fork of it."""
 
+import errno
 import gc
 import os
 import resource
@@ -69,12 +70,12 @@ class Node:
             self.reap(dead)
         channel = socket.socket(fileno=fds.pop(0))
         if kernel.has_threads():
-            return self._deny(channel, fds, request, "threads are running, and they do not survive a fork")
+            return self._deny(channel, fds, request, "threads are running, and they do not survive a fork", again=False)
         state = randomness.save()
         try:
             child = os.fork()
         except OSError as error:
-            return self._deny(channel, fds, request, f"fork: {error.strerror}")
+            return self._deny(channel, fds, request, f"fork: {error.strerror}", again=error.errno == errno.EAGAIN)
         if child:
             channel.close()
             wire.close_all(fds)
@@ -109,10 +110,10 @@ class Node:
         there.close()
         streams.attach(fds[0], fds[1], cap)
 
-    def _deny(self, channel: socket.socket, fds: list[int], request: dict[str, Any], reason: str) -> bool:
+    def _deny(self, channel: socket.socket, fds: list[int], request: dict[str, Any], reason: str, *, again: bool) -> bool:
         channel.close()
         wire.close_all(fds)
-        wire.send(self.channel, {"id": request["id"], "denied": reason})
+        wire.send(self.channel, {"id": request["id"], "denied": reason, "again": again})
         return False
 
     def settle(self, request: dict[str, Any]) -> str | None:
