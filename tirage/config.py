@@ -60,6 +60,11 @@ class AgentConfig(Strict):
 class SandboxOptions(Strict):
     """The interpreter that runs the policy's code."""
 
+    backend: Literal["fork", "docker", "jupyter"] = Field("fork", description="the forking box, a container per problem, or kernels")
+    image: str | None = Field(None, description="docker: the image, with Python >= 3.11")
+    runtime: str | None = Field(None, description="docker: the engine's runtime, runsc for gVisor")
+    kernel: str = Field("python3", description="jupyter: name of an installed kernel")
+    readable: tuple[str, ...] = Field((), description="fork: further paths of the host that code may read")
     min_rung: int = Field(2, ge=1, le=2, description="weakest isolation accepted: 1 demands namespaces, 2 accepts Landlock alone")
     timeout_s: float = Field(5.0, gt=0, description="per cell")
     memory_mb: int = Field(1024, ge=64, description="per interpreter process")

@@ -18,7 +18,7 @@ from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
 from tirage.models.wrap import Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
-from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.search.best_of_n import BestOfN
 from tirage.tools.python import PythonTool
@@ -120,7 +120,16 @@ def served_like(name: str, checkpoint: str) -> str:
 
 def open_interpreter(options: SandboxOptions) -> Sandbox:
     """The sandbox of a run, to be entered. Raises `SandboxError` when the demanded isolation cannot be had."""
-    return open_sandbox(SandboxConfig(min_rung=options.min_rung, memory_mb=options.memory_mb, unsafe=options.unsafe))
+    match options.backend:
+        case "docker":
+            if options.image is None:
+                raise ConfigError("sandbox backend docker needs sandbox.image, an image with Python >= 3.11; see scripts/docker_image.sh")
+            return open_sandbox(DockerConfig(image=options.image, runtime=options.runtime, memory_mb=options.memory_mb))
+        case "jupyter":
+            return open_sandbox(JupyterConfig(kernel=options.kernel, memory_mb=options.memory_mb, unsafe=options.unsafe))
+        case "fork":
+            given = SandboxConfig(min_rung=options.min_rung, memory_mb=options.memory_mb, readable=options.readable, unsafe=options.unsafe)
+            return open_sandbox(given)
 
 
 def make_agent(

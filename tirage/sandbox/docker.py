@@ -374,12 +374,7 @@ def _start(container: Any, config: DockerConfig) -> None:
         container.start()
     except docker.errors.APIError as error:
         said = _said(error)
-        remedy = (
-            f"; name an interpreter of the image with python=..., it has no {config.python!r}"
-            if "executable file not found" in said
-            else ""
-        )
-        raise SandboxError(f"the container of image {config.image!r} did not start: {said}{remedy}", boundary="sandbox") from None
+        raise SandboxError(f"the container of image {config.image!r} did not start: {said}", boundary="sandbox") from None
 
 
 def _said(error: Any) -> str:
@@ -390,11 +385,13 @@ def _cause(container: Any, complaints: bytes) -> str:
     """Why a container ended, as far as it can be told."""
     docker = _docker()
     said = " ".join(complaints.decode("utf-8", "replace").split())[-400:]
+    if "No such file or directory" in said and "exec" in said:
+        said += " (name an interpreter that the image has with python=...)"
     try:
         container.reload()
         state = container.attrs["State"]
         code = state.get("ExitCode")
-        out = "out of memory; " if state.get("OOMKilled") or code == 137 else ""
+        out = "out of memory; " if state.get("OOMKilled") else ""
         return f"{out}exit code {code}{': ' + said if said else ''}"
     except (docker.errors.APIError, docker.errors.DockerException, OSError):
         return said or "it was removed"
