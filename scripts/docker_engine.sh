@@ -7,6 +7,8 @@ if ! command -v dockerd >/dev/null || ! command -v debootstrap >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io debootstrap >/dev/null
 fi
 LOG=$(mktemp)
+# A pid file left by an engine that was killed would keep the next one from starting.
+pgrep -x dockerd >/dev/null || rm -f /var/run/docker.pid
 # Sandboxes have no network, so the engine needs none of its own.
 setsid nohup dockerd --iptables=false --ip6tables=false --bridge=none >"$LOG" 2>&1 </dev/null &
 for _ in $(seq 60); do

@@ -32,8 +32,8 @@ def processes_of(uid: int) -> int:
     return total
 
 
-def limit(memory_mb: int, scratch_mb: int, base: tuple[int, int], others: int) -> None:
-    """Resource limits, hard ones: children cannot raise them."""
+def limit(memory_mb: int, scratch_mb: int, base: tuple[int, int], others: int, processes: int = HARD_PROCESSES) -> None:
+    """Resource limits, hard ones: children cannot raise them. `others` are processes of the same user that count too."""
     extra = memory_mb << 20
     for kind, value in (
         (resource.RLIMIT_AS, base[0] + extra),
@@ -42,7 +42,7 @@ def limit(memory_mb: int, scratch_mb: int, base: tuple[int, int], others: int) -
         (resource.RLIMIT_NOFILE, OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_STACK, STACK_MB << 20),
-        (resource.RLIMIT_NPROC, HARD_PROCESSES + others),
+        (resource.RLIMIT_NPROC, processes + others),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
     ):

@@ -39,9 +39,9 @@ def _argument(index: int) -> bytes:
 _PASS = _step(RETURN, 0, 0, ALLOW)
 
 
-def _unless(test: int, value: int) -> bytes:
+def _unless(test: int, value: int, code: int = errno.EPERM) -> bytes:
     """Allow when the loaded value passes `test`, refuse otherwise."""
-    return _step(test, 0, 1, value) + _PASS + _refuse()
+    return _step(test, 0, 1, value) + _PASS + _refuse(code)
 
 
 def _when(test: int, value: int) -> bytes:
@@ -49,7 +49,7 @@ def _when(test: int, value: int) -> bytes:
     return _step(test, 0, 1, value) + _refuse() + _PASS
 
 
-def _guards(table: dict[str, int], *, unix_sockets: bool) -> dict[int, bytes]:
+def _guards(table: dict[str, int], *, unix_sockets: bool, for_zmq: bool) -> dict[int, bytes]:
     """What to run for a call whose arguments decide."""
     own_process = _argument(0) + _unless(JUMP_EQUAL, 0)
     guards = {
@@ -58,38 +58,39 @@ def _guards(table: dict[str, int], *, unix_sockets: bool) -> dict[int, bytes]:
         "clone": _argument(0) + _when(JUMP_SET, NEW_NAMESPACES & ~0x80),
         # Its flags lie behind a pointer; ENOSYS makes the C library use clone.
         "clone3": _refuse(errno.ENOSYS),
-        "socket": _argument(0) + _unless(JUMP_EQUAL, AF_UNIX) if unix_sockets else _refuse(),
+        "socket": _argument(0) + _unless(JUMP_EQUAL, AF_UNIX, errno.EOPNOTSUPP if for_zmq else errno.EPERM) if unix_sockets else _refuse(),
         "prctl": _argument(0) + _when(JUMP_EQUAL, kernel.PR_SET_DUMPABLE),
         "setpriority": _argument(0) + _step(JUMP_EQUAL, 1, 0, 0) + _refuse() + _argument(1) + _unless(JUMP_EQUAL, 0),
         "ioctl": _argument(1) + _step(JUMP_EQUAL, 1, 0, TIOCSTI) + _when(JUMP_EQUAL, TIOCLINUX),
     }
-    for name in ("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setscheduler", "sched_setparam"):
+    for name in ("prlimit64", *(() if for_zmq else ("sched_setaffinity", "sched_setattr", "sched_setscheduler", "sched_setparam"))):
         guards[name] = own_process
     return {table[name]: body for name, body in guards.items()}
 
 
-def assemble(machine: str, *, unix_sockets: bool, signals: bool = True) -> bytes:
+def assemble(machine: str, *, unix_sockets: bool, signals: bool = True, for_zmq: bool = False) -> bytes:
     """The filter for `machine`. Foreign architectures and x32 kill the process.
 
-    `unix_sockets` allows named unix sockets (socketpair always works); `signals` False refuses every call that signals.
+    `unix_sockets` allows named unix sockets (socketpair always works); `signals` False refuses every call that signals;
+    `for_zmq` lets threads be scheduled, and refuses sockets in a way that libzmq survives.
     """
     table = syscalls.filtered(machine)
     refused = sorted(set(syscalls.denied(machine).values()) | (set() if signals else set(syscalls.signalling(machine).values())))
     program = _load(ARCH) + _step(JUMP_EQUAL, 1, 0, syscalls.AUDIT_ARCH[machine]) + _step(RETURN, 0, 0, KILL) + _load(NR)
     if machine == "x86_64":
         program += _step(JUMP_AT_LEAST, 0, 1, X32_BIT) + _step(RETURN, 0, 0, KILL)
-    for nr, body in _guards(table, unix_sockets=unix_sockets).items():
+    for nr, body in _guards(table, unix_sockets=unix_sockets, for_zmq=for_zmq).items():
         program += _step(JUMP_EQUAL, 0, len(body) // 8, nr) + body
     for nr in refused:
         program += _step(JUMP_EQUAL, 0, 1, nr) + _refuse()
     return program + _PASS
 
 
-def install(*, unix_sockets: bool, signals: bool = True) -> None:
+def install(*, unix_sockets: bool, signals: bool = True, for_zmq: bool = False) -> None:
     """Put the filter on this process for good; no_new_privs is set. Raises `OSError`."""
     if kernel.MACHINE not in syscalls.AUDIT_ARCH:
         raise OSError(errno.ENOSYS, f"no seccomp table for {kernel.MACHINE}")
-    code = assemble(kernel.MACHINE, unix_sockets=unix_sockets, signals=signals)
+    code = assemble(kernel.MACHINE, unix_sockets=unix_sockets, signals=signals, for_zmq=for_zmq)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.addressof(buffer))
     # Flag 4 (SPEC_ALLOW): without it old kernels switch on slow speculation guards for every filtered process.
