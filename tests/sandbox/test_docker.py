@@ -15,7 +15,8 @@ import pytest_asyncio
 
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.sandbox import DockerConfig, ExecFailure, Limits, Session, StateKind, open_sandbox
-from tirage.sandbox.docker import LABEL, DockerSandbox
+from tirage.sandbox.docker import DockerSandbox
+from tirage.sandbox.docker_engine import LABEL
 from tirage.sandbox.results import from_fields
 
 IMAGE = "tirage-sandbox"

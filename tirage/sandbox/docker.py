@@ -7,50 +7,18 @@ the engine may be on another machine. When the host dies, the streams end and th
 
 import asyncio
 import base64
-import difflib
-import io
-import json
-import os
 import socket
-import sys
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
-from tirage.core.errors import ConfigError, MissingExtra, SandboxError
-from tirage.sandbox import results
+from tirage.core.errors import SandboxError
+from tirage.sandbox import docker_engine, results
 from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities
 from tirage.sandbox.config import DockerConfig
 from tirage.sandbox.relay import pack, read_frame
 
-USER = "65534:65534"
-LABEL = "tirage.sandbox"
 LAYERS = ("container", "no-network", "read-only-root", "cgroup", "no-new-privileges", "no-capabilities")
-DEFAULT_URL = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 START_S, STEP_S = 60.0, 60.0
-NEEDED = ("core/*.py", "sandbox/*.py", "sandbox/guest/*.py")
-BOOT = """
-import os, sys
-if sys.version_info < (3, 11):
-    sys.exit("the image's Python is " + sys.version.split()[0] + "; the sandbox needs 3.11 or newer")
-try:
-    import asyncio, ctypes, io, zipfile
-except ImportError as error:
-    sys.exit("the image's Python lacks the module " + str(error.name))
-def read(size):
-    data = b""
-    while len(data) < size:
-        block = os.read(0, size - len(data))
-        if not block:
-            sys.exit("the host went away")
-        data += block
-    return data
-zipfile.ZipFile(io.BytesIO(read(int.from_bytes(read(4), "big")))).extractall("/tmp/tirage-sources")
-sys.path.insert(0, "/tmp/tirage-sources")
-from tirage.sandbox import relay
-relay.main(sys.argv[1])
-"""
 
 
 class DockerSandbox:
@@ -114,7 +82,7 @@ class DockerSandbox:
             raise SandboxError("the sandbox is closed; open a new one")
         async with self._lock:
             if self._client is None:
-                self._client = await asyncio.to_thread(_connect, self._config)
+                self._client = await asyncio.to_thread(docker_engine.connect, self._config)
             return self._client
 
 
@@ -187,14 +155,14 @@ class _Container:
 
     async def start(self) -> Mapping[str, Any]:
         """Create, attach, start, send the sources; what the relay said of itself. Raises `SandboxError`."""
-        self._container = await asyncio.to_thread(_create, self._client, self._config)
-        raw = await asyncio.to_thread(_attach, self._client, self._container)
+        self._container = await asyncio.to_thread(docker_engine.create, self._client, self._config)
+        raw = await asyncio.to_thread(docker_engine.attach, self._client, self._container)
         opener = asyncio.open_unix_connection if raw.family == getattr(socket, "AF_UNIX", None) else asyncio.open_connection
         reader, self._writer = await opener(sock=raw)
-        await asyncio.to_thread(_start, self._container, self._config)
+        await asyncio.to_thread(docker_engine.start, self._container, self._config)
         ready = self._waiting[0] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.ensure_future(self._read(reader))
-        sources = await asyncio.to_thread(_sources)
+        sources = await asyncio.to_thread(docker_engine.sources)
         self._writer.write(len(sources).to_bytes(4, "big") + sources)
         return await self._outcome(0, ready, START_S)
 
@@ -246,7 +214,7 @@ class _Container:
         except (asyncio.IncompleteReadError, OSError):
             frames.feed_eof()
         await sorting
-        reason = await asyncio.to_thread(_cause, self._container, self._complaints)
+        reason = await asyncio.to_thread(docker_engine.cause, self._container, self._complaints)
         for waiter in self._waiting.values():
             if not waiter.done():
                 waiter.set_exception(SandboxError(f"the container died: {reason}; open a new session"))
@@ -275,147 +243,10 @@ class _Container:
         if self._writer is not None:
             self._writer.close()
         if self._container is not None:
-            await asyncio.to_thread(_remove, self._container)
+            await asyncio.to_thread(docker_engine.remove, self._container)
         for waiter in self._waiting.values():
             if not waiter.done():
                 waiter.set_exception(SandboxError("the container was removed; open a new session"))
-
-
-def _docker() -> Any:
-    try:
-        import docker
-    except ImportError:
-        raise MissingExtra("docker", "all") from None
-    return docker
-
-
-def _connect(config: DockerConfig) -> Any:
-    """A client of the engine, with the image known to be there."""
-    docker = _docker()
-    where = config.url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
-    try:
-        if where.startswith("unix://"):
-            # The package leaves a socket open when this fails.
-            with socket.socket(socket.AF_UNIX) as trial:
-                trial.connect(where.removeprefix("unix://"))
-        client = docker.DockerClient(base_url=config.url, max_pool_size=64) if config.url else docker.from_env(max_pool_size=64)
-        client.ping()
-    except Exception as error:  # the package raises its own, requests' and urllib3's errors alike
-        raise SandboxError(
-            f"no Docker engine answers at {where} ({type(error).__name__}); start one (Debian: apt-get install docker.io, then dockerd), "
-            "or set DOCKER_HOST",
-            boundary="sandbox",
-        ) from None
-    try:
-        client.images.get(config.image)
-    except docker.errors.ImageNotFound:
-        tags = [tag for image in client.images.list() for tag in image.tags]
-        near = difflib.get_close_matches(config.image, tags, n=3, cutoff=0.5) or tags[:5]
-        client.close()
-        raise ConfigError(
-            f"the engine has no image {config.image!r}; it has: {', '.join(near) or 'none'}; docker pull it, or build a small one with "
-            "scripts/docker_image.sh"
-        ) from None
-    return client
-
-
-def _create(client: Any, config: DockerConfig) -> Any:
-    docker = _docker()
-    order = {
-        "memory_mb": config.memory_mb,
-        "processes": config.processes,
-        "scratch_mb": config.scratch_mb,
-        "preload": config.preload,
-    }
-    try:
-        return client.containers.create(
-            config.image,
-            [config.python, "-c", BOOT, json.dumps(order)],
-            entrypoint=[],
-            stdin_open=True,
-            network_mode="none",
-            read_only=True,
-            tmpfs={"/tmp": f"size={config.scratch_mb}m,mode=1777"},
-            mem_limit=f"{config.memory_mb}m",
-            memswap_limit=f"{config.memory_mb}m",
-            pids_limit=config.processes,
-            nano_cpus=int(config.cpus * 1e9) if config.cpus else None,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            init=True,
-            auto_remove=True,
-            user=USER,
-            working_dir="/tmp",
-            log_config=docker.types.LogConfig(type="none"),
-            labels={LABEL: str(os.getpid())},
-            environment={"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/tmp"},
-            runtime=config.runtime,
-        )
-    except docker.errors.APIError as error:
-        raise SandboxError(f"the engine refused the container: {_said(error)}", boundary="sandbox") from None
-
-
-def _attach(client: Any, container: Any) -> socket.socket:
-    stream = client.api.attach_socket(container.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-    raw = getattr(stream, "_sock", stream)
-    if not isinstance(raw, socket.socket):
-        raise SandboxError("an engine behind TLS cannot be attached to; reach it through a unix socket or an ssh tunnel (DOCKER_HOST)")
-    own = raw.dup()
-    own.setblocking(False)
-    # The package's own end would be closed when its response is collected; the duplicate lives on.
-    stream.close()
-    raw.close()
-    return own
-
-
-def _start(container: Any, config: DockerConfig) -> None:
-    docker = _docker()
-    try:
-        container.start()
-    except docker.errors.APIError as error:
-        said = _said(error)
-        raise SandboxError(f"the container of image {config.image!r} did not start: {said}", boundary="sandbox") from None
-
-
-def _said(error: Any) -> str:
-    return " ".join(str(getattr(error, "explanation", None) or error).split())[:400]
-
-
-def _cause(container: Any, complaints: bytes) -> str:
-    """Why a container ended, as far as it can be told."""
-    docker = _docker()
-    said = " ".join(complaints.decode("utf-8", "replace").split())[-400:]
-    if "No such file or directory" in said and "exec" in said:
-        said += " (name an interpreter that the image has with python=...)"
-    try:
-        container.reload()
-        state = container.attrs["State"]
-        code = state.get("ExitCode")
-        out = "out of memory; " if state.get("OOMKilled") else ""
-        return f"{out}exit code {code}{': ' + said if said else ''}"
-    except (docker.errors.APIError, docker.errors.DockerException, OSError):
-        return said or "it was removed"
-
-
-def _remove(container: Any) -> None:
-    docker = _docker()
-    try:
-        container.remove(force=True)
-    except (docker.errors.APIError, docker.errors.DockerException, OSError):
-        # Already gone, or the engine is: nothing is left to remove.
-        return
-
-
-def _sources() -> bytes:
-    """The package's sources that the container needs, as a zip archive."""
-    root = Path(__file__).parent.parent
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("tirage/__init__.py", '"""The part of tirage that a container needs."""\n')
-        for pattern in NEEDED:
-            for path in sorted(root.glob(pattern)):
-                archive.write(path, f"tirage/{path.relative_to(root).as_posix()}")
-    return buffer.getvalue()
 
 
 def _number(reply: Mapping[str, Any]) -> int:
