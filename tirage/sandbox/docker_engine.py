@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tirage.core.errors import ConfigError, MissingExtra, SandboxError
 from tirage.sandbox.config import DockerConfig
 
 USER = "65534:65534"
+GONE_S = 10.0
 LABEL = "tirage.sandbox"
 DEFAULT_URL = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 NEEDED = ("core/*.py", "sandbox/*.py", "sandbox/guest/*.py")
@@ -160,12 +162,20 @@ def cause(container: Any, complaints: bytes) -> str:
 
 
 def remove(container: Any) -> None:
-    """End and remove a container, if it is still there."""
+    """End and remove a container, if it is still there; returns when it is gone."""
     docker = _docker()
+    until = time.monotonic() + GONE_S
     try:
-        container.remove(force=True)
-    except (docker.errors.APIError, docker.errors.DockerException, OSError):
-        # Already gone, or the engine is: nothing is left to remove.
+        while time.monotonic() < until:
+            try:
+                container.remove(force=True)
+            except docker.errors.NotFound:
+                return
+            except docker.errors.APIError:
+                # The engine is removing it already.
+                time.sleep(0.05)
+    except (docker.errors.DockerException, OSError):
+        # The engine is gone: nothing is left to remove.
         return
 
 
