@@ -241,7 +241,8 @@ class _Container:
         if self.on_end is not None:
             self.on_end(self)
         if self._writer is not None:
-            self._writer.close()
+            # Not close: that would wait for a container that no longer reads.
+            self._writer.transport.abort()
         if self._container is not None:
             await asyncio.to_thread(docker_engine.remove, self._container)
         for waiter in self._waiting.values():
