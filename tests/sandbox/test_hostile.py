@@ -108,7 +108,7 @@ async def _nothing_runs(sandbox: ForkSandbox) -> None:
 
 
 def box_processes(zygote: int) -> list[int]:
-    """Living processes below the zygote."""
+    """Processes below the zygote, uncollected dead ones included."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -116,7 +116,8 @@ def box_processes(zygote: int) -> list[int]:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if fields[0] not in "ZX":
+            # The dead count too until they are collected: they fill the process limit of the next attack.
+            if fields[0] != "X":
                 parents.setdefault(int(fields[1]), []).append(int(entry.name))
     found, queue = [], [zygote]
     while queue:
