@@ -17,6 +17,7 @@ from tirage.core.trajectory import Trajectory
 from tirage.core.tree import ROOT, Tree
 from tirage.core.verdict import Verdict
 from tirage.evaluation.report import Report
+from tirage.event_loop import open_loop
 from tirage.improve import improve_round
 from tirage.rollouts.runner import judge
 from tirage.stages import Silent
@@ -108,13 +109,13 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return _run(work)
     outcome: list[T] = []
     failure: list[BaseException] = []
 
     def target() -> None:
         try:
-            outcome.append(asyncio.run(work))
+            outcome.append(_run(work))
         except BaseException as error:  # handed over to the calling thread
             failure.append(error)
 
@@ -124,3 +125,8 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=open_loop) as runner:
+        return runner.run(work)

@@ -9,9 +9,6 @@ def derive_seed(*parts: str | int) -> int:
     The usual call is `derive_seed(run_seed, problem_id, sample, step)`. Parts are length-prefixed, so
     ("ab", "c") and ("a", "bc") differ; 1 and "1" differ too.
     """
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        text = f"{type(part).__name__}:{part}".encode()
-        digest.update(len(text).to_bytes(4, "big"))
-        digest.update(text)
-    return int.from_bytes(digest.digest(), "big") >> 1
+    texts = [f"{type(part).__name__}:{part}".encode() for part in parts]
+    content = b"".join(len(text).to_bytes(4, "big") + text for text in texts)
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") >> 1

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,11 @@ class HFRenderer:
         twin.encode_special_tokens = True
         return twin
 
+    @cached_property
+    def _encoded(self) -> Callable[[str], tuple[int, ...]]:
+        """Ids of a text. Fences, notices and hints come again in step after step, so the last texts are remembered."""
+        return lru_cache(maxsize=512)(lambda text: tuple(self._literal.encode(text, add_special_tokens=False).ids))
+
     def render(self, messages: tuple[Message, ...]) -> tuple[Span, ...]:
         """One PROMPT span: messages plus the generation prompt; a final assistant message is continued."""
         continue_final = bool(messages) and messages[-1].role == "assistant"
@@ -106,7 +111,7 @@ class HFRenderer:
         Text that spells a special token stays text: what a tool printed must not be able to end the turn. Ordinary
         added tokens (fences, thinking markers) are found.
         """
-        return tuple(self._literal.encode(text, add_special_tokens=False).ids)
+        return self._encoded(text)
 
     def encode_prompt(self, text: str) -> tuple[int, ...]:
         """Ids of a rendered prompt: special tokens are recognised, none is added."""

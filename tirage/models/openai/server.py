@@ -17,6 +17,7 @@ from tirage.core.errors import ConfigError, ModelAuthError, ModelError, ModelRat
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _CLIP = 600
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Refused(ModelRequestError):
@@ -55,7 +56,7 @@ class Server:
 
     async def post(self, path: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """POST to `base_url + path`. Raises the `ModelError` family."""
-        return await self._call("POST", self.base_url + path, json.dumps(payload, separators=(",", ":")).encode())
+        return await self._call("POST", self.base_url + path, _dumps(payload).encode())
 
     async def get(self, path: str) -> dict[str, Any]:
         """GET from `base_url + path`."""

@@ -1,6 +1,6 @@
 """Requests to JSON and JSON to completions. Only fields that the probe proved are sent beyond the plain OpenAI ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,10 +85,9 @@ def read_answer(url: str, data: Mapping[str, Any], request: Request, renderer: R
     """
     try:
         choices = sorted(data["choices"], key=lambda choice: int(choice.get("index", 0)))
-        usage = data.get("usage") or {}
+        costs = _costs(choices, data.get("usage") or {})
         prompt_ids = data.get("prompt_token_ids")
-        out = tuple(_completion(choice, prompt_ids, request, renderer) for choice in choices)
-        return _with_usage(out, usage)
+        return tuple(_completion(choice, prompt_ids, request, renderer, cost) for choice, cost in zip(choices, costs, strict=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelUnavailable(f"{url} answered without the fields of a completion ({type(error).__name__}: {error})") from error
 
@@ -111,7 +110,7 @@ def _sampling(sampling: Sampling, facts: Facts) -> dict[str, Any]:
     return fields
 
 
-def _completion(choice: Mapping[str, Any], prompt_ids: Any, request: Request, renderer: Renderer | None) -> Completion:
+def _completion(choice: Mapping[str, Any], prompt_ids: Any, request: Request, renderer: Renderer | None, cost: Usage) -> Completion:
     message = choice.get("message")
     text = choice["text"] if message is None else message.get("content") or ""
     calls = () if message is None else _calls(message.get("tool_calls") or ())
@@ -132,6 +131,7 @@ def _completion(choice: Mapping[str, Any], prompt_ids: Any, request: Request, re
         logprobs=logprobs if ids is not None and logprobs is not None and len(logprobs) == len(ids) else None,
         prompt_ids=tuple(used) if used is not None else None,
         tool_calls=calls,
+        usage=cost,
     )
 
 
@@ -160,20 +160,15 @@ def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...] | None:
     if not found:
         return None
     values = found["token_logprobs"] if "token_logprobs" in found else [entry["logprob"] for entry in found.get("content") or ()]
-    return tuple(float(value) for value in values)
+    return tuple(map(float, values))
 
 
-def _with_usage(out: tuple[Completion, ...], usage: Mapping[str, Any]) -> tuple[Completion, ...]:
+def _costs(choices: Sequence[Mapping[str, Any]], usage: Mapping[str, Any]) -> list[Usage]:
     """Share the answer's usage: the prompt goes to the first; sampled tokens by ids, or evenly where there are none."""
-    from dataclasses import replace
-
     total = int(usage.get("completion_tokens") or 0)
-    cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-    counts = [len(one.ids) if one.ids is not None else total // len(out) for one in out]
-    if out and out[0].ids is None:
+    counts = [total // len(choices) if choice.get("token_ids") is None else len(choice["token_ids"]) for choice in choices]
+    if choices and choices[0].get("token_ids") is None:
         counts[0] += total - sum(counts)
-    first = Usage(tokens_in=int(usage.get("prompt_tokens") or 0), tokens_cached=cached, model_calls=1)
-    return tuple(
-        replace(one, usage=(first if place == 0 else Usage()) + Usage(tokens_out=count))
-        for place, (one, count) in enumerate(zip(out, counts, strict=True))
-    )
+    prompt, cached = int(usage.get("prompt_tokens") or 0), int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+    first = [Usage(tokens_in=prompt, tokens_cached=cached, tokens_out=count, model_calls=1) for count in counts[:1]]
+    return first + [Usage(tokens_out=count) for count in counts[1:]]
