@@ -3,8 +3,8 @@
     python benchmarks/kill_nine.py [--kills 10] [--seed 0] [--folder FOLDER] [--set KEY=VALUE ...] [--json]
 
 A small round on the embedded model runs once undisturbed. The same round in another folder is killed (SIGKILL to `tirage
-improve`; every second time its trainer too) after a random time, and started again, until it has been killed `kills` times; then
-it may finish. The times are drawn so that the kills spread over the whole round. Checked at the end:
+improve`; every second time its trainer too) and started again, until it has been killed `kills` times; then it may finish. Each
+kill comes a random time after the round began to move on, drawn so that the kills spread over the whole round. Checked at the end:
 
 - the deterministic part of report.json and the rows of both datasets are equal byte for byte;
 - by the call log (begun.jsonl), no rollout that was stored when a kill came was begun again after it;
@@ -20,14 +20,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "nano.yaml"
 SMALL = ("problems.train.count=66", "problems.heldout.count=33", "problems.unseen.count=4", "training.epochs=1")
-START_S = 3.0
-"""Time that a start takes before it does anything: kills come after it, or the round would never move."""
+STARTUP_S = 4.0
+"""About what a start takes before it moves on; longer makes the kills come a little earlier in the round."""
 
 
 @dataclass(slots=True)
@@ -68,9 +69,20 @@ def keys(path: Path) -> list[str]:
     return [json.loads(line)["key"] for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
+def moved(folder: Path) -> int:
+    """Grows whenever the round does something."""
+    return sum(path.stat().st_size for path in (folder / "begun.jsonl", *folder.glob("jobs/*/metrics.jsonl")) if path.exists())
+
+
 def kill_after(folder: Path, settings: list[str], seconds: float, *, trainer: bool) -> bool:
-    """Start the round and kill it; False when it ended before. `trainer`: kill a running training process as well."""
+    """Start the round and kill it `seconds` after it moved on; False when it ended before.
+
+    `trainer`: kill a running training process as well.
+    """
+    before = moved(folder)
     with subprocess.Popen(command(folder, settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+        while process.poll() is None and moved(folder) == before:
+            time.sleep(0.05)
         try:
             process.wait(seconds)
             return False
@@ -79,10 +91,8 @@ def kill_after(folder: Path, settings: list[str], seconds: float, *, trainer: bo
     for record in folder.glob("jobs/*/job.json") if trainer else ():
         job = json.loads(record.read_text())
         if job["state"] in ("starting", "running") and job["pid"] is not None:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(job["pid"], signal.SIGKILL)
-            except ProcessLookupError:
-                pass
     return True
 
 
@@ -100,7 +110,7 @@ def torture(folder: Path, settings: list[str], *, kills: int, mean_s: float, see
     log, store = folder / "begun.jsonl", folder / "traces.jsonl"
     stood: list[tuple[int, set[str]]] = []
     for number in range(kills):
-        if not kill_after(folder, settings, START_S + draw.uniform(0, 2 * mean_s), trainer=number % 2 == 1):
+        if not kill_after(folder, settings, draw.uniform(0, 2 * mean_s), trainer=number % 2 == 1):
             found.kills.append("it had ended already")
             continue
         found.kills.append(standing(folder))
@@ -149,7 +159,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.folder or Path(scratch)).resolve()
         whole_s = finish(folder / "whole", options.settings)
-        mean_s = max(1.0, (whole_s - START_S) / options.kills)
+        mean_s = max(0.5, (whole_s - STARTUP_S) / (options.kills + 1))
         found = torture(folder / "killed", options.settings, kills=options.kills, mean_s=mean_s, seed=options.seed)
         found.whole_s = whole_s
         found.faults += compare(folder / "whole", folder / "killed")

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +24,9 @@ class Strict(BaseModel):
     """Base of all configuration: frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ConfigT = TypeVar("ConfigT", bound=Strict)
 
 
 class SamplingConfig(Strict):
@@ -77,6 +80,11 @@ class ModelConfig(Strict):
     slots: int = Field(32, ge=1, description="sequences decoded together by the in-process engine")
     max_attempts: int = Field(4, ge=1, description="attempts per call while the server is unavailable")
     concurrency: int = Field(64, ge=1, description="rollouts in flight")
+    requests_per_minute: float | None = Field(None, gt=0, description="calls that a served model gets at most")
+    tokens_per_minute: float | None = Field(None, gt=0, description="prompt and sampled tokens that a served model gets at most")
+    cache: Path | None = Field(
+        None, description="SQLite file that keeps answers to greedy and seeded requests, by model name, prompt and sampling"
+    )
 
 
 class SplitsConfig(Strict):
@@ -131,23 +139,26 @@ class ImproveConfig(RunConfig):
     notes: tuple[str, ...] = Field((), description="sentences the report opens with")
 
 
-def load_config(kind: type[ImproveConfig], path: Path, overrides: Sequence[str] = ()) -> ImproveConfig:
+def load_config(kind: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:
     """Read a YAML file and apply `key.sub=value` overrides (values are YAML). Raises `ConfigError` naming key and remedy."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"configuration {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"configuration {path} must be a mapping of keys to values")
+    return build_config(kind, data, str(path), overrides)
+
+
+def build_config(kind: type[ConfigT], data: dict[str, Any], name: str, overrides: Sequence[str] = ()) -> ConfigT:
+    """Apply `overrides` to `data` and validate it.
+
+    Every error is one line with the key, what is wrong and, for unknown keys, the nearest known one.
+    """
     for override in overrides:
         _override(data, override)
-    return build_config(kind, data, str(path))
-
-
-def build_config(kind: type[ImproveConfig], data: dict[str, Any], name: str) -> ImproveConfig:
-    """Validate `data`; every error is one line with the key, what is wrong and, for unknown keys, the nearest known one."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -198,7 +209,10 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
         node = child
-    node[last] = yaml.safe_load(text)
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is not YAML; quote it") from error
 
 
 def config_hash(*parts: Any) -> str:

@@ -11,6 +11,7 @@ from tirage.agents.explorer import StepEvent
 from tirage.cli.names import Parts, make_agent, open_interpreter, open_model
 from tirage.config import AgentConfig, HintsConfig, ImproveConfig, ModelConfig, SamplingConfig, SandboxOptions, load_config
 from tirage.core.budget import Budget, Meter
+from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import Trajectory
@@ -56,6 +57,8 @@ async def solve_async(
     on_step: Callable[[StepEvent], None] | None = None,
 ) -> Solution:
     """Solve one problem; see `solve`."""
+    if not problem.prompt.strip():
+        raise ConfigError("the question is empty; give the text of a problem")
     settings = SandboxOptions()
     opened = await open_model(model, options)
     try:

@@ -151,3 +151,57 @@ def test_doctor_and_models_answer_as_data(capsys: pytest.CaptureFixture[str]) ->
     assert all(row["here"] or row["remedy"] for row in findings.values())
     code, out, _ = run(capsys, "models", "--json")
     assert "nano" in json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nosuch"], "No such command 'nosuch'; see tirage --help"),
+        (["solve"], "'question'; see tirage solve --help"),
+        (["solve", "1 + 1?", "--nosuch"], "--nosuch; see tirage solve --help"),
+        (["solve", "1 + 1?", "--best-of", "many"], "'--best-of'"),
+        (["trace", "export", "run"], "see tirage trace export --help"),
+        (["solve", " "], "the question is empty"),
+        (["improve", "round.yaml", "--set", "samples=[1"], "not YAML"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("round.yaml").write_text("name: x\n")
+    code, _, err = run(capsys, *arguments)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert message in err
+
+
+def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "trace")
+    assert code == 2
+    assert "show" in out + err
+    assert "error" not in out + err
+
+
+def test_a_configuration_that_is_not_text_is_said_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "round.yaml"
+    config.write_bytes(b"\xff\xfe\x00")
+    code, _, err = run(capsys, "improve", str(config))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "round.yaml is not YAML" in err
+
+
+def test_rollouts_take_any_setting_and_can_keep_answers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = problems(tmp_path, '{"riddle": "1 + 1?", "solution": "2"}')
+    columns = ["--set", "problems.prompt_column=riddle", "--set", "problems.answer_column=solution"]
+    cache = tmp_path / "answers.sqlite"
+    kept = ["--set", f"model_options.cache={cache}"]
+    model = script(tmp_path, "\\boxed{2}")
+    for name in ("first", "second"):
+        # The script holds one answer: the second run's comes from the file.
+        code, out, err = run(capsys, "eval", path, "-m", model, "--run", str(tmp_path / name), "--json", *columns, *kept)
+        assert code == 0, err
+        assert '"accuracy": 1.0' in out
+        (tmp_path / "script.txt").write_text("")
+    code, _, err = run(capsys, "rollout", path, "-m", model, "--set", "agent.max_cals=3")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "did you mean 'max_calls'" in err

@@ -7,7 +7,6 @@ Exit codes: 0 done, 1 unexpected, 2 usage, configuration or name, 3 problem or t
 import sys
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
@@ -66,10 +65,14 @@ def main(arguments: list[str] | None = None) -> None:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="tirage", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        # Without a message the help was printed instead.
+        if message := " ".join(error.format_message().split()):
+            context = getattr(error, "ctx", None)
+            remedy = f"; see {context.command_path} --help" if context is not None else ""
+            console.print(f"[red]error:[/red] {_escape(message.rstrip('.') + remedy)}", highlight=False)
         code = error.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except TirageError as error:
         if _Debug.on:
@@ -83,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         # The outermost edge: an unexpected failure is still one line, with the way to see more.
         if _Debug.on:
             raise
-        line = f"{type(error).__name__}: {error}".strip()
+        line = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(f"[red]unexpected error:[/red] {_escape(line)} (run with `tirage --debug ...` for the traceback)", highlight=False)
         code = 1
     if code == INTERRUPTED:

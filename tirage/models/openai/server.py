@@ -104,7 +104,8 @@ def _parse(url: str, content: bytes) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except ValueError as error:
-        raise ModelUnavailable(f"{url} answered with broken JSON ({error}): {content[:80]!r}") from error
+        remedy = "is it an OpenAI-compatible server?"
+        raise ModelUnavailable(f"{url} answered with broken JSON ({error}): {content[:80]!r}; {remedy}") from error
     if not isinstance(data, dict):
         raise ModelUnavailable(f"{url} answered with a JSON {type(data).__name__} instead of an object; is it an OpenAI-compatible server?")
     return data
@@ -116,7 +117,7 @@ def _refusal(url: str, status: int, content: bytes, retry_after: str | None) -> 
     if status == 429:
         return ModelRateLimited(said, retry_after_s=_seconds(retry_after))
     if status >= 500 or status in (408, 425):
-        return ModelUnavailable(said)
+        return ModelUnavailable(f"{said}; look at the server's log")
     if status in (401, 403):
         return ModelAuthError(f"{said}; check the API key")
     return Refused(said, status)
