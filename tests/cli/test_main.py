@@ -1,10 +1,13 @@
 """The command line as a user meets it: what works prints, what does not is one line with the remedy and an exit code."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import tirage
 from tirage.cli.main import main
 
 DEAD = "http://127.0.0.1:9/v1#some-model"
@@ -47,6 +50,12 @@ def test_help_shows_an_example(capsys: pytest.CaptureFixture[str], command: list
     assert code == 0
     assert "tirage" in out
     assert "Example" in out or not command
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, tirage.__version__ + "\n", "")
+    done = subprocess.run([sys.executable, "-m", "tirage", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == tirage.__version__ + "\n"
 
 
 def test_a_question_is_solved_and_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

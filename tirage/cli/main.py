@@ -1,6 +1,6 @@
 """The command line: one app, its global options, and the one place where errors become exit codes.
 
-Exit codes: 0 done, 1 unexpected, 2 usage, configuration or name, 3 problem or trace files, 4 model, 5 sandbox,
+Exit codes: 0 done, 1 unexpected, 2 usage, configuration or name, 3 problem or trace files and the disk, 4 model, 5 sandbox,
 6 training, 130 interrupted (run the same command again to resume).
 """
 
@@ -15,14 +15,15 @@ from tirage.cli import about, evaluate, improve, solve
 from tirage.cli.data import data_app
 from tirage.cli.trace import trace_app
 from tirage.cli.train import jobs_app, train
-from tirage.core.errors import TirageError
+from tirage.core.errors import DataError, TirageError
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="tirage",
     help="Solve problems with sandboxed code, keep every token, train on what happened, measure again.",
-    epilog="Start with: tirage solve 'What is 17 * 23 - 4?'",
+    epilog="Start with: tirage solve 'What is 17 * 23 - 4?'\n\n"
+    "Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 files and disk, 4 model, 5 sandbox, 6 training, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -41,15 +42,18 @@ app.add_typer(jobs_app, name="jobs")
 app.add_typer(about.problems_app, name="problems")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(tirage.__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     """Global options."""
-    if version:
-        typer.echo(tirage.__version__)
-        raise typer.Exit
     _Debug.on = debug
 
 
@@ -82,6 +86,14 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        if _Debug.on:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        console.print(
+            f"[red]error:[/red] {_escape(place)}{error.strerror or error}; mend that and run the same command again", highlight=False
+        )
+        code = DataError.exit_code
     except Exception as error:
         # The outermost edge: an unexpected failure is still one line, with the way to see more.
         if _Debug.on:
