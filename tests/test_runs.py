@@ -55,3 +55,11 @@ def test_another_configuration_is_refused_by_the_names_of_its_keys(tmp_path: Pat
     RunFolder(tmp_path, RunConfig())
     with pytest.raises(ConfigError, match=r"different: seed\)"):
         RunFolder(tmp_path, RunConfig(seed=1))
+
+
+def test_keys_at_their_defaults_need_not_be_stored(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("model: nano\nseed: 0\n")
+    RunFolder(tmp_path, RunConfig())
+    (tmp_path / "config.yaml").write_text("model: nano\nsede: 1\n")
+    with pytest.raises(ConfigError, match="different: .*sede"):
+        RunFolder(tmp_path, RunConfig())

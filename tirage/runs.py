@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
@@ -79,9 +79,9 @@ class RunFolder:
         plain = json.loads(config.model_dump_json())
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         if path.exists():
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
-            if found != plain:
-                changed = sorted(key for key in {*(found or {}), *plain} if (found or {}).get(key) != plain.get(key))
+            found = _known(type(config), yaml.safe_load(path.read_text(encoding="utf-8")))
+            changed = sorted(key for key in {*found, *plain} if found.get(key) != plain.get(key))
+            if changed:
                 raise ConfigError(
                     f"run folder {self.folder} was started with another configuration (different: {', '.join(changed)}); "
                     "give another folder with --run, or delete this one"
@@ -136,3 +136,12 @@ class RunFolder:
     def job(self, name: str) -> Path:
         """Folder of a training job."""
         return self.folder / "jobs" / name
+
+
+def _known(kind: type[BaseModel], data: Any) -> dict[str, Any]:
+    """A stored configuration with the defaults of keys that it was written without; as it is when it no longer fits."""
+    try:
+        plain: dict[str, Any] = json.loads(kind.model_validate(data).model_dump_json())
+    except ValidationError:
+        return data if isinstance(data, dict) else {}
+    return plain
