@@ -68,7 +68,8 @@ def rollout(
     folder = run if run is not None else Path("runs") / f"rollout-{config_hash(config)}"
     progress = _roll(config, folder, Budget(tokens_out=budget_tokens), quiet=as_json)
     summary = {"run": str(folder), "done": progress.done, "total": progress.total, "resumed": progress.resumed}
-    print(json.dumps(summary) if as_json else f"{progress.done} of {progress.total} rollouts in {folder}")
+    spent = "" if progress.done == progress.total else "; the token budget is spent, the same command goes on with another one"
+    print(json.dumps(summary) if as_json else f"{progress.done} of {progress.total} rollouts in {folder}{spent}")
 
 
 def evaluate(
