@@ -94,9 +94,15 @@ def test_rollouts_are_stored_resumed_and_compared(capsys: pytest.CaptureFixture[
         ("http://127.0.0.1:9/v1", 2, "#NAME"),
         ("replay/absent.jsonl", 2, "absent.jsonl"),
         (DEAD, 4, "127.0.0.1:9"),
+        ("openai/gpt-5", 4, "set OPENAI_API_KEY"),
+        ("litellm/anthropic/claude-sonnet-4-5", 4, "set ANTHROPIC_API_KEY"),
     ],
 )
-def test_models_that_cannot_be_opened(capsys: pytest.CaptureFixture[str], model: str, code: int, message: str) -> None:
+def test_models_that_cannot_be_opened(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str, code: int, message: str
+) -> None:
+    for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(key, raising=False)
     found, _, err = run(capsys, "solve", "1 + 1?", "-m", model)
     assert (found, err.count("\n")) == (code, 1), err
     assert message in err

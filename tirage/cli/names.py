@@ -11,7 +11,7 @@ from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
-from tirage.core.errors import ConfigError
+from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
 from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
@@ -88,6 +88,8 @@ async def _open(name: str, options: ModelConfig) -> Model:
             raise ConfigError(f"model {name!r} names no model of that server; write {name}#NAME")
         return await _served(url, served, options)
     if kind == "openai" and rest:
+        if not os.environ.get(options.api_key_env):
+            raise ModelAuthError(f"model {name!r} needs a key; set {options.api_key_env} in the environment")
         return await _served("https://api.openai.com/v1", rest, options)
     if kind == "litellm" and rest:
         from tirage.models.litellm import open_litellm
