@@ -3,7 +3,7 @@
 Four models' solutions to each of the 1,319 test problems (openai/grade-school-math, MIT) carry the authors' own `is_correct`. Every
 solution goes through extraction and equivalence exactly as in a rollout; every disagreement is printed with a class that explains it.
 
-    python benchmarks/verifier_agreement.py [--data FOLDER] [--json]
+    python benchmarks/verifier_agreement.py [FILE] [--json]
 
 Exit codes: 0 agreement of at least 99.5 % and the references pass the self-check, 1 below it, 3 the data is not there.
 """
@@ -143,15 +143,14 @@ def report(result: dict[str, Any]) -> str:
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="agreement of the math verifier with GSM8K's authors")
-    default = os.environ.get("TIRAGE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=Path(default), help="folder with gsm8k-model-solutions.jsonl (default: TIRAGE_DATA)")
+    folder = Path(os.environ.get("TIRAGE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("file", type=Path, nargs="?", default=folder / FILE, help=f"{FILE} (default: the one in TIRAGE_DATA)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    path = options.data / FILE
-    if not path.exists():
-        print(f"no {FILE} in {options.data}; set TIRAGE_DATA or give --data", file=sys.stderr)
+    if not options.file.is_file():
+        print(f"there is no file {options.file}; give it, or set TIRAGE_DATA to its folder", file=sys.stderr)
         return 3
-    result = asyncio.run(measure(path))
+    result = asyncio.run(measure(options.file))
     print(json.dumps(result, indent=2) if options.json else report(result))
     sound = result["references_passed"] == result["damaged_references_caught"] == result["references"]
     return 0 if result["agreement"] >= REQUIRED and sound else 1

@@ -50,3 +50,15 @@ def test_unreadable_files_are_one_line(tmp_path: Path) -> None:
     listed.write_text("- 1\n")
     with pytest.raises(ConfigError, match="mapping"):
         load_config(ImproveConfig, listed)
+
+
+def test_the_published_schema_describes_every_key() -> None:
+    schema = ImproveConfig.model_json_schema()
+    sections = {"ImproveConfig": schema, **schema["$defs"]}
+    silent = [
+        f"{name}.{key}"
+        for name, section in sections.items()
+        for key, entry in section.get("properties", {}).items()
+        if "description" not in entry
+    ]
+    assert silent == []

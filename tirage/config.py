@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,11 +26,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ConfigT = TypeVar("ConfigT", bound=Strict)
+
+
 class SamplingConfig(Strict):
     """How to sample one policy turn."""
 
     temperature: float = Field(0.8, ge=0, description="0 is greedy")
-    top_p: float = Field(0.95, gt=0, le=1)
+    top_p: float = Field(0.95, gt=0, le=1, description="sample from the smallest set of tokens that holds this much probability")
     top_k: int = Field(0, ge=0, description="0 switches it off")
     max_tokens: int = Field(384, ge=1, description="per policy turn")
 
@@ -39,14 +42,19 @@ class HintsConfig(Strict):
     """Hints in the manner of START."""
 
     library: Path | None = Field(None, description="YAML file; the shipped START library when absent")
-    positions: tuple[HintPosition, ...] = (HintPosition.START, HintPosition.END_OF_THINKING, HintPosition.BEFORE_STOP)
+    positions: tuple[HintPosition, ...] = Field(
+        (HintPosition.START, HintPosition.END_OF_THINKING, HintPosition.BEFORE_STOP),
+        description="where a hint may go; one is drawn per hint",
+    )
     rounds: int = Field(1, ge=1, description="hints per trajectory")
 
 
 class AgentConfig(Strict):
     """How an agent drives a problem."""
 
-    dialect: Literal["fenced-python", "native-tools"] = "fenced-python"
+    dialect: Literal["fenced-python", "native-tools"] = Field(
+        "fenced-python", description="how the model calls Python: a fenced block in its text, or the tool calls of its chat API"
+    )
     system: str | None = Field(
         "auto",
         description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "
@@ -82,13 +90,18 @@ class ModelConfig(Strict):
     slots: int = Field(32, ge=1, description="sequences decoded together by the in-process engine")
     max_attempts: int = Field(4, ge=1, description="attempts per call while the server is unavailable")
     concurrency: int = Field(64, ge=1, description="rollouts in flight")
+    requests_per_minute: float | None = Field(None, gt=0, description="calls that a served model gets at most")
+    tokens_per_minute: float | None = Field(None, gt=0, description="prompt and sampled tokens that a served model gets at most")
+    cache: Path | None = Field(
+        None, description="SQLite file that keeps answers to greedy and seeded requests, by model name, prompt and sampling"
+    )
 
 
 class SplitsConfig(Strict):
     """The problems of a run."""
 
-    train: ProblemSource
-    heldout: ProblemSource
+    train: ProblemSource = Field(description="problems to sample and train on")
+    heldout: ProblemSource = Field(description="problems to measure on, kept out of training")
     unseen: ProblemSource | None = Field(None, description="families never trained on, reported apart")
     overlap: Literal["auto", "exact", "ngram", "lcs"] = Field(
         "auto",
@@ -107,52 +120,55 @@ class SplitsConfig(Strict):
 class RunConfig(Strict):
     """What every run of rollouts is told."""
 
-    model: str = "nano"
-    model_options: ModelConfig = ModelConfig()
-    seed: int = 0
-    agent: AgentConfig = AgentConfig()
-    sampling: SamplingConfig = SamplingConfig()
-    sandbox: SandboxOptions = SandboxOptions()
+    model: str = Field("nano", description="model string; `tirage models` lists the forms")
+    model_options: ModelConfig = Field(ModelConfig(), description="how the model is opened and called")
+    seed: int = Field(0, description="every draw derives from it and from what is drawn")
+    agent: AgentConfig = Field(AgentConfig(), description="how a problem is driven")
+    sampling: SamplingConfig = Field(SamplingConfig(), description="how a policy turn is sampled")
+    sandbox: SandboxOptions = Field(SandboxOptions(), description="where the policy's code runs")
 
 
 class RolloutConfig(RunConfig):
     """Rollouts of one problem set."""
 
-    problems: ProblemSource
+    problems: ProblemSource = Field(description="what to roll out")
     samples: int = Field(1, ge=1, description="rollouts per problem")
-    hints: HintsConfig | None = None
+    hints: HintsConfig | None = Field(None, description="null gives no hints")
 
 
 class ImproveConfig(RunConfig):
     """One improvement round."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
-    problems: SplitsConfig
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="the run folder is runs/NAME unless --run names another")
+    problems: SplitsConfig = Field(description="training, held-out and unseen problems")
     samples: int = Field(1, ge=1, description="hinted (and, for the control, unhinted) samples per training problem")
-    hints: HintsConfig = HintsConfig()
-    recipe: HintRFTConfig = HintRFTConfig()
-    training: SFTSettings = SFTSettings()
+    hints: HintsConfig = Field(HintsConfig(), description="hints while sampling")
+    recipe: HintRFTConfig = Field(HintRFTConfig(), description="how traces become rows")
+    training: SFTSettings = Field(SFTSettings(), description="how rows become a checkpoint")
     control: bool = Field(True, description="also train on unhinted samples of the same effort, for the same number of steps")
     notes: tuple[str, ...] = Field((), description="sentences the report opens with")
 
 
-def load_config(kind: type[ImproveConfig], path: Path, overrides: Sequence[str] = ()) -> ImproveConfig:
+def load_config(kind: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:
     """Read a YAML file and apply `key.sub=value` overrides (values are YAML). Raises `ConfigError` naming key and remedy."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"configuration {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"configuration {path} must be a mapping of keys to values")
+    return build_config(kind, data, str(path), overrides)
+
+
+def build_config(kind: type[ConfigT], data: dict[str, Any], name: str, overrides: Sequence[str] = ()) -> ConfigT:
+    """Apply `overrides` to `data` and validate it.
+
+    Every error is one line with the key, what is wrong and, for unknown keys, the nearest known one.
+    """
     for override in overrides:
         _override(data, override)
-    return build_config(kind, data, str(path))
-
-
-def build_config(kind: type[ImproveConfig], data: dict[str, Any], name: str) -> ImproveConfig:
-    """Validate `data`; every error is one line with the key, what is wrong and, for unknown keys, the nearest known one."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -203,7 +219,10 @@ def _override(data: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
         node = child
-    node[last] = yaml.safe_load(text)
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is not YAML; quote it") from error
 
 
 def config_hash(*parts: Any) -> str:

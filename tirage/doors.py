@@ -11,12 +11,14 @@ from tirage.agents.explorer import StepEvent
 from tirage.cli.names import Parts, make_agent, open_interpreter, open_model
 from tirage.config import AgentConfig, HintsConfig, ImproveConfig, ModelConfig, SamplingConfig, SandboxOptions, load_config
 from tirage.core.budget import Budget, Meter
+from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import Trajectory
 from tirage.core.tree import ROOT, Tree
 from tirage.core.verdict import Verdict
 from tirage.evaluation.report import Report
+from tirage.event_loop import open_loop
 from tirage.improve import improve_round
 from tirage.rollouts.runner import judge
 from tirage.stages import Silent
@@ -55,6 +57,8 @@ async def solve_async(
     on_step: Callable[[StepEvent], None] | None = None,
 ) -> Solution:
     """Solve one problem; see `solve`."""
+    if not problem.prompt.strip():
+        raise ConfigError("the question is empty; give the text of a problem")
     settings = SandboxOptions()
     opened = await open_model(model, options)
     try:
@@ -108,13 +112,13 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return _run(work)
     outcome: list[T] = []
     failure: list[BaseException] = []
 
     def target() -> None:
         try:
-            outcome.append(asyncio.run(work))
+            outcome.append(_run(work))
         except BaseException as error:  # handed over to the calling thread
             failure.append(error)
 
@@ -124,3 +128,8 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=open_loop) as runner:
+        return runner.run(work)

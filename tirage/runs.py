@@ -7,6 +7,7 @@ RUN/datasets/NAME   rows and manifest       RUN/jobs/NAME   training jobs and th
 RUN/timing.jsonl    wall time by part          RUN/report.json, RUN/report.html
 """
 
+import errno
 import json
 import os
 import time
@@ -14,15 +15,48 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from tirage.core.errors import ConfigError
+from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
 from tirage.rollouts.runner import rollout_key
 from tirage.traces.jsonl import TraceStore
+
+
+class _Log:
+    """A small file of JSON lines that holds whole lines only, whatever ended the last writer or filled the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def heal(self) -> None:
+        """Cut off a last line that was written in part. Only the folder's one writer may."""
+        content = self._path.read_bytes()
+        if not content.endswith(b"\n"):
+            os.ftruncate(self._fd, content.rfind(b"\n") + 1)
+
+    def append(self, entry: Any) -> None:
+        """Add a line; raises `DataError` when the disk refuses, with the file as it was."""
+        line = json.dumps(entry).encode() + b"\n"
+        end = os.fstat(self._fd).st_size
+        try:
+            if os.write(self._fd, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            os.ftruncate(self._fd, end)
+            raise DataError(f"cannot append to {self._path}: {error.strerror}; mend that and run again: it resumes") from error
+
+    def read(self) -> list[Any]:
+        """All lines."""
+        return [json.loads(line) for line in self._path.read_bytes().splitlines()]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
 
 
 class RunFolder:
@@ -35,7 +69,7 @@ class RunFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._check_config(config)
-            self._begun: TextIO = (folder / "begun.jsonl").open("a", encoding="utf-8")
+            self._begun, self._timing = _Log(folder / "begun.jsonl"), _Log(folder / "timing.jsonl")
         except OSError as error:
             raise ConfigError(f"run folder {folder} cannot be written: {error.strerror}; give another with --run") from error
         self.store = TraceStore(folder)
@@ -45,9 +79,9 @@ class RunFolder:
         plain = json.loads(config.model_dump_json())
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         if path.exists():
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
-            if found != plain:
-                changed = sorted(key for key in {*(found or {}), *plain} if (found or {}).get(key) != plain.get(key))
+            found = _known(type(config), yaml.safe_load(path.read_text(encoding="utf-8")))
+            changed = sorted(key for key in {*found, *plain} if found.get(key) != plain.get(key))
+            if changed:
                 raise ConfigError(
                     f"run folder {self.folder} was started with another configuration (different: {', '.join(changed)}); "
                     "give another folder with --run, or delete this one"
@@ -60,17 +94,19 @@ class RunFolder:
     def __enter__(self) -> "RunFolder":
         """Become the folder's one writer; raises `DataError` naming the process that already is."""
         self.store.claim()
+        self._begun.heal()
+        self._timing.heal()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         """Close the store."""
         self.store.close()
         self._begun.close()
+        self._timing.close()
 
     def begun(self, key: str) -> None:
         """Log that a rollout begins."""
-        self._begun.write(json.dumps({"key": key, "pid": os.getpid()}) + "\n")
-        self._begun.flush()
+        self._begun.append({"key": key, "pid": os.getpid()})
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -79,15 +115,12 @@ class RunFolder:
         try:
             yield
         finally:
-            with (self.folder / "timing.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"what": what, "seconds": round(time.monotonic() - started, 3)}) + "\n")
+            self._timing.append({"what": what, "seconds": round(time.monotonic() - started, 3)})
 
     def seconds(self) -> dict[str, float]:
         """Seconds by part of the run."""
         total: dict[str, float] = {}
-        path = self.folder / "timing.jsonl"
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            entry = json.loads(line)
+        for entry in self._timing.read():
             total[entry["what"]] = round(total.get(entry["what"], 0.0) + entry["seconds"], 3)
         return total
 
@@ -103,3 +136,12 @@ class RunFolder:
     def job(self, name: str) -> Path:
         """Folder of a training job."""
         return self.folder / "jobs" / name
+
+
+def _known(kind: type[BaseModel], data: Any) -> dict[str, Any]:
+    """A stored configuration with the defaults of keys that it was written without; as it is when it no longer fits."""
+    try:
+        plain: dict[str, Any] = json.loads(kind.model_validate(data).model_dump_json())
+    except ValidationError:
+        return data if isinstance(data, dict) else {}
+    return plain

@@ -17,6 +17,7 @@ from tirage.agents.dialect import OUTPUT_FENCE, FencedPython, NativeTools
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Observation, Problem, Rollout, ToolCall, Verdict
+from tirage.doors import run_sync
 from tirage.models.base import Model, Sampling
 from tirage.models.openai import OpenAIModel, open_openai
 from tirage.models.openai.server import Server
@@ -173,4 +174,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "ids-script":
         print(json.dumps(ids_script()))
     else:
-        report(asyncio.run(run(read_load())))
+        report(run_sync(run(read_load())))

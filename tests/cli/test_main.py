@@ -1,10 +1,13 @@
 """The command line as a user meets it: what works prints, what does not is one line with the remedy and an exit code."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import tirage
 from tirage.cli.main import main
 
 DEAD = "http://127.0.0.1:9/v1#some-model"
@@ -49,6 +52,12 @@ def test_help_shows_an_example(capsys: pytest.CaptureFixture[str], command: list
     assert "Example" in out or not command
 
 
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, tirage.__version__ + "\n", "")
+    done = subprocess.run([sys.executable, "-m", "tirage", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == tirage.__version__ + "\n"
+
+
 def test_a_question_is_solved_and_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = run(capsys, "solve", "1 + 1?", "-m", script(tmp_path, "I add. \\boxed{2}"), "--answer", "2")
     assert code == 0
@@ -85,9 +94,15 @@ def test_rollouts_are_stored_resumed_and_compared(capsys: pytest.CaptureFixture[
         ("http://127.0.0.1:9/v1", 2, "#NAME"),
         ("replay/absent.jsonl", 2, "absent.jsonl"),
         (DEAD, 4, "127.0.0.1:9"),
+        ("openai/gpt-5", 4, "set OPENAI_API_KEY"),
+        ("litellm/anthropic/claude-sonnet-4-5", 4, "set ANTHROPIC_API_KEY"),
     ],
 )
-def test_models_that_cannot_be_opened(capsys: pytest.CaptureFixture[str], model: str, code: int, message: str) -> None:
+def test_models_that_cannot_be_opened(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str, code: int, message: str
+) -> None:
+    for key in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(key, raising=False)
     found, _, err = run(capsys, "solve", "1 + 1?", "-m", model)
     assert (found, err.count("\n")) == (code, 1), err
     assert message in err
@@ -151,3 +166,57 @@ def test_doctor_and_models_answer_as_data(capsys: pytest.CaptureFixture[str]) ->
     assert all(row["here"] or row["remedy"] for row in findings.values())
     code, out, _ = run(capsys, "models", "--json")
     assert "nano" in json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nosuch"], "No such command 'nosuch'; see tirage --help"),
+        (["solve"], "'question'; see tirage solve --help"),
+        (["solve", "1 + 1?", "--nosuch"], "--nosuch; see tirage solve --help"),
+        (["solve", "1 + 1?", "--best-of", "many"], "'--best-of'"),
+        (["trace", "export", "run"], "see tirage trace export --help"),
+        (["solve", " "], "the question is empty"),
+        (["improve", "round.yaml", "--set", "samples=[1"], "not YAML"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("round.yaml").write_text("name: x\n")
+    code, _, err = run(capsys, *arguments)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert message in err
+
+
+def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "trace")
+    assert code == 2
+    assert "show" in out + err
+    assert "error" not in out + err
+
+
+def test_a_configuration_that_is_not_text_is_said_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "round.yaml"
+    config.write_bytes(b"\xff\xfe\x00")
+    code, _, err = run(capsys, "improve", str(config))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "round.yaml is not YAML" in err
+
+
+def test_rollouts_take_any_setting_and_can_keep_answers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = problems(tmp_path, '{"riddle": "1 + 1?", "solution": "2"}')
+    columns = ["--set", "problems.prompt_column=riddle", "--set", "problems.answer_column=solution"]
+    cache = tmp_path / "answers.sqlite"
+    kept = ["--set", f"model_options.cache={cache}"]
+    model = script(tmp_path, "\\boxed{2}")
+    for name in ("first", "second"):
+        # The script holds one answer: the second run's comes from the file.
+        code, out, err = run(capsys, "eval", path, "-m", model, "--run", str(tmp_path / name), "--json", *columns, *kept)
+        assert code == 0, err
+        assert '"accuracy": 1.0' in out
+        (tmp_path / "script.txt").write_text("")
+    code, _, err = run(capsys, "rollout", path, "-m", model, "--set", "agent.max_cals=3")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "did you mean 'max_calls'" in err

@@ -1,7 +1,7 @@
 import pytest
 
 from tirage.evaluation import Outcome, split_gain
-from tirage.evaluation.gain import doubt, doubts
+from tirage.evaluation.gain import doubts, halves
 
 
 def group(*cells: tuple[bool, int, int]) -> list[Outcome]:
@@ -18,6 +18,8 @@ def test_pure_habit():
     assert gain is not None
     assert (gain.total, gain.habit, gain.skill) == (pytest.approx(0.6), pytest.approx(0.6), pytest.approx(0.0))
     assert gain.smallest == 2
+    assert halves(gain) == ("–†", "–†")
+    assert "too few to tell habit from skill" in doubts([gain])
 
 
 def test_mixed_by_hand():
@@ -27,7 +29,7 @@ def test_mixed_by_hand():
     assert gain is not None
     assert (gain.habit, gain.skill) == (pytest.approx(0.22), pytest.approx(0.12))
     assert gain.total == pytest.approx(gain.habit + gain.skill)
-    assert doubt(gain) == ""
+    assert halves(gain) == ("+22.0", "+12.0")
     assert doubts([gain]) == ""
 
 
@@ -36,7 +38,7 @@ def test_a_never_seen_stratum_is_named_and_credits_habit():
     assert gain is not None
     assert (gain.habit, gain.skill) == (pytest.approx(0.9), pytest.approx(0.0))
     assert gain.assumed == ("before with the tool", "after without the tool")
-    assert doubt(gain) == "*"
+    assert halves(gain) == ("+90.0*", "0.0*")
     assert "before with the tool" in doubts([gain])
 
 

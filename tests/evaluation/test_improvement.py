@@ -28,6 +28,22 @@ def test_unseen_families_stay_out_of_the_main_numbers(condition):
     assert list(known.families["arith"]) == ["before", "hinted", "control", "after"]
 
 
+def test_conditions_not_measured_on_unseen_families_are_left_out_there():
+    made = {
+        "before": [Outcome(problem_id="a", correct=True), Outcome(problem_id="b", correct=True, split="unseen")],
+        "control": [Outcome(problem_id="a", correct=True)],
+    }
+    known, unseen = build_improvement_report(made).parts
+    assert list(known.conditions) == ["before", "control"]
+    assert list(unseen.conditions) == ["before"]
+    assert unseen.comparisons == ()
+
+
+def test_tiers_named_by_size_come_in_the_order_of_size():
+    made = [Outcome(problem_id=tier, correct=True, tier=tier) for tier in ("hard", "medium", "easy", "odd")]
+    assert list(build_improvement_report({"before": made}).parts[0].tiers) == ["easy", "medium", "hard", "odd"]
+
+
 def test_problems_of_split_unseen_are_recognised_by_themselves():
     made = {"before": [Outcome(problem_id="a", correct=True), Outcome(problem_id="b", correct=True, split="unseen")]}
     assert [part.conditions["before"].problems for part in build_improvement_report(made).parts] == [1, 1]

@@ -1,8 +1,11 @@
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+# As in tirage itself: importing LiteLLM otherwise asks the network for prices, in a thread that complains in the middle of other tests.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 pytest.importorskip("litellm", reason="install tirage[all]")
 
 from tirage.core.errors import CapabilityError, ModelAuthError, ModelError, ModelRateLimited, ModelRequestError, ModelUnavailable

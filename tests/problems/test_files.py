@@ -89,7 +89,7 @@ def test_saved_datasets_folder(tmp_path):
         ({"question": "q"}, "a.jsonl:2: no answer column"),
         ({"question": "q", "answer": None}, "a.jsonl:2: the problem has no reference answer"),
         ({"question": "q", "answer": [1]}, "a.jsonl:2: the answer is a list"),
-        ({"ask": "q", "answer": 1}, "the row has 'ask', 'answer'. Name the question column"),
+        ({"ask": "q", "answer": 1}, "the row has 'ask', 'answer'; name its prompt_column"),
     ],
 )
 def test_a_malformed_row_is_named_with_its_line(tmp_path, row, message):

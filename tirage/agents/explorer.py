@@ -31,6 +31,7 @@ NO_MORE_CODE = "Running code does not help here; I will go on without it.\n"
 
 FATAL = (ModelUnavailable, ModelAuthError, CapabilityError, ConfigError)
 """Failures of the surroundings that every further step would meet too: they end the run instead of one rollout."""
+_ONE_CALL = Usage(model_calls=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +152,10 @@ class _Growth:
                 next_told += 1
                 await self._settle(trial, result)
         finally:
-            for _, task in waiting.values():
-                task.cancel()
-            await asyncio.gather(*(task for _, task in waiting.values()), return_exceptions=True)
+            if waiting:
+                for _, task in waiting.values():
+                    task.cancel()
+                await asyncio.gather(*(task for _, task in waiting.values()), return_exceptions=True)
 
     def _room(self, waiting: int) -> int:
         """How many trials may start now; at least one model call is left."""
@@ -190,10 +192,9 @@ class _Growth:
         seed = derive_seed(hint_seed, len(steps), trial.sample)
         limit = self.meter.budget.tokens_out
         most = None if limit is None else limit - self.meter.spent.tokens_out
-        held = Usage(model_calls=1)
-        self.meter.reserve(held)
+        self.meter.reserve(_ONE_CALL)
         draft: Draft | None = None
-        actual = Usage(model_calls=1)
+        actual = _ONE_CALL
         try:
             with boundary("model"):
                 draft = await self.agent.policy.propose(self.problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most)
@@ -204,7 +205,7 @@ class _Growth:
         except TirageError as error:
             return _broken(draft, error)
         finally:
-            self.meter.settle(held, actual)
+            self.meter.settle(_ONE_CALL, actual)
 
     async def _act(self, trial: Trial, path: Path, draft: Draft) -> "_Result":
         """Run the draft's calls and close the step."""
@@ -223,15 +224,18 @@ class _Growth:
         spans = draft.spans
         if draft.calls or draft.spans[-1].text.rstrip().endswith(self.agent.policy.waiting):
             spans = (*spans, *self.agent.policy.show(path, draft, observations))
-        spent = Usage(tool_calls=min(most, len(draft.calls)), sandbox_s=sum(item.duration_s for item in observations))
-        self.meter.spent = self.meter.spent + spent
+        usage = draft.usage
+        if draft.calls:
+            spent = Usage(tool_calls=min(most, len(draft.calls)), sandbox_s=sum(item.duration_s for item in observations))
+            self.meter.spent = self.meter.spent + spent
+            usage = usage + spent
         step = Step(
             spans=spans,
             finish=draft.finish,
             calls=draft.calls,
             observations=tuple(observations) if spans is not draft.spans else (),
             hint=draft.hint,
-            usage=draft.usage + spent,
+            usage=usage,
         )
         return self._finish(path, step, holder.session)
 
@@ -287,7 +291,7 @@ def _broken(draft: Draft | None, error: TirageError) -> _Result:
     """A step that something around the policy broke: what was written is kept, the failure is recorded."""
     failure = Failure(boundary=error.boundary or "model", kind=type(error).__name__, message=str(error))
     if draft is None:
-        return _Result(Step(spans=(), finish=Finish.ERROR, usage=Usage(model_calls=1)), StopReason.ERROR, None, failure)
+        return _Result(Step(spans=(), finish=Finish.ERROR, usage=_ONE_CALL), StopReason.ERROR, None, failure)
     step = Step(spans=draft.spans, finish=Finish.ERROR, hint=draft.hint, usage=draft.usage)
     return _Result(step, StopReason.ERROR, None, failure)
 

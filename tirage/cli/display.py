@@ -46,7 +46,9 @@ class LiveDisplay:
         self._move(progress.stage, progress.done, progress.total, detail)
 
     def job(self, name: str, step: int, steps: int, loss: float | None) -> None:
-        """A training job has moved."""
+        """A training job has moved; before its plan is known there is nothing to show."""
+        if not steps:
+            return
         self._move(f"train {name}", step, steps, "" if loss is None else f"loss {loss:.3f}")
 
     def note(self, text: str) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
-from tirage.config import AgentConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, config_hash
+from tirage.config import AgentConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, build_config, config_hash
 from tirage.core.budget import Budget
 from tirage.core.errors import DataError
 from tirage.core.hint import HintPosition
@@ -37,6 +37,9 @@ STAGE = "rollout"
 Problems = Annotated[str, typer.Argument(help="A file (.jsonl, .parquet, a dataset folder), nano:SPLIT or gym:FAMILY[,FAMILY].")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")]
 RunPath = Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Any other key of `tirage improve --schema`, e.g. --set agent.max_calls=8; repeatable.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -54,17 +57,19 @@ def rollout(
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all; hitting it ends the run early.")] = None,
+    settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
     """Roll out problems into a run folder; interrupted runs resume, finished rollouts are never redone.
 
     Example: tirage rollout nano:heldout --limit 50 -n 4 --run runs/try
     """
-    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, rounds, best_of, seed, concurrency)
+    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, rounds, best_of, seed, concurrency, settings)
     folder = run if run is not None else Path("runs") / f"rollout-{config_hash(config)}"
     progress = _roll(config, folder, Budget(tokens_out=budget_tokens), quiet=as_json)
     summary = {"run": str(folder), "done": progress.done, "total": progress.total, "resumed": progress.resumed}
-    print(json.dumps(summary) if as_json else f"{progress.done} of {progress.total} rollouts in {folder}")
+    spent = "" if progress.done == progress.total else "; the token budget is spent, the same command goes on with another one"
+    print(json.dumps(summary) if as_json else f"{progress.done} of {progress.total} rollouts in {folder}{spent}")
 
 
 def evaluate(
@@ -79,13 +84,14 @@ def evaluate(
     best_of: Annotated[int, typer.Option(min=1, help="Chains per rollout; the answer is the majority.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
+    settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model: accuracy with intervals, pass@k, maj@k, tool use, tokens, per family and tier; writes report.html.
 
     Example: tirage eval nano:heldout --limit 100 --model nano
     """
-    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, 1, best_of, seed, concurrency)
+    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, 1, best_of, seed, concurrency, settings)
     folder = run if run is not None else Path("runs") / f"eval-{config_hash(config)}"
     _roll(config, folder, Budget(), quiet=as_json)
     store = TraceStore(folder)
@@ -126,9 +132,10 @@ def _config(
     best_of: int,
     seed: int,
     concurrency: int,
+    settings: list[str] | None,
 ) -> RolloutConfig:
     several = samples > 1 or best_of > 1
-    return RolloutConfig(
+    flags = RolloutConfig(
         model=model,
         problems=parse_problems(problems, limit),
         samples=samples,
@@ -138,6 +145,7 @@ def _config(
         hints=HintsConfig(positions=tuple(hints), rounds=rounds) if hints else None,
         model_options=ModelConfig(concurrency=concurrency),
     )
+    return build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
 
 
 def _roll(config: RolloutConfig, folder: Path, budget: Budget, *, quiet: bool) -> Progress:

@@ -1,13 +1,12 @@
 """The command line: one app, its global options, and the one place where errors become exit codes.
 
-Exit codes: 0 done, 1 unexpected, 2 usage, configuration or name, 3 problem or trace files, 4 model, 5 sandbox,
+Exit codes: 0 done, 1 unexpected, 2 usage, configuration or name, 3 problem or trace files and the disk, 4 model, 5 sandbox,
 6 training, 130 interrupted (run the same command again to resume).
 """
 
 import sys
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
@@ -16,14 +15,15 @@ from tirage.cli import about, evaluate, improve, solve
 from tirage.cli.data import data_app
 from tirage.cli.trace import trace_app
 from tirage.cli.train import jobs_app, train
-from tirage.core.errors import TirageError
+from tirage.core.errors import DataError, TirageError
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="tirage",
     help="Solve problems with sandboxed code, keep every token, train on what happened, measure again.",
-    epilog="Start with: tirage solve 'What is 17 * 23 - 4?'",
+    epilog="Start with: tirage solve 'What is 17 * 23 - 4?'\n\n"
+    "Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 files and disk, 4 model, 5 sandbox, 6 training, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -42,15 +42,18 @@ app.add_typer(jobs_app, name="jobs")
 app.add_typer(about.problems_app, name="problems")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(tirage.__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     """Global options."""
-    if version:
-        typer.echo(tirage.__version__)
-        raise typer.Exit
     _Debug.on = debug
 
 
@@ -66,10 +69,14 @@ def main(arguments: list[str] | None = None) -> None:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="tirage", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        # Without a message the help was printed instead.
+        if message := " ".join(error.format_message().split()):
+            context = getattr(error, "ctx", None)
+            remedy = f"; see {context.command_path} --help" if context is not None else ""
+            console.print(f"[red]error:[/red] {_escape(message.rstrip('.') + remedy)}", highlight=False)
         code = error.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except TirageError as error:
         if _Debug.on:
@@ -79,11 +86,19 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        if _Debug.on:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        console.print(
+            f"[red]error:[/red] {_escape(place)}{error.strerror or error}; mend that and run the same command again", highlight=False
+        )
+        code = DataError.exit_code
     except Exception as error:
         # The outermost edge: an unexpected failure is still one line, with the way to see more.
         if _Debug.on:
             raise
-        line = f"{type(error).__name__}: {error}".strip()
+        line = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(f"[red]unexpected error:[/red] {_escape(line)} (run with `tirage --debug ...` for the traceback)", highlight=False)
         code = 1
     if code == INTERRUPTED:

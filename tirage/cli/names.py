@@ -3,7 +3,6 @@
 import asyncio
 import difflib
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
@@ -12,11 +11,11 @@ from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
-from tirage.core.errors import ConfigError
+from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
 from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
-from tirage.models.wrap import Retry
+from tirage.models.wrap import Cached, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
 from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits, Sandbox
@@ -58,8 +57,20 @@ def unknown_model(name: str) -> ConfigError:
 
 
 async def open_model(name: str, options: ModelConfig | None = None) -> Model:
-    """Open the model that `name` stands for, retries included. Raises `ConfigError` or the `ModelError` family."""
+    """Open the model that `name` stands for, with the wrappers that `options` ask for; served models are retried.
+
+    Raises `ConfigError` or the `ModelError` family.
+    """
     options = options or ModelConfig()
+    model = await _open(name, options)
+    if name.startswith(("vllm/", "http://", "https://", "openai/", "litellm/")):
+        if options.requests_per_minute is not None or options.tokens_per_minute is not None:
+            model = RateLimit(model, requests_per_minute=options.requests_per_minute, tokens_per_minute=options.tokens_per_minute)
+        model = Retry(model, max_attempts=options.max_attempts)
+    return model if options.cache is None else Cached(model, options.cache)
+
+
+async def _open(name: str, options: ModelConfig) -> Model:
     kind, _, rest = name.partition("/")
     if name == "nano" or (kind == "hf" and rest):
         from tirage.models.local import open_local
@@ -70,23 +81,20 @@ async def open_model(name: str, options: ModelConfig | None = None) -> Model:
         from tirage.models.vllm import open_vllm
 
         path = nano_path() if rest == "nano" else await asyncio.to_thread(model_folder, rest)
-        server = await open_vllm(path, name=Path(rest).name, python=options.vllm_python, args=options.vllm_args)
-        return Retry(server, max_attempts=options.max_attempts)
+        return await open_vllm(path, name=Path(rest).name, python=options.vllm_python, args=options.vllm_args)
     if name.startswith(("http://", "https://")):
-        from tirage.models.openai import open_openai
-
         url, _, served = name.partition("#")
         if not served:
             raise ConfigError(f"model {name!r} names no model of that server; write {name}#NAME")
-        return await _remote(open_openai, url, served, options)
+        return await _served(url, served, options)
     if kind == "openai" and rest:
-        from tirage.models.openai import open_openai
-
-        return await _remote(open_openai, "https://api.openai.com/v1", rest, options)
+        if not os.environ.get(options.api_key_env):
+            raise ModelAuthError(f"model {name!r} needs a key; set {options.api_key_env} in the environment")
+        return await _served("https://api.openai.com/v1", rest, options)
     if kind == "litellm" and rest:
         from tirage.models.litellm import open_litellm
 
-        return Retry(await open_litellm(rest), max_attempts=options.max_attempts)
+        return await open_litellm(rest)
     if kind in ("replay", "scripted") and rest:
         from tirage.testing.models import ReplayModel, ScriptedModel
 
@@ -97,10 +105,10 @@ async def open_model(name: str, options: ModelConfig | None = None) -> Model:
     raise unknown_model(name)
 
 
-async def _remote(opener: Callable[..., object], url: str, served: str, options: ModelConfig) -> Model:
-    key = os.environ.get(options.api_key_env)
-    model = await opener(url, served, api_key=key, tokenizer=options.tokenizer)  # type: ignore[misc]
-    return Retry(model, max_attempts=options.max_attempts)
+async def _served(url: str, served: str, options: ModelConfig) -> Model:
+    from tirage.models.openai import open_openai
+
+    return await open_openai(url, served, api_key=os.environ.get(options.api_key_env), tokenizer=options.tokenizer)
 
 
 def weights_of(name: str) -> str:
@@ -110,6 +118,8 @@ def weights_of(name: str) -> str:
         return str(nano_path())
     if kind in ("hf", "vllm") and rest:
         return str(model_folder(rest))
+    if kind not in {form.split("/")[0] for form in FORMS} and not name.startswith(("http://", "https://")):
+        raise unknown_model(name)
     raise ConfigError(f"model {name!r} has no weights here to train; use hf/PATH (in this process) or vllm/PATH (a server tirage starts)")
 
 

@@ -102,7 +102,7 @@ def resume(job: JobArgument, as_json: JsonOption = False) -> None:
 
 def _run(out: Path, spec: SFTSpec, as_json: bool) -> None:
     with LiveDisplay(quiet=as_json) as display:
-        checkpoint = run_sync(run_job(out, spec, lambda job: display.job(out.name, job.step, job.steps, job.loss) if job.steps else None))
+        checkpoint = run_sync(run_job(out, spec, lambda job: display.job(out.name, job.step, job.steps, job.loss)))
     if as_json:
         print(json.dumps(_plain(checkpoint)))
         return

@@ -25,6 +25,10 @@ class Budget:
                 raise ValueError(f"budget {item.name}={value} is negative; use None for unlimited")
 
 
+_COUNTED = ("tokens_in", "tokens_out", "model_calls", "tool_calls", "sandbox_s", "cost_usd")
+"""What `Usage` and `Budget` both name."""
+
+
 @dataclass(slots=True)
 class Meter:
     """Spending against a budget: reserve before dispatch, settle on return.
@@ -35,6 +39,12 @@ class Meter:
     budget: Budget
     spent: Usage = field(default_factory=Usage)
     reserved: Usage = field(default_factory=Usage)
+    _limits: tuple[tuple[str, float], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Note what is limited at all: it is asked before every step."""
+        limits = ((name, getattr(self.budget, name)) for name in _COUNTED)
+        self._limits = tuple((name, limit) for name, limit in limits if limit is not None)
 
     def exhausted(self, *, elapsed_s: float = 0.0) -> str | None:
         """Name of the first limit that is reached by spent plus reserved, None while there is room.
@@ -43,9 +53,8 @@ class Meter:
         """
         if self.budget.wall_s is not None and elapsed_s >= self.budget.wall_s:
             return "wall_s"
-        for name in ("tokens_in", "tokens_out", "model_calls", "tool_calls", "sandbox_s", "cost_usd"):
-            limit = getattr(self.budget, name)
-            if limit is not None and getattr(self.spent, name) + getattr(self.reserved, name) >= limit:
+        for name, limit in self._limits:
+            if getattr(self.spent, name) + getattr(self.reserved, name) >= limit:
                 return name
         return None
 
@@ -55,15 +64,9 @@ class Meter:
 
     def settle(self, reserved: Usage, actual: Usage) -> None:
         """Give back a reservation and record what was really used."""
-        for name in ("tokens_in", "tokens_out", "model_calls", "tool_calls", "sandbox_s", "cost_usd"):
-            if getattr(reserved, name) > getattr(self.reserved, name):
-                raise ValueError(f"settling more {name} than was reserved")
-        self.reserved = Usage(
-            tokens_in=self.reserved.tokens_in - reserved.tokens_in,
-            tokens_out=self.reserved.tokens_out - reserved.tokens_out,
-            model_calls=self.reserved.model_calls - reserved.model_calls,
-            tool_calls=self.reserved.tool_calls - reserved.tool_calls,
-            sandbox_s=self.reserved.sandbox_s - reserved.sandbox_s,
-            cost_usd=self.reserved.cost_usd - reserved.cost_usd,
-        )
+        left = self.reserved - reserved
+        if min(left.tokens_in, left.tokens_out, left.model_calls, left.tool_calls, left.sandbox_s, left.cost_usd) < 0:
+            name = next(name for name in _COUNTED if getattr(left, name) < 0)
+            raise ValueError(f"settling more {name} than was reserved")
+        self.reserved = left
         self.spent = self.spent + actual

@@ -10,5 +10,5 @@ def derive_seed(*parts: str | int) -> int:
     ("ab", "c") and ("a", "bc") differ; 1 and "1" differ too.
     """
     texts = [f"{type(part).__name__}:{part}".encode() for part in parts]
-    content = b"".join([len(text).to_bytes(4, "big") + text for text in texts])
+    content = b"".join(len(text).to_bytes(4, "big") + text for text in texts)
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") >> 1

@@ -64,7 +64,7 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What something cost. Sums with +."""
+    """What something cost. Sums with +, and - takes away."""
 
     tokens_in: int = 0
     """Prompt tokens sent."""
@@ -88,6 +88,18 @@ class Usage:
             tool_calls=self.tool_calls + other.tool_calls,
             sandbox_s=self.sandbox_s + other.sandbox_s,
             cost_usd=self.cost_usd + other.cost_usd,
+        )
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        """Subtract field by field."""
+        return Usage(
+            tokens_in=self.tokens_in - other.tokens_in,
+            tokens_out=self.tokens_out - other.tokens_out,
+            tokens_cached=self.tokens_cached - other.tokens_cached,
+            model_calls=self.model_calls - other.model_calls,
+            tool_calls=self.tool_calls - other.tool_calls,
+            sandbox_s=self.sandbox_s - other.sandbox_s,
+            cost_usd=self.cost_usd - other.cost_usd,
         )
 
 

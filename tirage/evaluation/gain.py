@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tirage.evaluation.figures import UNKNOWN, points
 from tirage.evaluation.metrics import share
 from tirage.evaluation.outcomes import Outcome
 
@@ -54,19 +55,22 @@ def split_gain(first: Sequence[Outcome], second: Sequence[Outcome], names: tuple
     )
 
 
-def doubt(gain: Gain) -> str:
-    """Mark for a split that rests on little: `*` something was never observed, `†` a cell has fewer than ten outcomes."""
-    return ("*" if gain.assumed else "") + ("†" if gain.smallest < FEW else "")
+def halves(gain: Gain) -> tuple[str, str]:
+    """Habit and skill in points: `*` something was never observed, `–†` a cell has fewer than ten outcomes and the split says nothing."""
+    if gain.smallest < FEW:
+        return f"{UNKNOWN}†", f"{UNKNOWN}†"
+    mark = "*" if gain.assumed else ""
+    return points(gain.habit) + mark, points(gain.skill) + mark
 
 
 def doubts(gains: Sequence[Gain]) -> str:
-    """What the marks mean, empty when there are none."""
-    missing = list(dict.fromkeys(name for gain in gains for name in gain.assumed))
+    """What the marks of `halves` mean, empty when there are none."""
+    missing = list(dict.fromkeys(name for gain in gains if gain.smallest >= FEW for name in gain.assumed))
     lines = []
     if missing:
         lines.append(f"* Never observed: {'; '.join(missing)}; the other condition's accuracy stands in, which credits habit.")
     if any(gain.smallest < FEW for gain in gains):
-        lines.append(f"† Rests on fewer than {FEW} rollouts with, or without, the tool: a guess.")
+        lines.append(f"† Fewer than {FEW} rollouts of one condition were with, or without, the tool: too few to tell habit from skill.")
     return " ".join(lines)
 
 

@@ -7,7 +7,7 @@ from string import Template
 
 from tirage.evaluation.charts import Mark, difference_rows, dot_rows, dumbbells, funnel, legend, scatter, share_bars
 from tirage.evaluation.figures import band, draws, level_text, number, p_text, percent, points, scalar, seconds
-from tirage.evaluation.gain import Gain, doubt, doubts
+from tirage.evaluation.gain import Gain, doubts, halves
 from tirage.evaluation.gate import Decision
 from tirage.evaluation.markup import Cell, escape, pairs, section, table, tile
 from tirage.evaluation.paired import Paired
@@ -229,8 +229,7 @@ def _gains(gains: Sequence[Gain]) -> str:
         [
             Cell(f"{gain.second} vs {gain.first}"),
             Cell(points(gain.total), gain.total),
-            Cell(points(gain.habit) + doubt(gain), gain.habit),
-            Cell(points(gain.skill) + doubt(gain), gain.skill),
+            *(Cell(text, value) for text, value in zip(halves(gain), (gain.habit, gain.skill), strict=True)),
         ]
         for gain in gains
     ]

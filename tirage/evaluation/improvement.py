@@ -18,6 +18,8 @@ from tirage.evaluation.summary import Measuring, grouped, summarise
 STANDARD_PAIRS = (("before", "after"), ("control", "after"), ("before", "hinted"), ("before", "control"))
 """Comparisons made when both conditions were measured; the first one found is the headline."""
 
+_SIZES = ("easy", "medium", "hard")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
@@ -71,7 +73,8 @@ def build_improvement_report(
     if any(main.values()) or not any(new.values()):
         parts.append(build_part("Known families" if any(new.values()) else "All problems", main, wanted, how))
     if any(new.values()):
-        parts.append(build_part("Unseen families", new, wanted, how))
+        measured = {name: items for name, items in new.items() if items}
+        parts.append(build_part("Unseen families", measured, [pair for pair in wanted if set(pair) <= measured.keys()], how))
     return Report(
         title=about.title,
         subtitle=about.subtitle,
@@ -120,7 +123,7 @@ def build_part(
         comparisons=tuple(comparisons),
         gains=tuple(gain for gain in gains if gain is not None),
         families=grouped(conditions, lambda outcome: outcome.family, how),
-        tiers={} if set(tiers) <= {"-"} else tiers,
+        tiers={} if set(tiers) <= {"-"} else {tier: tiers[tier] for tier in sorted(tiers, key=_size)},
     )
 
 
@@ -156,6 +159,11 @@ def _decision(parts: Sequence[Part]) -> Decision | None:
     main = parts[0].comparisons[0]
     guards = [item for part in parts[1:] for item in part.comparisons if (item.first, item.second) == (main.first, main.second)]
     return decide(main, guards)
+
+
+def _size(tier: str) -> int:
+    """Place of a tier among those whose names tell their size; the others follow in the order they have."""
+    return _SIZES.index(tier) if tier in _SIZES else len(_SIZES)
 
 
 def _is_unseen(outcome: Outcome, families: Collection[str]) -> bool:

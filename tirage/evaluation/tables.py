@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tirage.evaluation.figures import band, draws, level_text, number, p_text, percent, points, scalar, seconds
-from tirage.evaluation.gain import Gain, doubt, doubts
+from tirage.evaluation.gain import Gain, doubts, halves
 from tirage.evaluation.paired import Paired
 from tirage.evaluation.report import Part, Report, Timing, Yield
 from tirage.evaluation.summary import Summary
@@ -97,8 +97,7 @@ def _comparisons(comparisons: Iterable[Paired]) -> Table:
 def _gains(gains: Sequence[Gain]) -> Table:
     table = _table("What changed (points)", "comparison", "total", "tool used more often", "better at equal tool use")
     for gain in gains:
-        mark = doubt(gain)
-        table.add_row(escape(f"{gain.second} vs {gain.first}"), points(gain.total), points(gain.habit) + mark, points(gain.skill) + mark)
+        table.add_row(escape(f"{gain.second} vs {gain.first}"), points(gain.total), *halves(gain))
     table.caption = escape(doubts(gains)) or None
     return table
 

@@ -137,6 +137,7 @@ async def open_litellm(model: str, *, api_key: str | None = None, api_base: str 
     Raises:
         MissingExtra: litellm is not installed.
         ModelRequestError: LiteLLM knows no such provider.
+        ModelAuthError: The provider's key is neither given nor in the environment.
     """
     # Without this, importing LiteLLM asks the network for a newer price table, and waits where there is none.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -152,6 +153,10 @@ async def open_litellm(model: str, *, api_key: str | None = None, api_base: str 
         raise ModelRequestError(
             f"LiteLLM knows no provider for {model!r}; write provider/name, e.g. anthropic/claude-sonnet-4-5"
         ) from error
+    if api_key is None and api_base is None:
+        missing = [name for name in litellm.validate_environment(model)["missing_keys"] if name.endswith("_API_KEY")]
+        if missing:
+            raise ModelAuthError(f"litellm/{model} needs a key; set {' or '.join(missing)} in the environment")
     return LiteLLMModel(model, litellm, api_key=api_key, api_base=api_base, timeout_s=timeout_s)
 
 

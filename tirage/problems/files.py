@@ -170,7 +170,7 @@ def _problem(row: Row, where: str, columns: Columns, *, source: str, split: str)
     """One row as a problem."""
     if "id" in row and "prompt" in row and row.keys() <= _FIELDS:
         return _own(row, where, columns)
-    prompt = _cell(row, columns.prompt, _PROMPTS, where, "question")
+    prompt = _cell(row, columns.prompt, _PROMPTS, where, "prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise DataError(f"{where}: the question is {prompt!r}; a non-empty text is expected")
     answer = _cell(row, columns.answer, _ANSWERS, where, "answer", optional=columns.unanswered)
@@ -214,7 +214,7 @@ def _cell(row: Row, name: str | None, candidates: Sequence[str], where: str, wha
     if optional:
         return None
     wanted = f"column {name!r}" if name else f"{what} column (tried {', '.join(candidates)})"
-    raise DataError(f"{where}: no {wanted}; the row has {', '.join(map(repr, row)) or 'no columns'}. Name the {what} column")
+    raise DataError(f"{where}: no {wanted}; the row has {', '.join(map(repr, row)) or 'no columns'}; name its {what}_column")
 
 
 def _reference(answer: Any, columns: Columns, where: str) -> str | None:

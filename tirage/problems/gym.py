@@ -100,7 +100,7 @@ def _ask_child(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _problems(draw: GymDraw, reply: Mapping[str, Any]) -> list[Problem]:
     if "known" in reply:
         near = difflib.get_close_matches(draw.family, reply["known"], n=3)
-        hint = f"close: {', '.join(near)}" if near else "tirage.problems.gym.gym_families() lists all"
+        hint = f"close: {', '.join(near)}" if near else f"it has {', '.join(reply['known'])}"
         raise ConfigError(f"reasoning-gym has no family {draw.family!r}; {hint}")
     if "error" in reply:
         raise ConfigError(f"reasoning-gym family {draw.family!r} refuses {dict(draw.config)!r}: {reply['error']}")

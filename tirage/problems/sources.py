@@ -22,12 +22,12 @@ class _Source(BaseModel):
 class GymSource(_Source):
     """Seeded families of reasoning-gym."""
 
-    type: Literal["gym"] = "gym"
+    type: Literal["gym"] = Field("gym", description="problems drawn from reasoning-gym")
     families: str | dict[str, dict[str, Any]] = Field(
         default="nano", description="`nano` (the embedded model's mixture), the path of a mixture file, or family -> configuration"
     )
     count: int = Field(default=100, ge=1, description="problems in all, evenly over families and tiers")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="fixes which problems are drawn")
     split: Literal["train", "heldout", "unseen", ""] = Field(
         default="heldout",
         description="which side to draw; empty draws all sides under reasoning-gym's own seed (family -> configuration only)",
@@ -38,30 +38,30 @@ class GymSource(_Source):
 class LookupSource(_Source):
     """Questions about made-up facts, to be found with a search tool; the passages are in `metadata["facts"]`."""
 
-    type: Literal["lookup"] = "lookup"
+    type: Literal["lookup"] = Field("lookup", description="made-up facts to be searched for")
     count: int = Field(default=100, ge=1, description="problems in all, evenly over the tiers")
-    seed: int = Field(default=0, ge=0)
-    split: Literal["train", "heldout"] = "heldout"
-    tiers: tuple[Literal["easy", "medium", "hard"], ...] = ("easy", "medium", "hard")
+    seed: int = Field(default=0, ge=0, description="fixes which problems are drawn")
+    split: Literal["train", "heldout"] = Field(default="heldout", description="which side to draw")
+    tiers: tuple[Literal["easy", "medium", "hard"], ...] = Field(default=("easy", "medium", "hard"), description="limit to these tiers")
 
 
 class FileSource(_Source):
     """A problem set on disk."""
 
-    type: Literal["file"] = "file"
-    path: str
+    type: Literal["file"] = Field("file", description="problems from a file or folder")
+    path: str = Field(description="JSON lines, Parquet, or a folder written by datasets' save_to_disk; relative to the current folder")
     format: Format | None = Field(default=None, description="null follows the file name")
     part: str = Field(default="", description="which split of a saved Hugging Face dataset")
     prompt_column: str | None = Field(default=None, description="null takes prompt, question, problem, input or instruction")
     answer_column: str | None = Field(default=None, description="null takes answer, final_answer, gold, gt, target or label")
     answer_after: str = Field(default="", description="keep what follows this marker in the answer, e.g. ####")
-    choices_column: str | None = None
-    metadata_columns: tuple[str, ...] = ()
-    kind: str = "math"
+    choices_column: str | None = Field(default=None, description="list of options of a multiple-choice question")
+    metadata_columns: tuple[str, ...] = Field(default=(), description="columns kept with the problem; `family` and `tier` group reports")
+    kind: str = Field(default="math", description="math, science, choice, text or code; chooses hints and the default verifier")
     verifier: str | None = Field(default=None, description="null follows the kind")
     unanswered: bool = Field(default=False, description="accept problems without a reference")
-    limit: int | None = Field(default=None, ge=1)
-    split: str = ""
+    limit: int | None = Field(default=None, ge=1, description="read only the first rows")
+    split: str = Field(default="", description="mark kept with the problems")
 
 
 ProblemSource = Annotated[GymSource | LookupSource | FileSource, Field(discriminator="type")]

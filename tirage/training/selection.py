@@ -54,7 +54,7 @@ class Recipe(Protocol):
 class SelectionConfig(BaseModel):
     """What every selecting recipe lets you choose."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seed: int = 0
     """Fixes the draw where `prefer` is random."""

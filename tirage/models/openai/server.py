@@ -20,7 +20,7 @@ from tirage.models.openai.plain import IDLE_S, Answer, PlainHTTP
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _CLIP = 600
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Refused(ModelRequestError):
@@ -55,7 +55,7 @@ class Server:
 
     async def post(self, path: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """POST to `base_url + path`. Raises the `ModelError` family."""
-        return await self._call("POST", self.base_url + path, _encode(payload).encode())
+        return await self._call("POST", self.base_url + path, _dumps(payload).encode())
 
     async def get(self, path: str) -> dict[str, Any]:
         """GET from `base_url + path`."""
@@ -129,7 +129,8 @@ def _parse(url: str, content: bytes) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except ValueError as error:
-        raise ModelUnavailable(f"{url} answered with broken JSON ({error}): {content[:80]!r}") from error
+        remedy = "is it an OpenAI-compatible server?"
+        raise ModelUnavailable(f"{url} answered with broken JSON ({error}): {content[:80]!r}; {remedy}") from error
     if not isinstance(data, dict):
         raise ModelUnavailable(f"{url} answered with a JSON {type(data).__name__} instead of an object; is it an OpenAI-compatible server?")
     return data
@@ -141,7 +142,7 @@ def _refusal(url: str, status: int, content: bytes, retry_after: str | None) -> 
     if status == 429:
         return ModelRateLimited(said, retry_after_s=_seconds(retry_after))
     if status >= 500 or status in (408, 425):
-        return ModelUnavailable(said)
+        return ModelUnavailable(f"{said}; look at the server's log")
     if status in (401, 403):
         return ModelAuthError(f"{said}; check the API key")
     return Refused(said, status)

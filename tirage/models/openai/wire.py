@@ -85,10 +85,9 @@ def read_answer(url: str, data: Mapping[str, Any], request: Request, renderer: R
     """
     try:
         choices = sorted(data["choices"], key=lambda choice: int(choice.get("index", 0)))
-        usage = data.get("usage") or {}
+        costs = _costs(choices, data.get("usage") or {})
         prompt_ids = data.get("prompt_token_ids")
-        usages = _shares(choices, usage)
-        return tuple(_completion(choice, prompt_ids, request, renderer, share) for choice, share in zip(choices, usages, strict=True))
+        return tuple(_completion(choice, prompt_ids, request, renderer, cost) for choice, cost in zip(choices, costs, strict=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelUnavailable(f"{url} answered without the fields of a completion ({type(error).__name__}: {error})") from error
 
@@ -111,7 +110,7 @@ def _sampling(sampling: Sampling, facts: Facts) -> dict[str, Any]:
     return fields
 
 
-def _completion(choice: Mapping[str, Any], prompt_ids: Any, request: Request, renderer: Renderer | None, usage: Usage) -> Completion:
+def _completion(choice: Mapping[str, Any], prompt_ids: Any, request: Request, renderer: Renderer | None, cost: Usage) -> Completion:
     message = choice.get("message")
     text = choice["text"] if message is None else message.get("content") or ""
     calls = () if message is None else _calls(message.get("tool_calls") or ())
@@ -132,7 +131,7 @@ def _completion(choice: Mapping[str, Any], prompt_ids: Any, request: Request, re
         logprobs=logprobs if ids is not None and logprobs is not None and len(logprobs) == len(ids) else None,
         prompt_ids=tuple(used) if used is not None else None,
         tool_calls=calls,
-        usage=usage,
+        usage=cost,
     )
 
 
@@ -161,17 +160,15 @@ def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...] | None:
     if not found:
         return None
     values = found["token_logprobs"] if "token_logprobs" in found else [entry["logprob"] for entry in found.get("content") or ()]
-    return tuple(float(value) for value in values)
+    return tuple(map(float, values))
 
 
-def _shares(choices: Sequence[Mapping[str, Any]], usage: Mapping[str, Any]) -> list[Usage]:
-    """The answer's usage, shared: the prompt goes to the first; sampled tokens by ids, or evenly where there are none."""
+def _costs(choices: Sequence[Mapping[str, Any]], usage: Mapping[str, Any]) -> list[Usage]:
+    """Share the answer's usage: the prompt goes to the first; sampled tokens by ids, or evenly where there are none."""
     total = int(usage.get("completion_tokens") or 0)
-    cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-    ids = [choice.get("token_ids") for choice in choices]
-    counts = [total // len(choices) if one is None else len(one) for one in ids]
-    if ids and ids[0] is None:
+    counts = [total // len(choices) if choice.get("token_ids") is None else len(choice["token_ids"]) for choice in choices]
+    if choices and choices[0].get("token_ids") is None:
         counts[0] += total - sum(counts)
-    prompt = int(usage.get("prompt_tokens") or 0)
-    first = [Usage(tokens_in=prompt, tokens_out=count, tokens_cached=cached, model_calls=1) for count in counts[:1]]
+    prompt, cached = int(usage.get("prompt_tokens") or 0), int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+    first = [Usage(tokens_in=prompt, tokens_cached=cached, tokens_out=count, model_calls=1) for count in counts[:1]]
     return first + [Usage(tokens_out=count) for count in counts[1:]]
