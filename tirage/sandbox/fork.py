@@ -18,13 +18,12 @@ from tirage.sandbox.base import SandboxCapabilities
 from tirage.sandbox.box import Box, Denied, Fork
 from tirage.sandbox.config import SandboxConfig
 from tirage.sandbox.guests import Flooded, Gone, Guest, first_ready, handed_over, identify, socket_pair
-from tirage.sandbox.layers import REMEDIES
+from tirage.sandbox.layers import REMEDIES, SANDBOX_UIDS
 from tirage.sandbox.session import ForkSession
 
 SESSIONS_PER_BOX = 16
 START_S = 120.0
 BUILD_S = 30.0
-SANDBOX_UIDS = range(61_184, 65_520)
 BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from guest import template; sys.path.pop(0); template.main(int(sys.argv[2]), sys.argv[3])"
 )

@@ -6,9 +6,12 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from tirage.sandbox.base import ExecFailure, ExecResult
+from tirage.core.codec import decode
+from tirage.sandbox.base import ExecFailure, ExecResult, Limits, StateKind
 
 MAX_TEXT = 40_000
+MAX_FETCH = 64 << 20
+"""Bytes of a file that is fetched."""
 CLAIMS = frozenset(
     {
         ExecFailure.ERROR,
@@ -34,22 +37,56 @@ def number(reply: Mapping[str, Any], key: str) -> float:
     return float(value) if isinstance(value, int | float) and 0 <= value < 1e12 else 0.0
 
 
+def texts(reply: Mapping[str, Any], key: str, most: int = 32) -> tuple[str, ...]:
+    """A list of strings of the reply, each clipped; what is no string is left out."""
+    value = reply.get(key)
+    return tuple(item[:500] for item in value[:most] if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def line_number(claim: object) -> int | None:
+    """A line of a cell, from 1; None for anything else."""
+    return claim if isinstance(claim, int) and not isinstance(claim, bool) and 0 < claim < 1 << 31 else None
+
+
 def from_reply(reply: Mapping[str, Any], *, interrupted_after_s: float | None) -> ExecResult:
     """The result of a cell that reported; `interrupted_after_s` is the time limit when the host had to interrupt."""
     claimed = reply.get("failure")
     failure = next((kind for kind in CLAIMS if kind.value == claimed), None)
-    line = reply.get("line")
     result = ExecResult(
         value=text(reply, "value") if "value" in reply else None,
         value_type=text(reply, "type") or None,
         failure=failure,
         error_name=text(reply, "name"),
         error_text=text(reply, "text"),
-        error_line=line if isinstance(line, int) and not isinstance(line, bool) and 0 < line < 1 << 31 else None,
+        error_line=line_number(reply.get("line")),
         traceback=text(reply, "traceback"),
         cpu_s=number(reply, "cpu"),
     )
     return _interrupted(result, interrupted_after_s)
+
+
+def from_relay(claim: object, limits: Limits, *, layers: tuple[str, ...], duration_s: float) -> ExecResult:
+    """The result that a sandbox out of the host's sight reports; layers and time are the host's own knowledge.
+
+    Raises `DataError` when `claim` does not have the shape of a result.
+    """
+    result = decode(ExecResult, claim)
+    return dataclasses.replace(
+        result,
+        stdout=result.stdout[: limits.output_bytes],
+        stderr=result.stderr[: limits.output_bytes],
+        value=None if result.value is None else result.value[:MAX_TEXT],
+        value_type=None if result.value_type is None else result.value_type[:MAX_TEXT],
+        displays=(),
+        error_name=result.error_name[:MAX_TEXT],
+        error_text=result.error_text[:MAX_TEXT],
+        error_line=line_number(result.error_line),
+        traceback=result.traceback[:MAX_TEXT],
+        duration_s=duration_s,
+        cpu_s=number({"cpu": result.cpu_s}, "cpu"),
+        layers=layers,
+        state=StateKind.FORKED,
+    )
 
 
 def _interrupted(result: ExecResult, limit_s: float | None) -> ExecResult:

@@ -17,7 +17,6 @@ from tirage.sandbox.guests import Flooded, Gone, Guest, request_id
 
 INLINE_CODE = 10_000
 """Characters of code, at most four bytes and often two escapes each, that fit a packet."""
-MAX_FETCH = 64 << 20
 CHAIN = 2
 FILE_PATIENCE_S = 30.0
 
@@ -121,12 +120,12 @@ class ForkSession:
         """Read a regular file of at most 64 MB below the working directory. Raises `SandboxError`."""
         async with self._lock:
             runner = await self._runner_for_files()
-            fd = bounded_file("fetch", MAX_FETCH)
+            fd = bounded_file("fetch", results.MAX_FETCH)
             try:
                 reply = await self._file_request(runner, {"op": "fetch", "id": request_id(), "path": path}, fd)
                 if "error" in reply:
                     raise SandboxError(f"cannot read {path!r} in the session: {results.text(reply, 'error')}")
-                return written(fd, MAX_FETCH)
+                return written(fd, results.MAX_FETCH)
             finally:
                 os.close(fd)
 

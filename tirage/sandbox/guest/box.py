@@ -108,6 +108,10 @@ def _zygote(order: dict[str, Any], layers: confine.Layers, channel: socket.socke
                 confine.enter_user_namespace(uid, uid)
             except OSError as error:
                 layers.notes.append(f"no user namespace inside the box: {error}")
+    if rung != 1 and kernel.threads_need_proc():
+        # Other processes' memory and environment stay out of reach: Landlock and their not being dumpable see to it.
+        readable = [*readable, "/proc"]
+        layers.notes.append("the container engine refuses unshare, so threads are counted in /proc and sessions can read it")
     layers.put("rlimits", confine.limit, order["memory_mb"], order["scratch_mb"], base, others)
     layers.put("privileges", confine.privileges)
     version = layers.put("landlock", confine.confine_files, rung, readable, root) or 0

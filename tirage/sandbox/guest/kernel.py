@@ -75,9 +75,17 @@ def unshare(flags: int) -> None:
 def has_threads() -> bool:
     """True when this process has more than one thread, seen by the kernel: C threads count too.
 
-    unshare(CLONE_THREAD) does nothing in a process of one thread and is refused in any other; it needs no /proc.
+    unshare(CLONE_THREAD) does nothing in a process of one thread and is refused in any other; it needs no /proc. Only where
+    `threads_need_proc` does the answer come from there.
     """
-    return bool(_libc.unshare(ctypes.c_int(CLONE_THREAD)))
+    if not _libc.unshare(ctypes.c_int(CLONE_THREAD)):
+        return False
+    return ctypes.get_errno() != errno.EPERM or len(os.listdir("/proc/self/task")) > 1
+
+
+def threads_need_proc() -> bool:
+    """True where unshare is refused to everybody, as container engines do."""
+    return bool(_libc.unshare(ctypes.c_int(CLONE_THREAD))) and ctypes.get_errno() == errno.EPERM
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:

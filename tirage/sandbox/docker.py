@@ -1,0 +1,257 @@
+"""The docker back end: one container per box, and in it the forking sandbox, so that a branch is a fork here too.
+
+Never an exec per cell: one stream to each container carries the requests of all its sessions.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Self
+
+from tirage.core.codec import encode
+from tirage.core.errors import DataError, SandboxError
+from tirage.sandbox import results
+from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities
+from tirage.sandbox.config import DockerConfig, SandboxConfig
+from tirage.sandbox.engine import Engine, Launched, archive, free_uid, one_line
+from tirage.sandbox.frames import Frame
+from tirage.sandbox.link import ROOM, Link, Stream
+
+START_S = 150.0
+PATIENCE_S = 45.0
+"""Seconds past a request's own limits until the container counts as hung; what runs inside gives up before."""
+MEMORY_KEPT_MB = 96
+"""Memory of the container that no single cell may take: the programs around the cells live in it."""
+CELL_PROCESSES = 64
+ESCAPED = 6
+"""Bytes that a byte of output takes in a reply at most."""
+FIRST = "s0"
+REMEDY = {
+    "127": "the image has no program of that name; install python3 in it or set the configuration's `python`",
+    "126": "the image's program of that name cannot be run; set the configuration's `python`",
+}
+
+
+class DockerSandbox:
+    """Sessions in containers of a Docker engine. Use as an async context manager, or `close` it."""
+
+    def __init__(self, config: DockerConfig) -> None:
+        """Nothing is contacted yet."""
+        self._config = config
+        self._capabilities = SandboxCapabilities(backend="docker", rung=3, can_branch=True, exact=True)
+        self._engine: Engine | None = None
+        self._boxes: set[ContainerBox] = set()
+        self._taken: set[int] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+        self._closed = False
+
+    @property
+    def capabilities(self) -> SandboxCapabilities:
+        """What is promised; final after the first `open`."""
+        return self._capabilities
+
+    async def __aenter__(self) -> Self:
+        """Find the engine and the image."""
+        try:
+            await self._connected()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Remove all containers."""
+        await self.close()
+
+    async def open(self) -> "DockerSession":
+        """A fresh session in a container of its own. Raises `SandboxError` with the remedy when there can be none."""
+        engine = await self._connected()
+        uid = free_uid(self._taken)
+        self._taken.add(uid)
+        try:
+            launched = await self._launched(engine, uid)
+        except BaseException:
+            self._taken.discard(uid)
+            raise
+        box = ContainerBox(self, engine, launched, uid)
+        self._boxes.add(box)
+        try:
+            await self._started(box)
+        except BaseException:
+            box.link.fail("the container is not wanted any more")
+            raise
+        return DockerSession(box, FIRST)
+
+    async def close(self) -> None:
+        """End everything, all sessions included; idempotent."""
+        self._closed = True
+        for box in list(self._boxes):
+            box.link.fail("the sandbox of this session is closed")
+        while self._ending:
+            await asyncio.gather(*self._ending)
+        if self._engine is not None:
+            self._engine.close()
+
+    async def _connected(self) -> Engine:
+        async with self._lock:
+            if self._closed:
+                raise SandboxError("the sandbox is closed; open a new one")
+            if self._engine is None:
+                engine = await asyncio.to_thread(Engine, self._config.url)
+                await asyncio.to_thread(engine.check, self._config)
+                self._engine = engine
+            return self._engine
+
+    async def _launched(self, engine: Engine, uid: int) -> Launched:
+        launch = asyncio.ensure_future(asyncio.to_thread(engine.launch, self._config, uid))
+        try:
+            return await asyncio.shield(launch)
+        except asyncio.CancelledError:
+            # The thread goes on; without its stream the container leaves by itself.
+            launch.add_done_callback(lambda done: done.exception() or done.result().close())
+            raise
+
+    async def _started(self, box: "ContainerBox") -> None:
+        config = self._config
+        inner = SandboxConfig(
+            first_rung=2,
+            min_rung=2,
+            memory_mb=max(config.memory_mb - MEMORY_KEPT_MB, config.memory_mb // 2, 1),
+            processes=min(CELL_PROCESSES, config.processes),
+            scratch_mb=config.scratch_mb,
+            preload=config.preload,
+            # Where the container has no Landlock, the container itself is the boundary.
+            unsafe=True,
+        )
+        box.link.post(archive())
+        reply, _ = await box.ask({"op": "start", "config": encode(inner)}, timeout_s=START_S)
+        box.layers = (*box.engine.layers, *results.texts(reply, "layers"))
+        self._capabilities = SandboxCapabilities(
+            backend="docker", rung=3, can_branch=True, exact=True, layers=box.layers, notes=(*box.launched.notes, *results.texts(reply, "notes"))
+        )
+
+    def removed(self, box: "ContainerBox") -> None:
+        """See to the end of a container that is of no more use."""
+        self._boxes.discard(box)
+        box.launched.close()
+        task = asyncio.get_running_loop().create_task(self._remove(box))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _remove(self, box: "ContainerBox") -> None:
+        # An engine that refuses or is gone cannot be helped from here; the container leaves at the end of its input.
+        with suppress(SandboxError):
+            await asyncio.to_thread(box.engine.remove, box.launched.id)
+        self._taken.discard(box.uid)
+
+    async def settled(self) -> None:
+        """Wait until the containers that are of no more use are gone."""
+        await asyncio.gather(*self._ending)
+
+
+class ContainerBox:
+    """One container on the host's side."""
+
+    def __init__(self, sandbox: DockerSandbox, engine: Engine, launched: Launched, uid: int) -> None:
+        """The container runs and waits for its program."""
+        self.sandbox = sandbox
+        self.engine = engine
+        self.launched = launched
+        self.uid = uid
+        self.layers: tuple[str, ...] = ()
+        self.sessions: set[DockerSession] = set()
+        self.twins = 0
+        self.link = Link(Stream(launched.stream), autopsy=self._autopsy, ended=lambda: sandbox.removed(self))
+
+    async def ask(self, message: Mapping[str, Any], blob: bytes = b"", *, timeout_s: float = PATIENCE_S, room: int = ROOM) -> Frame:
+        """One request; see `Link.ask`."""
+        return await self.link.ask(message, blob, timeout_s=timeout_s, room=room)
+
+    async def leave(self, session: "DockerSession") -> None:
+        """One session less; the last one ends the container."""
+        self.sessions.discard(session)
+        if self.link.failure is not None:
+            return
+        if self.sessions:
+            await self.ask({"op": "close", "session": session.name})
+        else:
+            self.link.fail("the session is closed; open a new one")
+            await self.sandbox.settled()
+
+    async def _autopsy(self, stderr: str) -> str:
+        """Why the container ended, in one line."""
+        try:
+            cause = await asyncio.to_thread(self.engine.obituary, self.launched.id)
+        except SandboxError as error:
+            cause = str(error)
+        said = one_line(stderr)
+        code = cause.partition("exit code ")[2].split(",")[0]
+        if code == "137" and "out of memory" not in cause:
+            cause += ", killed (out of memory?)"
+        hint = f"; {REMEDY[code]}" if code in REMEDY else ""
+        return f"the container died ({cause}){': ' + said if said else ''}{hint}; open a new session"
+
+
+class DockerSession:
+    """A session of the forking sandbox in a container."""
+
+    def __init__(self, box: ContainerBox, name: str) -> None:
+        """`name` is what the program in the container calls it."""
+        self._box = box
+        self.name = name
+        self._lock = asyncio.Lock()
+        self._closed = False
+        box.sessions.add(self)
+
+    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
+        """Run one cell; see `Session.run`. A cancelled call takes the cell back."""
+        limits = limits or Limits()
+        async with self._lock:
+            started = time.perf_counter()
+            reply, _ = await self._ask(
+                {"op": "run", "code": code, "limits": encode(limits)},
+                timeout_s=limits.wall_s + limits.grace_s + PATIENCE_S,
+                room=ROOM + 2 * ESCAPED * limits.output_bytes,
+            )
+            try:
+                return results.from_relay(reply.get("result"), limits, layers=self._box.layers, duration_s=time.perf_counter() - started)
+            except DataError as error:
+                self._box.link.fail(f"the container broke the protocol and was killed: {one_line(error)}")
+                self._box.link.check()
+                raise
+
+    async def branch(self, *, reseed: int | None = None) -> "DockerSession":
+        """An independent session with the same state, files included; see `Session.branch`. Raises `SandboxError`."""
+        async with self._lock:
+            self._box.twins += 1
+            twin = DockerSession(self._box, f"s{self._box.twins}")
+            try:
+                await self._ask({"op": "branch", "twin": twin.name, "reseed": reseed})
+            except BaseException:
+                self._box.sessions.discard(twin)
+                raise
+            return twin
+
+    async def put(self, path: str, content: bytes) -> None:
+        """Write a file below the working directory, folders included. Raises `SandboxError`, also for a path outside."""
+        async with self._lock:
+            await self._ask({"op": "put", "path": path}, content)
+
+    async def fetch(self, path: str) -> bytes:
+        """Read a regular file of at most 64 MB below the working directory. Raises `SandboxError`."""
+        async with self._lock:
+            return (await self._ask({"op": "fetch", "path": path}, room=ROOM + results.MAX_FETCH))[1]
+
+    async def close(self) -> None:
+        """Drop the session and its state; a cell that runs is killed. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._box.leave(self)
+
+    async def _ask(self, message: Mapping[str, Any], blob: bytes = b"", **options: Any) -> Frame:
+        if self._closed:
+            raise SandboxError("the session is closed; open a new one")
+        return await self._box.ask({**message, "session": self.name}, blob, **options)
