@@ -41,7 +41,7 @@ class DockerSandbox:
         self._config = config
         self._capabilities = SandboxCapabilities(backend="docker", rung=3, can_branch=True, exact=True)
         self._engine: Engine | None = None
-        self._boxes: set[ContainerBox] = set()
+        self.boxes: set[ContainerBox] = set()
         self._taken: set[int] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
@@ -76,7 +76,7 @@ class DockerSandbox:
             self._taken.discard(uid)
             raise
         box = ContainerBox(self, engine, launched, uid)
-        self._boxes.add(box)
+        self.boxes.add(box)
         try:
             await self._started(box)
         except BaseException:
@@ -87,7 +87,7 @@ class DockerSandbox:
     async def close(self) -> None:
         """End everything, all sessions included; idempotent."""
         self._closed = True
-        for box in list(self._boxes):
+        for box in list(self.boxes):
             box.link.fail("the sandbox of this session is closed")
         while self._ending:
             await asyncio.gather(*self._ending)
@@ -134,7 +134,7 @@ class DockerSandbox:
 
     def removed(self, box: "ContainerBox") -> None:
         """See to the end of a container that is of no more use."""
-        self._boxes.discard(box)
+        self.boxes.discard(box)
         box.launched.close()
         task = asyncio.get_running_loop().create_task(self._remove(box))
         self._ending.add(task)
