@@ -60,9 +60,13 @@ class AgentConfig(Strict):
 class SandboxOptions(Strict):
     """The interpreter that runs the policy's code."""
 
-    min_rung: int = Field(2, ge=1, le=2, description="weakest isolation accepted: 1 demands namespaces, 2 accepts Landlock alone")
+    backend: Literal["fork", "docker", "jupyter"] = Field("fork", description="forked boxes, one container per problem, or one kernel per session")
+    image: str | None = Field(None, description="docker: an image with Python >= 3.11 that the engine has; scripts/docker_image.sh builds one")
+    runtime: str | None = Field(None, description="docker: a runtime of the engine, runsc for gVisor; the engine's default when absent")
+    kernel: str = Field("python3", description="jupyter: name of the kernel, as `jupyter kernelspec list` shows it")
+    min_rung: int = Field(2, ge=1, le=2, description="fork: weakest isolation accepted: 1 demands namespaces, 2 accepts Landlock alone")
     timeout_s: float = Field(5.0, gt=0, description="per cell")
-    memory_mb: int = Field(1024, ge=64, description="per interpreter process")
+    memory_mb: int = Field(1024, ge=64, description="per interpreter process; docker: per container")
     unsafe: bool = Field(False, description="allow running without isolation where the host gives none")
 
 

@@ -18,8 +18,9 @@ from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
 from tirage.models.wrap import Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
-from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits, Sandbox
+from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
 from tirage.tools.python import PythonTool
 
@@ -120,7 +121,20 @@ def served_like(name: str, checkpoint: str) -> str:
 
 def open_interpreter(options: SandboxOptions) -> Sandbox:
     """The sandbox of a run, to be entered. Raises `SandboxError` when the demanded isolation cannot be had."""
-    return open_sandbox(SandboxConfig(min_rung=options.min_rung, memory_mb=options.memory_mb, unsafe=options.unsafe))
+    return open_sandbox(sandbox_config(options))
+
+
+def sandbox_config(options: SandboxOptions) -> AnyConfig:
+    """What the back end that a run names is asked for. Raises `ConfigError` when an option that it needs is missing."""
+    if options.backend == "docker":
+        if not options.image:
+            raise ConfigError(
+                "sandbox backend 'docker' needs an image with Python >= 3.11; set sandbox.image=NAME (scripts/docker_image.sh NAME builds one)"
+            )
+        return DockerConfig(image=options.image, runtime=options.runtime, memory_mb=options.memory_mb)
+    if options.backend == "jupyter":
+        return JupyterConfig(kernel=options.kernel, memory_mb=options.memory_mb, unsafe=options.unsafe)
+    return SandboxConfig(min_rung=options.min_rung, memory_mb=options.memory_mb, unsafe=options.unsafe)
 
 
 def make_agent(
