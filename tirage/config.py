@@ -60,8 +60,12 @@ class AgentConfig(Strict):
 class SandboxOptions(Strict):
     """The interpreter that runs the policy's code."""
 
-    backend: Literal["fork", "docker", "jupyter"] = Field("fork", description="forked boxes, one container per problem, or one kernel per session")
-    image: str | None = Field(None, description="docker: an image with Python >= 3.11 that the engine has; scripts/docker_image.sh builds one")
+    backend: Literal["fork", "docker", "jupyter"] = Field(
+        "fork", description="forked boxes, one container per problem, or one kernel per session"
+    )
+    image: str | None = Field(
+        None, description="docker: an image with Python >= 3.11 that the engine has; scripts/docker_image.sh builds one"
+    )
     runtime: str | None = Field(None, description="docker: a runtime of the engine, runsc for gVisor; the engine's default when absent")
     kernel: str = Field("python3", description="jupyter: name of the kernel, as `jupyter kernelspec list` shows it")
     min_rung: int = Field(2, ge=1, le=2, description="fork: weakest isolation accepted: 1 demands namespaces, 2 accepts Landlock alone")

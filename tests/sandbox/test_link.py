@@ -1,6 +1,7 @@
 """The host's end of the line, without an engine: whatever comes in, it becomes a reply that was asked for or the end."""
 
 import asyncio
+import itertools
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +19,7 @@ from tirage.sandbox.link import Link, Stream
 
 def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return (data[start:end] for start, end in zip(edges, edges[1:], strict=False))
+    return (data[start:end] for start, end in itertools.pairwise(edges))
 
 
 CUTS = st.lists(st.integers(0, 10_000), max_size=8)
@@ -157,7 +158,7 @@ async def test_the_end_of_the_stream_tells_why() -> None:
         await other.request()
         other.say(b"x" * 5000 + b"ImportError: no module", STDERR)
         other.end.shutdown(socket.SHUT_RDWR)
-        with pytest.raises(SandboxError, match="died: x*ImportError: no module") as caught:
+        with pytest.raises(SandboxError, match=r"died: x*ImportError: no module") as caught:
             await asked
         assert len(str(caught.value)) < 2100
 

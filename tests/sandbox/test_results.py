@@ -87,7 +87,18 @@ def test_a_relayed_result_is_clipped_and_completed_by_the_host() -> None:
 
 @pytest.mark.parametrize(
     "claim",
-    [None, [], "x", {"stdout": 1}, {"value": ["x"]}, {"failure": "none"}, {"failure": {}}, {"hidden": 1}, {"cpu_s": 10**400}, {"error_line": True}],
+    [
+        None,
+        [],
+        "x",
+        {"stdout": 1},
+        {"value": ["x"]},
+        {"failure": "none"},
+        {"failure": {}},
+        {"hidden": 1},
+        {"cpu_s": 10**400},
+        {"error_line": True},
+    ],
 )
 def test_what_is_no_result_is_refused(claim: object) -> None:
     with pytest.raises(DataError):

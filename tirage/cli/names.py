@@ -128,9 +128,8 @@ def sandbox_config(options: SandboxOptions) -> AnyConfig:
     """What the back end that a run names is asked for. Raises `ConfigError` when an option that it needs is missing."""
     if options.backend == "docker":
         if not options.image:
-            raise ConfigError(
-                "sandbox backend 'docker' needs an image with Python >= 3.11; set sandbox.image=NAME (scripts/docker_image.sh NAME builds one)"
-            )
+            remedy = "set sandbox.image=NAME (scripts/docker_image.sh NAME builds one)"
+            raise ConfigError(f"sandbox backend 'docker' needs an image with Python >= 3.11; {remedy}")
         return DockerConfig(image=options.image, runtime=options.runtime, memory_mb=options.memory_mb)
     if options.backend == "jupyter":
         return JupyterConfig(kernel=options.kernel, memory_mb=options.memory_mb, unsafe=options.unsafe)

@@ -96,7 +96,9 @@ AnyConfig = SandboxConfig | DockerConfig | JupyterConfig
 
 def _check_backend(given: str, mine: str) -> None:
     if given != mine:
-        raise ConfigError(f"sandbox backend {given!r} is not known here; known: fork (SandboxConfig), docker (DockerConfig), jupyter (JupyterConfig)")
+        raise ConfigError(
+            f"sandbox backend {given!r} is not known here; known: fork (SandboxConfig), docker (DockerConfig), jupyter (JupyterConfig)"
+        )
 
 
 def _check_positive(**values: float) -> None:

@@ -5,7 +5,7 @@ Never an exec per cell: one stream to each container carries the requests of all
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
@@ -28,8 +28,9 @@ ESCAPED = 6
 """Bytes that a byte of output takes in a reply at most."""
 FIRST = "s0"
 REMEDY = {
-    "127": "the image has no program of that name; install python3 in it or set the configuration's `python`",
+    "0": "the image's program of that name is no Python; set the configuration's `python`",
     "126": "the image's program of that name cannot be run; set the configuration's `python`",
+    "127": "the image has no program of that name; install python3 in it or set the configuration's `python`",
 }
 
 
@@ -38,7 +39,7 @@ class DockerSandbox:
 
     def __init__(self, config: DockerConfig) -> None:
         """Nothing is contacted yet."""
-        self._config = config
+        self.config = config
         self._capabilities = SandboxCapabilities(backend="docker", rung=3, can_branch=True, exact=True)
         self._engine: Engine | None = None
         self.boxes: set[ContainerBox] = set()
@@ -99,22 +100,26 @@ class DockerSandbox:
             if self._closed:
                 raise SandboxError("the sandbox is closed; open a new one")
             if self._engine is None:
-                engine = await asyncio.to_thread(Engine, self._config.url)
-                await asyncio.to_thread(engine.check, self._config)
-                self._engine = engine
+                self._engine = await asyncio.to_thread(Engine, self.config)
             return self._engine
 
     async def _launched(self, engine: Engine, uid: int) -> Launched:
-        launch = asyncio.ensure_future(asyncio.to_thread(engine.launch, self._config, uid))
+        launch = asyncio.ensure_future(asyncio.to_thread(engine.launch, self.config, uid))
         try:
             return await asyncio.shield(launch)
         except asyncio.CancelledError:
-            # The thread goes on; without its stream the container leaves by itself.
-            launch.add_done_callback(lambda done: done.exception() or done.result().close())
+            # The thread goes on; the container is removed once it is there.
+            self._end(self._unwanted(engine, launch))
             raise
 
+    async def _unwanted(self, engine: Engine, launch: asyncio.Future[Launched]) -> None:
+        with suppress(SandboxError):
+            launched = await launch
+            launched.close()
+            await asyncio.to_thread(engine.remove, launched.id)
+
     async def _started(self, box: "ContainerBox") -> None:
-        config = self._config
+        config = self.config
         inner = SandboxConfig(
             first_rung=2,
             min_rung=2,
@@ -129,14 +134,22 @@ class DockerSandbox:
         reply, _ = await box.ask({"op": "start", "config": encode(inner)}, timeout_s=START_S)
         box.layers = (*box.engine.layers, *results.texts(reply, "layers"))
         self._capabilities = SandboxCapabilities(
-            backend="docker", rung=3, can_branch=True, exact=True, layers=box.layers, notes=(*box.launched.notes, *results.texts(reply, "notes"))
+            backend="docker",
+            rung=3,
+            can_branch=True,
+            exact=True,
+            layers=box.layers,
+            notes=(*box.launched.notes, *results.texts(reply, "notes")),
         )
 
     def removed(self, box: "ContainerBox") -> None:
         """See to the end of a container that is of no more use."""
         self.boxes.discard(box)
         box.launched.close()
-        task = asyncio.get_running_loop().create_task(self._remove(box))
+        self._end(self._remove(box))
+
+    def _end(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -157,6 +170,7 @@ class ContainerBox:
     def __init__(self, sandbox: DockerSandbox, engine: Engine, launched: Launched, uid: int) -> None:
         """The container runs and waits for its program."""
         self.sandbox = sandbox
+        self.image = sandbox.config.image
         self.engine = engine
         self.launched = launched
         self.uid = uid
@@ -189,9 +203,10 @@ class ContainerBox:
         said = one_line(stderr)
         code = cause.partition("exit code ")[2].split(",")[0]
         if code == "137" and "out of memory" not in cause:
-            cause += ", killed (out of memory?)"
-        hint = f"; {REMEDY[code]}" if code in REMEDY else ""
-        return f"the container died ({cause}){': ' + said if said else ''}{hint}; open a new session"
+            cause += ", killed"
+        remedy = "open a new session" if self.layers else REMEDY.get(code, "")
+        parts = (f"the container of image {self.image!r} died ({cause})", said, remedy)
+        return "; ".join(part for part in parts if part)
 
 
 class DockerSession:

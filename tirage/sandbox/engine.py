@@ -95,27 +95,27 @@ class Launched:
         with suppress(OSError, AttributeError):
             # Other objects of the client library hold the same socket, so closing one alone ends nothing.
             self.stream.shutdown(2)
-        response = getattr(self.holder, "_response", None)
-        for part in (response, self.holder):
+        for part in (getattr(self.holder, "_response", None), self.holder):
             # The one may have closed the other, which then says so.
-            with suppress(OSError, ValueError, AttributeError):
-                part.close()
+            with suppress(OSError, ValueError):
+                if part is not None:
+                    part.close()
 
 
 class Engine:
     """One engine that answered. Raises `SandboxError` where it stops doing so. Its methods may be called from several threads."""
 
-    def __init__(self, url: str | None) -> None:
-        """Connect to `url`, or to what the environment and the docker command's context name."""
+    def __init__(self, config: DockerConfig) -> None:
+        """Connect to `config.url`, or to what the environment and the docker command's context name, and look for the image."""
         try:
             import docker
         except ImportError:
             raise ConfigError("the docker sandbox needs the package docker; install it with: pip install 'docker>=7.1,<8'") from None
         self._docker = docker
-        self.url = url or os.environ.get("DOCKER_HOST") or ""
+        self.url = config.url or os.environ.get("DOCKER_HOST") or ""
         try:
             self.url = self.url or docker.ContextAPI.get_current_context().Host
-            options = {} if url else docker.utils.kwargs_from_env()
+            options = {} if config.url else docker.utils.kwargs_from_env()
             options.setdefault("base_url", self.url)
             self._api = docker.APIClient(**options, version="auto", timeout=CALL_S, max_pool_size=POOL)
             self._info = self._api.info()
@@ -125,6 +125,11 @@ class Engine:
                 "(on Debian: scripts/docker_engine.sh), or set DOCKER_HOST to an engine that runs",
                 boundary="sandbox",
             ) from None
+        try:
+            self._check(config)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -132,8 +137,7 @@ class Engine:
         bounded = self._info.get("MemoryLimit") and self._info.get("PidsLimit")
         return ("container", "no-network", "read-only-root", *(("cgroup",) if bounded else ()), "no-new-privileges")
 
-    def check(self, config: DockerConfig) -> None:
-        """Raise `SandboxError` for an image or a runtime that the engine does not have."""
+    def _check(self, config: DockerConfig) -> None:
         runtimes = self._info.get("Runtimes") or {}
         if config.runtime is not None and config.runtime not in runtimes:
             raise SandboxError(
@@ -148,8 +152,8 @@ class Engine:
         try:
             return self._api.inspect_image(name)
         except self._docker.errors.ImageNotFound:
-            tags = [tag for image in self._api.images() for tag in image.get("RepoTags") or ()]
-            near = difflib.get_close_matches(name, [*tags, *(tag.removesuffix(":latest") for tag in tags)], n=3, cutoff=0.5)
+            tags = [tag.removesuffix(":latest") for image in self._api.images() for tag in image.get("RepoTags") or ()]
+            near = difflib.get_close_matches(name, tags, n=2, cutoff=0.5)
             guess = f"did you mean {' or '.join(near)}? " if near else ""
             raise SandboxError(
                 f"the Docker engine has no image {name!r}: {guess}get it with docker pull, docker import or scripts/docker_image.sh {name}",
@@ -166,7 +170,9 @@ class Engine:
                 launched = Launched(id=made["Id"], stream=stream, holder=holder, notes=tuple(made.get("Warnings") or ()))
                 if isinstance(stream, ssl.SSLSocket):
                     launched.close()
-                    raise SandboxError(f"{self.url} is encrypted, which the sandbox's stream is not; forward the engine's socket by ssh -L instead")
+                    raise SandboxError(
+                        f"{self.url} is encrypted, which the sandbox's stream is not; forward the engine's socket by ssh -L instead"
+                    )
                 try:
                     self._api.start(made["Id"])
                 except BaseException:
@@ -213,7 +219,7 @@ class Engine:
     def remove(self, container: str) -> None:
         """Kill and remove; returns when it is gone. No error when it is gone already or the engine is."""
         errors = self._docker.errors
-        with suppress(errors.NotFound, OSError):
+        with self._translated(), suppress(errors.NotFound, OSError):
             try:
                 self._api.remove_container(container, v=True, force=True)
             except errors.APIError as error:
@@ -251,7 +257,9 @@ class Engine:
         except self._docker.errors.APIError as error:
             raise SandboxError(f"the Docker engine refused: {one_line(error.explanation or error)}", boundary="sandbox") from None
         except (self._docker.errors.DockerException, OSError) as error:
-            raise SandboxError(f"the Docker engine at {self.url} does not answer any more: {one_line(error, 160)}", boundary="sandbox") from None
+            raise SandboxError(
+                f"the Docker engine at {self.url} does not answer any more: {one_line(error, 160)}", boundary="sandbox"
+            ) from None
 
 
 def free_uid(taken: set[int]) -> int:

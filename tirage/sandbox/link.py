@@ -108,7 +108,9 @@ class Link:
             raise
         error = reply.get("error")
         if error is not None:
-            raise SandboxError(error[:2000] if isinstance(error, str) else "the container reported a failure without a text", boundary="sandbox")
+            raise SandboxError(
+                error[:2000] if isinstance(error, str) else "the container reported a failure without a text", boundary="sandbox"
+            )
         return reply, content
 
     def check(self) -> None:
@@ -157,10 +159,11 @@ class Link:
 
     def _deliver(self, frame: Frame) -> None:
         name = frame[0].get("id")
-        waiting = self._waiting.pop(name, None) if isinstance(name, str) else None
-        if waiting is None:
+        if not isinstance(name, str) or name not in self._waiting:
             raise Flooded("a reply that nobody asked for")
+        waiting = self._waiting[name]
         if len(frame[1]) > waiting.room:
             raise Flooded(f"a reply of {len(frame[1])} bytes where {waiting.room} were expected at most")
+        del self._waiting[name]
         if not waiting.reply.done():
             waiting.reply.set_result(frame)
