@@ -16,8 +16,8 @@ from tirage.sandbox.docker import DockerSandbox
 from .docker_engine import running
 from .hostile import ATTACKS, Attack
 
-FAMILY = 6
-"""Processes of a container with two idle sessions: init, relay, template, zygote, and one of each session."""
+FAMILY = 5
+"""Processes of a container with two idle sessions: relay, template, zygote, and one of each session."""
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

@@ -27,11 +27,6 @@ CELL_PROCESSES = 64
 ESCAPED = 6
 """Bytes that a byte of output takes in a reply at most."""
 FIRST = "s0"
-REMEDY = {
-    "0": "the image's program of that name is no Python; set the configuration's `python`",
-    "126": "the image's program of that name cannot be run; set the configuration's `python`",
-    "127": "the image has no program of that name; install python3 in it or set the configuration's `python`",
-}
 
 
 class DockerSandbox:
@@ -201,10 +196,7 @@ class ContainerBox:
         except SandboxError as error:
             cause = str(error)
         said = one_line(stderr)
-        code = cause.partition("exit code ")[2].split(",")[0]
-        if code == "137" and "out of memory" not in cause:
-            cause += ", killed"
-        remedy = "open a new session" if self.layers else REMEDY.get(code, "")
+        remedy = "open a new session" if self.layers else "" if said else "is the configuration's `python` a Python?"
         parts = (f"the container of image {self.image!r} died ({cause})", said, remedy)
         return "; ".join(part for part in parts if part)
 

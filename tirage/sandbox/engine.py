@@ -174,7 +174,7 @@ class Engine:
                         f"{self.url} is encrypted, which the sandbox's stream is not; forward the engine's socket by ssh -L instead"
                     )
                 try:
-                    self._api.start(made["Id"])
+                    self._start(config, made["Id"])
                 except BaseException:
                     launched.close()
                     raise
@@ -182,6 +182,18 @@ class Engine:
                 self.remove(made["Id"])
                 raise
             return launched
+
+    def _start(self, config: DockerConfig, container: str) -> None:
+        try:
+            self._api.start(container)
+        except self._docker.errors.APIError as error:
+            if f'exec: "{config.python}"' not in str(error.explanation):
+                raise
+            raise SandboxError(
+                f"image {config.image!r} cannot run {config.python!r}: {one_line(error.explanation)}; "
+                "install Python >= 3.11 in it, or set the configuration's `python`",
+                boundary="sandbox",
+            ) from None
 
     def _create(self, config: DockerConfig, uid: int) -> Any:
         """The container of one box; nothing of the host is mounted, and of the image nothing is writable."""
@@ -198,7 +210,8 @@ class Engine:
             nano_cpus=None if config.cpus is None else int(config.cpus * 1e9),
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            init=True,
+            # No init: it would hold the channel in a process that sessions may open, and the kernel shields only the first process.
+            init=False,
             log_config=self._docker.types.LogConfig(type="none"),
             runtime=config.runtime,
             auto_remove=True,

@@ -6,6 +6,7 @@ its stdin or stdout: the template starts with none of this process's descriptors
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import Any
@@ -114,5 +115,6 @@ async def _live() -> None:
 
 
 def main() -> None:
-    """Serve until the host lets go."""
+    """Serve until the host lets go. As the first process of the container it gets no signal from inside that it does not handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(_live())
