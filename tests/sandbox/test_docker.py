@@ -25,7 +25,7 @@ from tirage.sandbox.docker import DockerSandbox, DockerSession
 from tirage.sandbox.engine import BOOT
 from tirage.sandbox.link import Stream
 
-from .docker_engine import IMAGE, api, containers, missing
+from .docker_engine import IMAGE, api, containers, missing, running
 from .test_link import Pipe
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +191,37 @@ async def test_a_cancelled_open_leaves_no_container(after_s: float) -> None:
         done = await asyncio.gather(opening, return_exceptions=True)
         assert isinstance(done[0], asyncio.CancelledError | DockerSession)
     assert set(containers()) == others
+
+
+@needs_engine
+async def test_a_sandbox_closed_while_it_opens_leaves_no_container() -> None:
+    others = set(containers())
+    place = open_sandbox(SMALL)
+    opening = [asyncio.create_task(place.open()) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    await place.close()
+    for task in opening:
+        with pytest.raises(SandboxError, match="closed"):
+            await task
+    assert set(containers()) <= others
+
+
+async def test_a_cancelled_branch_leaves_no_process(session: DockerSession) -> None:
+    await session.run("x = 1")
+    before = len(running(container(session)))
+    for delay_s in (0.0, 0.0005, 0.001, 0.002, 0.004):
+        branching = asyncio.create_task(session.branch())
+        await asyncio.sleep(delay_s)
+        branching.cancel()
+        done = await asyncio.gather(branching, return_exceptions=True)
+        if isinstance(done[0], DockerSession):
+            await done[0].close()
+    for _ in range(100):
+        if len(running(container(session))) <= before:
+            break
+        await asyncio.sleep(0.05)
+    assert len(running(container(session))) <= before
+    assert await value(session, "x") == "1"
 
 
 HOST = f"""

@@ -7,17 +7,18 @@ import asyncio
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tirage.core.codec import encode
 from tirage.core.errors import DataError, SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities
 from tirage.sandbox.config import DockerConfig, SandboxConfig
-from tirage.sandbox.engine import Engine, Launched, archive, free_uid, one_line
+from tirage.sandbox.engine import Engine, Launched, archive, free_uid
 from tirage.sandbox.frames import Frame
 from tirage.sandbox.link import ROOM, Link, Stream
 
+T = TypeVar("T")
 START_S = 150.0
 PATIENCE_S = 45.0
 """Seconds past a request's own limits until the container counts as hung; what runs inside gives up before."""
@@ -39,7 +40,7 @@ class DockerSandbox:
         self._engine: Engine | None = None
         self.boxes: set[ContainerBox] = set()
         self._taken: set[int] = set()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[Any]] = set()
         self._lock = asyncio.Lock()
         self._closed = False
 
@@ -74,6 +75,7 @@ class DockerSandbox:
         box = ContainerBox(self, engine, launched, uid)
         self.boxes.add(box)
         try:
+            self._check_open()
             await self._started(box)
         except BaseException:
             box.link.fail("the container is not wanted any more")
@@ -85,29 +87,31 @@ class DockerSandbox:
         self._closed = True
         for box in list(self.boxes):
             box.link.fail("the sandbox of this session is closed")
-        while self._ending:
-            await asyncio.gather(*self._ending)
+        await self.settled()
         if self._engine is not None:
             self._engine.close()
 
     async def _connected(self) -> Engine:
         async with self._lock:
-            if self._closed:
-                raise SandboxError("the sandbox is closed; open a new one")
+            self._check_open()
             if self._engine is None:
                 self._engine = await asyncio.to_thread(Engine, self.config)
             return self._engine
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SandboxError("the sandbox is closed; open a new one")
+
     async def _launched(self, engine: Engine, uid: int) -> Launched:
-        launch = asyncio.ensure_future(asyncio.to_thread(engine.launch, self.config, uid))
+        launch = self.care_for(asyncio.to_thread(engine.launch, self.config, uid))
         try:
             return await asyncio.shield(launch)
         except asyncio.CancelledError:
             # The thread goes on; the container is removed once it is there.
-            self._end(self._unwanted(engine, launch))
+            self.care_for(self._unwanted(engine, launch))
             raise
 
-    async def _unwanted(self, engine: Engine, launch: asyncio.Future[Launched]) -> None:
+    async def _unwanted(self, engine: Engine, launch: asyncio.Task[Launched]) -> None:
         with suppress(SandboxError):
             launched = await launch
             launched.close()
@@ -126,7 +130,7 @@ class DockerSandbox:
             unsafe=True,
         )
         box.link.post(archive())
-        reply, _ = await box.ask({"op": "start", "config": encode(inner)}, timeout_s=START_S)
+        reply, _ = await box.ask({"op": "start", "session": FIRST, "config": encode(inner)}, timeout_s=START_S)
         box.layers = (*box.engine.layers, *results.texts(reply, "layers"))
         self._capabilities = SandboxCapabilities(
             backend="docker",
@@ -137,26 +141,22 @@ class DockerSandbox:
             notes=(*box.launched.notes, *results.texts(reply, "notes")),
         )
 
-    def removed(self, box: "ContainerBox") -> None:
-        """See to the end of a container that is of no more use."""
+    def forget(self, box: "ContainerBox") -> None:
+        """A container is gone, or as good as gone."""
         self.boxes.discard(box)
-        box.launched.close()
-        self._end(self._remove(box))
-
-    def _end(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-
-    async def _remove(self, box: "ContainerBox") -> None:
-        # An engine that refuses or is gone cannot be helped from here; the container leaves at the end of its input.
-        with suppress(SandboxError):
-            await asyncio.to_thread(box.engine.remove, box.launched.id)
         self._taken.discard(box.uid)
 
+    def care_for(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something that `close` waits for, whoever is cancelled meanwhile."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+        return task
+
     async def settled(self) -> None:
-        """Wait until the containers that are of no more use are gone."""
-        await asyncio.gather(*self._ending)
+        """Wait until all that is being cared for is done, the removal of containers above all."""
+        while self._busy:
+            await asyncio.wait(self._busy)
 
 
 class ContainerBox:
@@ -172,7 +172,8 @@ class ContainerBox:
         self.layers: tuple[str, ...] = ()
         self.sessions: set[DockerSession] = set()
         self.twins = 0
-        self.link = Link(Stream(launched.stream), autopsy=self._autopsy, ended=lambda: sandbox.removed(self))
+        self.link = Link(Stream(launched.stream), autopsy=self._autopsy, ended=self._end)
+        self._removal: asyncio.Task[None] | None = None
 
     async def ask(self, message: Mapping[str, Any], blob: bytes = b"", *, timeout_s: float = PATIENCE_S, room: int = ROOM) -> Frame:
         """One request; see `Link.ask`."""
@@ -181,13 +182,22 @@ class ContainerBox:
     async def leave(self, session: "DockerSession") -> None:
         """One session less; the last one ends the container."""
         self.sessions.discard(session)
-        if self.link.failure is not None:
-            return
-        if self.sessions:
+        if self.sessions and self.link.failure is None:
             await self.ask({"op": "close", "session": session.name})
-        else:
-            self.link.fail("the session is closed; open a new one")
-            await self.sandbox.settled()
+            return
+        self.link.fail("the session is closed; open a new one")
+        if self._removal is not None:
+            await asyncio.shield(self._removal)
+
+    def _end(self) -> None:
+        self.launched.close()
+        self._removal = self.sandbox.care_for(self._remove())
+
+    async def _remove(self) -> None:
+        # An engine that refuses or is gone cannot be helped from here; the container leaves at the end of its input.
+        with suppress(SandboxError):
+            await asyncio.to_thread(self.engine.remove, self.launched.id)
+        self.sandbox.forget(self)
 
     async def _autopsy(self, stderr: str) -> str:
         """Why the container ended, in one line."""
@@ -195,7 +205,7 @@ class ContainerBox:
             cause = await asyncio.to_thread(self.engine.obituary, self.launched.id)
         except SandboxError as error:
             cause = str(error)
-        said = one_line(stderr)
+        said = results.one_line(stderr)
         remedy = "open a new session" if self.layers else "" if said else "is the configuration's `python` a Python?"
         parts = (f"the container of image {self.image!r} died ({cause})", said, remedy)
         return "; ".join(part for part in parts if part)
@@ -225,7 +235,7 @@ class DockerSession:
             try:
                 return results.from_relay(reply.get("result"), limits, layers=self._box.layers, duration_s=time.perf_counter() - started)
             except DataError as error:
-                self._box.link.fail(f"the container broke the protocol and was killed: {one_line(error)}")
+                self._box.link.fail(f"the container broke the protocol and was killed: {results.one_line(error)}")
                 self._box.link.check()
                 raise
 
@@ -237,7 +247,8 @@ class DockerSession:
             try:
                 await self._ask({"op": "branch", "twin": twin.name, "reseed": reseed})
             except BaseException:
-                self._box.sessions.discard(twin)
+                # What was cancelled here may have been made there.
+                self._box.sandbox.care_for(twin.abandon())
                 raise
             return twin
 
@@ -257,6 +268,11 @@ class DockerSession:
             return
         self._closed = True
         await self._box.leave(self)
+
+    async def abandon(self) -> None:
+        """Close, if it is there at all."""
+        with suppress(SandboxError):
+            await self.close()
 
     async def _ask(self, message: Mapping[str, Any], blob: bytes = b"", **options: Any) -> Frame:
         if self._closed:

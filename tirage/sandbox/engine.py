@@ -23,6 +23,7 @@ from typing import Any
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.sandbox.config import DockerConfig
 from tirage.sandbox.layers import SANDBOX_UIDS
+from tirage.sandbox.results import one_line
 
 LABEL = "tirage"
 """Every container carries it, with the host's name, process and start: docker ps -a --filter label=tirage."""
@@ -70,12 +71,6 @@ def archive() -> bytes:
                 if name not in EMPTY:
                     file.write(path, name)
     return struct.pack("!I", buffer.tell()) + buffer.getvalue()
-
-
-def one_line(error: object, limit: int = 300) -> str:
-    """An error's text on one line, printable."""
-    text = " ".join(str(error).split())[:limit]
-    return "".join(letter for letter in text if letter.isprintable())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Any
 from tirage.core.errors import SandboxError
 from tirage.sandbox.frames import STDERR, Demultiplexer, Frame, FrameReader, pack
 from tirage.sandbox.guests import Flooded
+from tirage.sandbox.results import one_line
 
 READ_SIZE = 1 << 18
 KEPT_STDERR = 2_000
@@ -108,9 +109,7 @@ class Link:
             raise
         error = reply.get("error")
         if error is not None:
-            raise SandboxError(
-                error[:2000] if isinstance(error, str) else "the container reported a failure without a text", boundary="sandbox"
-            )
+            raise SandboxError(one_line(error, 1000), boundary="sandbox")
         return reply, content
 
     def check(self) -> None:

@@ -21,9 +21,6 @@ from tirage.sandbox.guest import kernel
 from tirage.sandbox.guests import parse
 from tirage.sandbox.session import ForkSession
 
-FIRST = "s0"
-"""Name of the session that a container starts with; the host names all others."""
-
 
 class Relay:
     """Requests in, replies out, each with its request's id; many at a time."""
@@ -74,7 +71,7 @@ class Relay:
     async def _start(self, message: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
         """Open the sandbox on the best rung there is in here, and the first session."""
         self._sandbox = ForkSandbox(decode(SandboxConfig, message["config"]))
-        self._sessions[FIRST] = await self._sandbox.open()
+        self._sessions[message["session"]] = await self._sandbox.open()
         # From here on no other process of this user can reach the descriptors through /proc.
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         offered = self._sandbox.capabilities

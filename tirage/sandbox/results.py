@@ -37,6 +37,12 @@ def number(reply: Mapping[str, Any], key: str) -> float:
     return float(value) if isinstance(value, int | float) and 0 <= value < 1e12 else 0.0
 
 
+def one_line(said: object, limit: int = 300) -> str:
+    """A text for an error message: one line, printable, clipped."""
+    line = " ".join(str(said)[: 2 * limit].split())[:limit]
+    return "".join(letter for letter in line if letter.isprintable())
+
+
 def texts(reply: Mapping[str, Any], key: str, most: int = 32) -> tuple[str, ...]:
     """A list of strings of the reply, each clipped; what is no string is left out."""
     value = reply.get(key)
