@@ -100,6 +100,24 @@ async def test_the_container_is_as_small_as_it_can_be(sandbox: DockerSandbox, se
     assert (await session.run("1")).layers == offered.layers
 
 
+@needs_engine
+async def test_what_an_image_asks_for_is_overruled() -> None:
+    client = api()
+    made = client.create_container(IMAGE)["Id"]
+    changes = ["VOLUME /data", 'ENTRYPOINT ["false"]', "HEALTHCHECK CMD false", "ENV PYTHONHOME=/x", "USER root"]
+    client.commit(made, "tirage-test-greedy", changes=changes)
+    client.remove_container(made)
+    try:
+        async with open_sandbox(DockerConfig(image="tirage-test-greedy")) as place:
+            session = await place.open()
+            assert await value(session, "import os; os.getuid() > 60_000") == "True"
+            facts = client.inspect_container(container(session))
+            assert (facts["Mounts"], facts["Config"]["Healthcheck"]) == ([], {"Test": ["NONE"]})
+    finally:
+        client.remove_image("tirage-test-greedy", force=True)
+        client.close()
+
+
 async def test_even_the_containers_root_can_write_and_reach_nothing(session: DockerSession) -> None:
     probe = "import socket; print(socket.if_nameindex())\ntry: open('/usr/x', 'w')\nexcept OSError as e: print(e.strerror)"
     command = ["docker", "exec", "--user", "0", container(session), "python3", "-c", probe]

@@ -159,24 +159,25 @@ class Engine:
         """Create a container, hold its streams, start it."""
         with self._translated():
             made = self._create(config, uid)
+            launched = None
             try:
-                holder = self._api.attach_socket(made["Id"], params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-                stream = getattr(holder, "_sock", holder)
-                launched = Launched(id=made["Id"], stream=stream, holder=holder, notes=tuple(made.get("Warnings") or ()))
-                if isinstance(stream, ssl.SSLSocket):
-                    launched.close()
-                    raise SandboxError(
-                        f"{self.url} is encrypted, which the sandbox's stream is not; forward the engine's socket by ssh -L instead"
-                    )
-                try:
-                    self._start(config, made["Id"])
-                except BaseException:
-                    launched.close()
-                    raise
+                launched = self._attach(made)
+                self._start(config, launched.id)
             except BaseException:
+                if launched is not None:
+                    launched.close()
                 self.remove(made["Id"])
                 raise
             return launched
+
+    def _attach(self, made: Any) -> Launched:
+        holder = self._api.attach_socket(made["Id"], params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+        stream = getattr(holder, "_sock", holder)
+        launched = Launched(id=made["Id"], stream=stream, holder=holder, notes=tuple(made.get("Warnings") or ()))
+        if isinstance(stream, ssl.SSLSocket):
+            launched.close()
+            raise SandboxError(f"the Docker engine at {self.url} is behind TLS, which cannot be attached to; forward its socket by ssh -L")
+        return launched
 
     def _start(self, config: DockerConfig, container: str) -> None:
         try:

@@ -45,7 +45,7 @@ def open_sandbox(config: AnyConfig | None = None) -> Sandbox:
 def _forking(config: SandboxConfig) -> "ForkSandbox":
     if sys.platform != "linux":
         raise SandboxError(
-            f"the fork sandbox needs Linux, this is {platform.system()}; use the docker back end (DockerConfig, --backend docker), or run "
+            f"the fork sandbox needs Linux, this is {platform.system()}; use the docker back end (DockerConfig; sandbox.backend=docker), or run "
             "tirage inside a Linux container, WSL2 or a virtual machine",
             boundary="sandbox",
         )
