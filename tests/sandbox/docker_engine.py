@@ -1,8 +1,10 @@
 """Whether this machine has what the tests of the docker back end need."""
 
 import functools
+import gc
 import os
 import platform
+import warnings
 
 import docker
 
@@ -16,7 +18,9 @@ def missing() -> str:
     """Why these tests cannot run here, with the remedy; empty when they can."""
     try:
         with_engine = api()
-    except docker.errors.DockerException:
+    except docker.errors.DockerException as error:
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        forget_unconnected()
         return "no Docker engine answers; run scripts/docker_engine.sh"
     try:
         with_engine.inspect_image(IMAGE)
@@ -25,6 +29,12 @@ def missing() -> str:
     finally:
         with_engine.close()
     return ""
+
+
+def forget_unconnected() -> None:
+    """The client library does not close a socket that it could not connect."""
+    with warnings.catch_warnings(action="ignore"):
+        gc.collect()
 
 
 def api() -> docker.APIClient:

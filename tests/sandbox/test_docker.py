@@ -1,14 +1,12 @@
 """What only containers have; tests/sandbox/test_session.py and test_hostile.py run in them too."""
 
 import asyncio
-import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +23,7 @@ from tirage.sandbox.docker import DockerSandbox, DockerSession
 from tirage.sandbox.engine import BOOT
 from tirage.sandbox.link import Stream
 
-from .docker_engine import IMAGE, api, containers, missing, running
+from .docker_engine import IMAGE, api, containers, forget_unconnected, missing, running
 from .test_link import Pipe
 
 ROOT = Path(__file__).parents[2]
@@ -341,12 +339,6 @@ async def test_no_engine_is_one_line_with_the_remedy(url: str) -> None:
     assert "\n" not in str(caught.value)
     del caught
     forget_unconnected()
-
-
-def forget_unconnected() -> None:
-    """The client library does not close a socket that it could not connect."""
-    with warnings.catch_warnings(action="ignore"):
-        gc.collect()
 
 
 async def test_the_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
