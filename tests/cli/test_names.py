@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
-from tirage.cli.names import open_model, served_like, system_message, weights_of
-from tirage.config import AgentConfig
+from tirage.cli.names import open_model, sandbox_config, served_like, system_message, weights_of
+from tirage.config import AgentConfig, SandboxOptions
 from tirage.core.errors import ConfigError
 from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
 from tirage.models.template import HFRenderer, folder_hash
+from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig
 from tirage.testing.models import ScriptedModel
 
 
@@ -77,3 +78,16 @@ async def test_what_is_neither_folder_nor_hub_name_is_said_so() -> None:
     for name in ("hf/not/a/folder", "vllm/not/a/folder", "hf/plain"):
         with pytest.raises(ConfigError, match="no model folder"):
             await open_model(name)
+
+
+def test_each_back_end_gets_its_own_configuration() -> None:
+    assert sandbox_config(SandboxOptions(min_rung=1, memory_mb=99)) == SandboxConfig(min_rung=1, memory_mb=99)
+    docker = SandboxOptions(backend="docker", image="some-image", runtime="runsc", memory_mb=99)
+    assert sandbox_config(docker) == DockerConfig(image="some-image", runtime="runsc", memory_mb=99)
+    jupyter = SandboxOptions(backend="jupyter", kernel="ir", unsafe=True, memory_mb=99)
+    assert sandbox_config(jupyter) == JupyterConfig(kernel="ir", unsafe=True, memory_mb=99)
+
+
+def test_docker_without_an_image_names_the_remedy() -> None:
+    with pytest.raises(ConfigError, match=r"sandbox.image=NAME.*docker_image.sh"):
+        sandbox_config(SandboxOptions(backend="docker"))

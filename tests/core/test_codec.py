@@ -179,6 +179,7 @@ STEP = {"spans": [{"source": "policy", "text": "a"}], "finish": "stop"}
         (Usage, {"tokens_in": True}, r"Usage\.tokens_in: expected int, found true"),
         (Usage, {"tokens_in": None}, r"Usage\.tokens_in: expected int, found null"),
         (Usage, {"cost_usd": "much"}, r"Usage\.cost_usd: expected a number, found 'much'"),
+        (Usage, {"cost_usd": 10**400}, r"Usage\.cost_usd: a number of 1329 bits is too large"),
         (Usage, {"cost_usd": False}, r"Usage\.cost_usd: expected a number, found false"),
         (Verdict, {"correct": 1, "verifier": "v"}, r"Verdict\.correct: expected bool, found 1"),
         (Span, {"source": "ghost", "text": ""}, r"Span\.source: 'ghost' is not one of prompt, scaffold"),

@@ -6,22 +6,29 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tirage.sandbox import SandboxConfig, Session, open_sandbox
-from tirage.sandbox.fork import ForkSandbox
+from tirage.sandbox import DockerConfig, Sandbox, SandboxConfig, Session, open_sandbox
+
+from .docker_engine import IMAGE, missing
 
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[1, 2], ids=["rung1", "rung2"])
-async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[ForkSandbox]:
-    rung = request.param
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["rung1", "rung2", "docker"])
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    if request.param == "docker":
+        if missing():
+            pytest.skip(missing())
+        async with open_sandbox(DockerConfig(image=IMAGE, memory_mb=512, scratch_mb=32)) as place:
+            yield place
+        return
+    rung = int(request.param.removeprefix("rung"))
     async with open_sandbox(SandboxConfig(first_rung=rung, min_rung=rung, preload=(), memory_mb=512, scratch_mb=32)) as place:
         assert place.capabilities.rung == rung
         yield place
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def session(sandbox: ForkSandbox) -> AsyncIterator[Session]:
+async def session(sandbox: Sandbox) -> AsyncIterator[Session]:
     opened = await sandbox.open()
     yield opened
     await opened.close()

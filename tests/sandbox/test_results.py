@@ -4,9 +4,11 @@ import math
 
 import pytest
 
-from tirage.sandbox import ExecFailure
-from tirage.sandbox.guests import Flooded, parse
-from tirage.sandbox.results import MAX_TEXT, died, from_reply
+from tirage.core.codec import encode
+from tirage.core.errors import DataError
+from tirage.sandbox import ExecFailure, ExecResult, Limits, StateKind
+from tirage.sandbox.frames import Flooded, parse
+from tirage.sandbox.results import MAX_TEXT, died, from_relay, from_reply, texts
 
 
 def test_forged_fields_are_dropped_or_clipped() -> None:
@@ -50,3 +52,60 @@ def test_causes_of_death(status: int | None, failure: ExecFailure, name: str) ->
 def test_junk_is_no_packet(data: bytes) -> None:
     with pytest.raises(Flooded):
         parse(data)
+
+
+def relayed(claim: object) -> ExecResult:
+    return from_relay(claim, Limits(output_bytes=100), layers=("container",), duration_s=2.0)
+
+
+def test_a_relayed_result_is_clipped_and_completed_by_the_host() -> None:
+    long = "x" * (MAX_TEXT + 9)
+    forged = ExecResult(
+        stdout=long,
+        stderr=long,
+        value=long,
+        value_type=long,
+        displays=({"text/html": long},),
+        failure=ExecFailure.SIGNAL,
+        error_name=long,
+        error_text=long,
+        error_line=-3,
+        traceback=long,
+        duration_s=1e9,
+        cpu_s=-1.0,
+        layers=("namespaces",),
+        state=StateKind.REPLAYED,
+    )
+    result = relayed(encode(forged))
+    assert (len(result.stdout), len(result.stderr), len(result.value or ""), len(result.traceback)) == (100, 100, MAX_TEXT, MAX_TEXT)
+    assert (len(result.value_type or ""), len(result.error_name), len(result.error_text)) == (MAX_TEXT, MAX_TEXT, MAX_TEXT)
+    assert (result.displays, result.failure, result.error_line, result.cpu_s) == ((), ExecFailure.SIGNAL, None, 0.0)
+    assert (result.duration_s, result.layers, result.state) == (2.0, ("container",), StateKind.REPLAYED)
+    assert relayed({}) == ExecResult(layers=("container",), duration_s=2.0)
+    assert relayed({"cpu_s": math.nan}).cpu_s == 0.0
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        None,
+        [],
+        "x",
+        {"stdout": 1},
+        {"value": ["x"]},
+        {"failure": "none"},
+        {"failure": {}},
+        {"hidden": 1},
+        {"cpu_s": 10**400},
+        {"error_line": True},
+    ],
+)
+def test_what_is_no_result_is_refused(claim: object) -> None:
+    with pytest.raises(DataError):
+        relayed(claim)
+
+
+def test_lists_of_texts_are_bounded() -> None:
+    assert texts({"notes": ["a", 1, "b" * 1000, None]}, "notes") == ("a", "b" * 500)
+    assert len(texts({"notes": ["a"] * 1000}, "notes")) == 32
+    assert texts({"notes": "abc"}, "notes") == texts({}, "notes") == ()

@@ -4,8 +4,7 @@ import os
 import pytest
 
 from tirage.core.errors import SandboxError
-from tirage.sandbox import ExecFailure, ExecResult, Limits, Session
-from tirage.sandbox.fork import ForkSandbox
+from tirage.sandbox import ExecFailure, ExecResult, Limits, Sandbox, Session
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 QUICK = Limits(wall_s=0.5, grace_s=0.3)
@@ -213,7 +212,7 @@ async def test_branches_can_be_reseeded(session: Session) -> None:
         await twin.close()
 
 
-async def test_random_state_is_exact_across_branches_and_sessions(sandbox: ForkSandbox, session: Session) -> None:
+async def test_random_state_is_exact_across_branches_and_sessions(sandbox: Sandbox, session: Session) -> None:
     await session.run("import random; random.random()")
     twin = await session.branch()
     draw = "random.random(), random.randrange(10**9)"
@@ -324,7 +323,7 @@ async def test_cancelled_run_takes_the_cell_back(session: Session) -> None:
     assert await value(session, "w") == "1"
 
 
-async def test_close_is_idempotent_and_ends_a_running_cell(sandbox: ForkSandbox) -> None:
+async def test_close_is_idempotent_and_ends_a_running_cell(sandbox: Sandbox) -> None:
     session = await sandbox.open()
     task: asyncio.Task[ExecResult] = asyncio.create_task(session.run("import time; time.sleep(60)"))
     await asyncio.sleep(0.2)
@@ -338,7 +337,7 @@ async def test_close_is_idempotent_and_ends_a_running_cell(sandbox: ForkSandbox)
         await session.branch()
 
 
-async def test_sixty_four_sessions_at_once(sandbox: ForkSandbox) -> None:
+async def test_sixty_four_sessions_at_once(sandbox: Sandbox) -> None:
     async def work(number: int) -> str | None:
         session = await sandbox.open()
         await session.run(f"n = {number}")

@@ -19,6 +19,7 @@ from tirage.models.wrap import Cached, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
 from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits, Sandbox
+from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
 from tirage.tools.python import PythonTool
 
@@ -130,16 +131,21 @@ def served_like(name: str, checkpoint: str) -> str:
 
 def open_interpreter(options: SandboxOptions) -> Sandbox:
     """The sandbox of a run, to be entered. Raises `SandboxError` when the demanded isolation cannot be had."""
+    return open_sandbox(sandbox_config(options))
+
+
+def sandbox_config(options: SandboxOptions) -> AnyConfig:
+    """What the back end that a run names is asked for. Raises `ConfigError` when an option that it needs is missing."""
     match options.backend:
         case "docker":
-            if options.image is None:
-                raise ConfigError("sandbox backend docker needs sandbox.image, an image with Python >= 3.11; see scripts/docker_image.sh")
-            return open_sandbox(DockerConfig(image=options.image, runtime=options.runtime, memory_mb=options.memory_mb))
+            if not options.image:
+                remedy = "set sandbox.image=NAME (scripts/docker_image.sh NAME builds one)"
+                raise ConfigError(f"sandbox backend 'docker' needs an image with Python >= 3.11; {remedy}")
+            return DockerConfig(image=options.image, runtime=options.runtime, memory_mb=options.memory_mb)
         case "jupyter":
-            return open_sandbox(JupyterConfig(kernel=options.kernel, memory_mb=options.memory_mb, unsafe=options.unsafe))
+            return JupyterConfig(kernel=options.kernel, memory_mb=options.memory_mb, unsafe=options.unsafe)
         case "fork":
-            given = SandboxConfig(min_rung=options.min_rung, memory_mb=options.memory_mb, readable=options.readable, unsafe=options.unsafe)
-            return open_sandbox(given)
+            return SandboxConfig(min_rung=options.min_rung, memory_mb=options.memory_mb, readable=options.readable, unsafe=options.unsafe)
 
 
 def make_agent(

@@ -154,7 +154,10 @@ def _read_float(data: Any) -> float:
     if type(data) is float:
         return data
     if type(data) is int or data in ("NaN", "Infinity", "-Infinity"):
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError:
+            raise _Refused(f"a number of {data.bit_length()} bits is too large") from None
     raise _Refused(f"expected a number, found {_shown(data)}")
 
 

@@ -12,7 +12,8 @@ from tirage.core.errors import SandboxError
 from tirage.sandbox.base import StateKind
 from tirage.sandbox.capture import Capture
 from tirage.sandbox.config import SandboxConfig
-from tirage.sandbox.guests import Flooded, Gone, Guest, handed_over, identify, request_id, settle, socket_pair
+from tirage.sandbox.frames import Flooded
+from tirage.sandbox.guests import Gone, Guest, handed_over, identify, request_id, settle, socket_pair
 from tirage.sandbox.journal import Journal
 from tirage.sandbox.shelf import Shelf, resident_mb
 

@@ -58,11 +58,11 @@ class DockerConfig:
     runtime: str | None = None
     """The engine's runtime, `runsc` for gVisor; None takes the engine's default."""
     memory_mb: int = 1024
-    """Memory of the whole container, swap included."""
-    processes: int = 256
-    """Processes and threads of the whole container."""
+    """Memory of the whole container, swap and files included."""
+    processes: int = 1024
+    """Processes and threads of the whole container; a session takes two, one cell may start 64."""
     scratch_mb: int = 256
-    """Size of the one directory that can be written."""
+    """Size of /tmp, the one directory that can be written."""
     cpus: float | None = None
     """Processors of the whole container; None sets no limit."""
     preload: tuple[str, ...] = ()

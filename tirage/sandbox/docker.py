@@ -1,46 +1,61 @@
-"""The Docker back end: one container per box, and the forking box inside it, so that branches are exact here too.
+"""The docker back end: one container per box, and in it the forking sandbox, so that a branch is a fork here too.
 
-The container has no network, no capabilities, a read-only root, one sized directory to write in, and bounds on memory and
-processes. The host speaks to it over its standard streams, never by an exec per cell; the sandbox's sources travel the same way, so
-the engine may be on another machine. When the host dies, the streams end and the container goes.
+Never an exec per cell: one stream to each container carries the requests of all its sessions.
 """
 
 import asyncio
-import base64
-import socket
-from collections.abc import Mapping
-from typing import Any, Self
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import Any, Self, TypeVar
 
-from tirage.core.errors import SandboxError
-from tirage.sandbox import docker_engine, results
+from tirage.core.codec import encode
+from tirage.core.errors import DataError, SandboxError
+from tirage.sandbox import results
 from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities
-from tirage.sandbox.config import DockerConfig
-from tirage.sandbox.relay import pack, read_frame
+from tirage.sandbox.config import DockerConfig, SandboxConfig
+from tirage.sandbox.engine import Engine, Launched, archive, free_uid
+from tirage.sandbox.frames import Frame
+from tirage.sandbox.link import ROOM, Link, Stream
 
-LAYERS = ("container", "no-network", "read-only-root", "cgroup", "no-new-privileges", "no-capabilities")
-START_S, STEP_S = 60.0, 60.0
+T = TypeVar("T")
+START_S = 150.0
+PATIENCE_S = 45.0
+"""Seconds past a request's own limits until the container counts as hung; what runs inside gives up before."""
+MEMORY_KEPT_MB = 96
+"""Memory of the container that no single cell may take: the programs around the cells live in it."""
+CELL_PROCESSES = 64
+ESCAPED = 6
+"""Bytes that a byte of output takes in a reply at most."""
+FIRST = "s0"
 
 
 class DockerSandbox:
-    """Sessions in containers. Use as an async context manager, or `close` it."""
+    """Sessions in containers of a Docker engine. Use as an async context manager, or `close` it."""
 
     def __init__(self, config: DockerConfig) -> None:
-        """Nothing is started yet."""
-        self._config = config
-        self._client: Any = None
+        """Nothing is contacted yet."""
+        self.config = config
+        self._capabilities = SandboxCapabilities(backend="docker", rung=3, can_branch=True, exact=True)
+        self._engine: Engine | None = None
+        self.boxes: set[ContainerBox] = set()
+        self._taken: set[int] = set()
+        self._busy: set[asyncio.Task[Any]] = set()
         self._lock = asyncio.Lock()
-        self._boxes: set[_Container] = set()
         self._closed = False
-        self._capabilities = SandboxCapabilities(backend="docker", rung=3, can_branch=True, exact=True, layers=LAYERS)
 
     @property
     def capabilities(self) -> SandboxCapabilities:
-        """What is promised; the layers inside the container are known after the first `open`."""
+        """What is promised; final after the first `open`."""
         return self._capabilities
 
     async def __aenter__(self) -> Self:
-        """Reach the engine and find the image."""
-        await self._engine()
+        """Find the engine and the image."""
+        try:
+            await self._connected()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,210 +63,222 @@ class DockerSandbox:
         await self.close()
 
     async def open(self) -> "DockerSession":
-        """A fresh session in a container of its own. Raises `SandboxError` when the engine or the image does not give one."""
-        client = await self._engine()
-        box = _Container(client, self._config)
-        self._boxes.add(box)
-        box.on_end = self._boxes.discard
+        """A fresh session in a container of its own. Raises `SandboxError` with the remedy when there can be none."""
+        engine = await self._connected()
+        uid = free_uid(self._taken)
+        self._taken.add(uid)
         try:
-            ready = await box.start()
-            first = await box.ask({"op": "open"})
+            launched = await self._launched(engine, uid)
         except BaseException:
-            await asyncio.shield(box.remove())
+            self._taken.discard(uid)
             raise
-        inside = [str(layer) for layer in ready.get("layers", ()) if isinstance(layer, str)]
-        notes = [str(note)[:300] for note in ready.get("notes", ()) if isinstance(note, str)]
-        if ready.get("rung") != 2:
-            notes.append("the container alone is the boundary: sessions inside it are not kept apart by Landlock")
-        self._capabilities = SandboxCapabilities(
-            backend="docker", rung=3, can_branch=True, exact=True, layers=(*LAYERS, *inside), notes=tuple(notes)
-        )
-        box.layers = self._capabilities.layers
-        return DockerSession(box, _number(first))
+        box = ContainerBox(self, engine, launched, uid)
+        self.boxes.add(box)
+        try:
+            self._check_open()
+            await self._started(box)
+        except BaseException:
+            box.link.fail("the container is not wanted any more")
+            raise
+        return DockerSession(box, FIRST)
 
     async def close(self) -> None:
-        """Remove all containers, all sessions included; idempotent."""
+        """End everything, all sessions included; idempotent."""
         self._closed = True
-        await asyncio.gather(*(box.remove() for box in list(self._boxes)))
-        client, self._client = self._client, None
-        if client is not None:
-            await asyncio.to_thread(client.close)
+        for box in list(self.boxes):
+            box.link.fail("the sandbox of this session is closed")
+        await self.settled()
+        if self._engine is not None:
+            self._engine.close()
 
-    async def _engine(self) -> Any:
+    async def _connected(self) -> Engine:
+        async with self._lock:
+            self._check_open()
+            if self._engine is None:
+                self._engine = await asyncio.to_thread(Engine, self.config)
+            return self._engine
+
+    def _check_open(self) -> None:
         if self._closed:
             raise SandboxError("the sandbox is closed; open a new one")
-        async with self._lock:
-            if self._client is None:
-                self._client = await asyncio.to_thread(docker_engine.connect, self._config)
-            return self._client
+
+    async def _launched(self, engine: Engine, uid: int) -> Launched:
+        launch = self.care_for(asyncio.to_thread(engine.launch, self.config, uid))
+        try:
+            return await asyncio.shield(launch)
+        except asyncio.CancelledError:
+            # The thread goes on; the container is removed once it is there.
+            self.care_for(self._unwanted(engine, launch))
+            raise
+
+    async def _unwanted(self, engine: Engine, launch: asyncio.Task[Launched]) -> None:
+        with suppress(SandboxError):
+            launched = await launch
+            launched.close()
+            await asyncio.to_thread(engine.remove, launched.id)
+
+    async def _started(self, box: "ContainerBox") -> None:
+        config = self.config
+        inner = SandboxConfig(
+            first_rung=2,
+            min_rung=2,
+            memory_mb=max(config.memory_mb - MEMORY_KEPT_MB, config.memory_mb // 2, 1),
+            processes=min(CELL_PROCESSES, config.processes),
+            scratch_mb=config.scratch_mb,
+            # Frozen states may fill half of what cells may; beyond it they are replayed.
+            live_mb=max(config.memory_mb // 2, 1),
+            preload=config.preload,
+            # Container engines refuse the call that tells whether threads are left, so they are counted in /proc.
+            readable=("/proc",),
+            # Where the container has no Landlock, the container itself is the boundary.
+            unsafe=True,
+        )
+        box.link.post(archive())
+        reply, _ = await box.ask({"op": "start", "session": FIRST, "config": encode(inner)}, timeout_s=START_S)
+        box.layers = (*box.engine.layers, *results.texts(reply, "layers"))
+        self._capabilities = SandboxCapabilities(
+            backend="docker",
+            rung=3,
+            can_branch=True,
+            exact=True,
+            layers=box.layers,
+            notes=(*box.launched.notes, *results.texts(reply, "notes")),
+        )
+
+    def forget(self, box: "ContainerBox") -> None:
+        """A container is gone, or as good as gone."""
+        self.boxes.discard(box)
+        self._taken.discard(box.uid)
+
+    def care_for(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something that `close` waits for, whoever is cancelled meanwhile."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+        return task
+
+    async def settled(self) -> None:
+        """Wait until all that is being cared for is done, the removal of containers above all."""
+        while self._busy:
+            await asyncio.wait(self._busy)
+
+
+class ContainerBox:
+    """One container on the host's side."""
+
+    def __init__(self, sandbox: DockerSandbox, engine: Engine, launched: Launched, uid: int) -> None:
+        """The container runs and waits for its program."""
+        self.sandbox = sandbox
+        self.image = sandbox.config.image
+        self.engine = engine
+        self.launched = launched
+        self.uid = uid
+        self.layers: tuple[str, ...] = ()
+        self.sessions: set[DockerSession] = set()
+        self.twins = 0
+        self.link = Link(Stream(launched.stream), autopsy=self._autopsy, ended=self._end)
+        self._removal: asyncio.Task[None] | None = None
+
+    async def ask(self, message: Mapping[str, Any], blob: bytes = b"", *, timeout_s: float = PATIENCE_S, room: int = ROOM) -> Frame:
+        """One request; see `Link.ask`."""
+        return await self.link.ask(message, blob, timeout_s=timeout_s, room=room)
+
+    async def leave(self, session: "DockerSession") -> None:
+        """One session less; the last one ends the container."""
+        self.sessions.discard(session)
+        if self.sessions and self.link.failure is None:
+            await self.ask({"op": "close", "session": session.name})
+            return
+        self.link.fail("the session is closed; open a new one")
+        if self._removal is not None:
+            await asyncio.shield(self._removal)
+
+    def _end(self) -> None:
+        self.launched.close()
+        self._removal = self.sandbox.care_for(self._remove())
+
+    async def _remove(self) -> None:
+        # An engine that refuses or is gone cannot be helped from here; the container leaves at the end of its input.
+        with suppress(SandboxError):
+            await asyncio.to_thread(self.engine.remove, self.launched.id)
+        self.sandbox.forget(self)
+
+    async def _autopsy(self, stderr: str) -> str:
+        """Why the container ended, in one line."""
+        try:
+            cause = await asyncio.to_thread(self.engine.obituary, self.launched.id)
+        except SandboxError as error:
+            cause = str(error)
+        said = results.one_line(stderr)
+        remedy = "open a new session" if self.layers else "" if said else "is the configuration's `python` a Python?"
+        parts = (f"the container of image {self.image!r} died ({cause})", said, remedy)
+        return "; ".join(part for part in parts if part)
 
 
 class DockerSession:
-    """A session inside a container, by its number there."""
+    """A session of the forking sandbox in a container."""
 
-    def __init__(self, box: "_Container", number: int) -> None:
-        """The container is removed with its last session."""
+    def __init__(self, box: ContainerBox, name: str) -> None:
+        """`name` is what the program in the container calls it."""
         self._box = box
-        self._number = number
+        self.name = name
+        self._lock = asyncio.Lock()
         self._closed = False
-        box.sessions.add(number)
+        box.sessions.add(self)
 
     async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
         """Run one cell; see `Session.run`. A cancelled call takes the cell back."""
         limits = limits or Limits()
-        bounds = {"wall_s": limits.wall_s, "grace_s": limits.grace_s, "output_bytes": limits.output_bytes}
-        reply = await self._ask({"op": "run", "code": code, "limits": bounds}, limits.wall_s + limits.grace_s + STEP_S)
-        return results.from_fields(reply.get("result"), limits.output_bytes, layers=self._box.layers)
+        async with self._lock:
+            started = time.perf_counter()
+            reply, _ = await self._ask(
+                {"op": "run", "code": code, "limits": encode(limits)},
+                timeout_s=limits.wall_s + limits.grace_s + PATIENCE_S,
+                room=ROOM + 2 * ESCAPED * limits.output_bytes,
+            )
+            try:
+                return results.from_relay(reply.get("result"), limits, layers=self._box.layers, duration_s=time.perf_counter() - started)
+            except DataError as error:
+                self._box.link.fail(f"the container broke the protocol and was killed: {results.one_line(error)}")
+                self._box.link.check()
+                raise
 
     async def branch(self, *, reseed: int | None = None) -> "DockerSession":
-        """An independent session with the same state, by fork inside the container."""
-        return DockerSession(self._box, _number(await self._ask({"op": "branch", "reseed": reseed})))
+        """An independent session with the same state, files included; see `Session.branch`. Raises `SandboxError`."""
+        async with self._lock:
+            self._box.twins += 1
+            twin = DockerSession(self._box, f"s{self._box.twins}")
+            try:
+                await self._ask({"op": "branch", "twin": twin.name, "reseed": reseed})
+            except BaseException:
+                # What was cancelled here may have been made there.
+                self._box.sandbox.care_for(twin.abandon())
+                raise
+            return twin
 
     async def put(self, path: str, content: bytes) -> None:
-        """Write a file below the working directory. Raises `SandboxError`, also for a path outside."""
-        await self._ask({"op": "put", "path": path, "data": base64.b64encode(content).decode()})
+        """Write a file below the working directory, folders included. Raises `SandboxError`, also for a path outside."""
+        async with self._lock:
+            await self._ask({"op": "put", "path": path}, content)
 
     async def fetch(self, path: str) -> bytes:
-        """Read a regular file below the working directory. Raises `SandboxError`."""
-        data = (await self._ask({"op": "fetch", "path": path})).get("data")
-        try:
-            return base64.b64decode(data if isinstance(data, str) else "", validate=True)
-        except ValueError:
-            raise SandboxError(f"the container's answer for {path!r} is not readable") from None
+        """Read a regular file of at most 64 MB below the working directory. Raises `SandboxError`."""
+        async with self._lock:
+            return (await self._ask({"op": "fetch", "path": path}, room=ROOM + results.MAX_FETCH))[1]
 
     async def close(self) -> None:
-        """Drop the session; the last one of a container removes it. Idempotent."""
+        """Drop the session and its state; a cell that runs is killed. Idempotent."""
         if self._closed:
             return
         self._closed = True
-        self._box.sessions.discard(self._number)
-        if self._box.sessions:
-            self._box.tell({"op": "close", "session": self._number})
-        else:
-            await self._box.remove()
+        await self._box.leave(self)
 
-    async def _ask(self, request: Mapping[str, Any], timeout_s: float = STEP_S) -> Mapping[str, Any]:
+    async def abandon(self) -> None:
+        """Close, if it is there at all."""
+        with suppress(SandboxError):
+            await self.close()
+
+    async def _ask(self, message: Mapping[str, Any], blob: bytes = b"", **options: Any) -> Frame:
         if self._closed:
             raise SandboxError("the session is closed; open a new one")
-        return await self._box.ask({**request, "session": self._number}, timeout_s)
-
-
-class _Container:
-    """A container, its streams, and the requests that wait for an answer."""
-
-    def __init__(self, client: Any, config: DockerConfig) -> None:
-        self._client = client
-        self._config = config
-        self._container: Any = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._asked = 0
-        self._complaints = b""
-        self._removal: asyncio.Task[None] | None = None
-        self.sessions: set[int] = set()
-        self.layers: tuple[str, ...] = ()
-        self.on_end: Any = None
-
-    async def start(self) -> Mapping[str, Any]:
-        """Create, attach, start, send the sources; what the relay said of itself. Raises `SandboxError`."""
-        self._container = await asyncio.to_thread(docker_engine.create, self._client, self._config)
-        raw = await asyncio.to_thread(docker_engine.attach, self._client, self._container)
-        opener = asyncio.open_unix_connection if raw.family == getattr(socket, "AF_UNIX", None) else asyncio.open_connection
-        reader, self._writer = await opener(sock=raw)
-        await asyncio.to_thread(docker_engine.start, self._container, self._config)
-        ready = self._waiting[0] = asyncio.get_running_loop().create_future()
-        self._reading = asyncio.ensure_future(self._read(reader))
-        sources = await asyncio.to_thread(docker_engine.sources)
-        self._writer.write(len(sources).to_bytes(4, "big") + sources)
-        return await self._outcome(0, ready, START_S)
-
-    async def ask(self, request: Mapping[str, Any], timeout_s: float = STEP_S) -> Mapping[str, Any]:
-        """Send a request and wait for its answer. Raises `SandboxError` when the relay refuses, the container died or hangs."""
-        if self._removal is not None or self._writer is None:
-            raise SandboxError("the container of this session is gone; open a new session")
-        self._asked += 1
-        number = self._asked
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._writer.write(pack({**request, "id": number}))
-        try:
-            reply = await self._outcome(number, answer, timeout_s)
-        except asyncio.CancelledError:
-            self.tell({"op": "cancel", "target": number})
-            raise
-        if "error" in reply:
-            raise SandboxError(results.text(reply, "error"))
-        return reply
-
-    def tell(self, request: Mapping[str, Any]) -> None:
-        """Send a request whose answer does not matter."""
-        if self._writer is not None and self._removal is None:
-            self._asked += 1
-            self._writer.write(pack({**request, "id": self._asked}))
-
-    async def _outcome(self, number: int, answer: "asyncio.Future[Any]", timeout_s: float) -> Mapping[str, Any]:
-        try:
-            reply: Mapping[str, Any] = await asyncio.wait_for(answer, timeout_s)
-        except TimeoutError:
-            await self.remove()
-            raise SandboxError(f"the container did not answer within {timeout_s:g} s and was removed; open a new session") from None
-        finally:
-            self._waiting.pop(number, None)
-        return reply
-
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        """Take the engine's multiplexed stream apart and hand the answers on, until the container ends."""
-        frames = asyncio.StreamReader(limit=1 << 20)
-        sorting = asyncio.ensure_future(self._hand_on(frames))
-        try:
-            while True:
-                head = await reader.readexactly(8)
-                block = await reader.readexactly(int.from_bytes(head[4:], "big"))
-                if head[0] == 1:
-                    frames.feed_data(block)
-                elif len(self._complaints) < 4000:
-                    self._complaints += block
-        except (asyncio.IncompleteReadError, OSError):
-            frames.feed_eof()
-        await sorting
-        reason = await asyncio.to_thread(docker_engine.cause, self._container, self._complaints)
-        for waiter in self._waiting.values():
-            if not waiter.done():
-                waiter.set_exception(SandboxError(f"the container died: {reason}; open a new session"))
-        await self.remove()
-
-    async def _hand_on(self, frames: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                reply = await read_frame(frames)
-            except (EOFError, ValueError):
-                return
-            number = reply.get("id", 0) if isinstance(reply, dict) else None
-            waiter = self._waiting.get(number) if isinstance(number, int) else None
-            if waiter is not None and not waiter.done():
-                waiter.set_result(reply)
-
-    async def remove(self) -> None:
-        """End and remove the container; idempotent, and not to be cut short by a cancellation."""
-        if self._removal is None:
-            self._removal = asyncio.ensure_future(self._remove())
-        await asyncio.shield(self._removal)
-
-    async def _remove(self) -> None:
-        if self.on_end is not None:
-            self.on_end(self)
-        if self._writer is not None:
-            # Not close: that would wait for a container that no longer reads.
-            self._writer.transport.abort()
-        if self._container is not None:
-            await asyncio.to_thread(docker_engine.remove, self._container)
-        for waiter in self._waiting.values():
-            if not waiter.done():
-                waiter.set_exception(SandboxError("the container was removed; open a new session"))
-
-
-def _number(reply: Mapping[str, Any]) -> int:
-    number = reply.get("session")
-    if not isinstance(number, int):
-        raise SandboxError("the container's answer is not readable")
-    return number
+        return await self._box.ask({**message, "session": self.name}, blob, **options)

@@ -11,7 +11,8 @@ from tirage.sandbox import results
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, StateKind
 from tirage.sandbox.box import Box
 from tirage.sandbox.capture import Capture, filled_file
-from tirage.sandbox.guests import Flooded, Gone, Guest, request_id
+from tirage.sandbox.frames import Flooded
+from tirage.sandbox.guests import Gone, Guest, request_id
 
 INLINE_CODE = 10_000
 """Characters of code, at most four bytes and often two escapes each, that fit a packet."""

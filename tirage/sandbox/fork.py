@@ -17,15 +17,15 @@ from tirage.core.errors import SandboxError
 from tirage.sandbox.base import SandboxCapabilities
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
 from tirage.sandbox.config import SandboxConfig
-from tirage.sandbox.guests import Flooded, Gone, Guest, handed_over, identify, readable, socket_pair
-from tirage.sandbox.layers import REMEDIES
+from tirage.sandbox.frames import Flooded
+from tirage.sandbox.guests import Gone, Guest, handed_over, identify, readable, socket_pair
+from tirage.sandbox.layers import REMEDIES, SANDBOX_UIDS
 from tirage.sandbox.session import ForkSession
 from tirage.sandbox.shelf import Shelf, half_of_memory_mb
 
 SESSIONS_PER_BOX = 16
 START_S = 120.0
 BUILD_S = 30.0
-SANDBOX_UIDS = range(61_184, 65_520)
 BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from guest import template; sys.path.pop(0); template.main(int(sys.argv[2]), sys.argv[3])"
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox.capture import Capture
+from tirage.sandbox.frames import Flooded, parse
 
 SO_PASSPIDFD, SCM_PIDFD = 76, 4
 MAX_PACKET = 200_000
@@ -27,10 +28,6 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 class Gone(Exception):
     """The guest process is dead or its socket closed."""
-
-
-class Flooded(Exception):
-    """The guest sent junk: too many packets nobody asked for, or one that is no JSON object."""
 
 
 def request_id() -> str:
@@ -65,17 +62,6 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     with suppress(OSError):
         host.setsockopt(socket.SOL_SOCKET, SO_PASSPIDFD, 1)
     return host, guest
-
-
-def parse(data: bytes) -> dict[str, Any]:
-    """One packet as an object. Raises `Flooded` for anything else."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Flooded(f"unreadable packet: {type(error).__name__}") from None
-    if not isinstance(value, dict):
-        raise Flooded(f"packet is a {type(value).__name__}, not an object")
-    return value
 
 
 def identify(channel: socket.socket) -> tuple[dict[str, Any], int, int]:

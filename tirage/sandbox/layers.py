@@ -10,6 +10,8 @@ from pathlib import Path
 from tirage.core.errors import SandboxError
 
 PROBE_S = 60.0
+SANDBOX_UIDS = range(61_184, 65_520)
+"""Users that no account has; a box or container takes one, because the kernel counts processes per user."""
 BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from guest import probe; probe.main()"
 REMEDIES = {
     "namespaces": "allow unprivileged user namespaces (Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0; elsewhere "

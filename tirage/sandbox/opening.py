@@ -45,8 +45,8 @@ def open_sandbox(config: AnyConfig | None = None) -> Sandbox:
 def _forking(config: SandboxConfig) -> "ForkSandbox":
     if sys.platform != "linux":
         raise SandboxError(
-            f"the fork sandbox needs Linux, this is {platform.system()}; use the docker back end (DockerConfig, --backend docker), or run "
-            "tirage inside a Linux container, WSL2 or a virtual machine",
+            f"the fork sandbox needs Linux, this is {platform.system()}; use the docker back end (sandbox.backend=docker, DockerConfig), "
+            "or run tirage inside a Linux container, WSL2 or a virtual machine",
             boundary="sandbox",
         )
     from tirage.sandbox.fork import ForkSandbox

@@ -1,138 +1,116 @@
-"""The forking box at the far end of a pipe: runs inside a container and does there what the host asks over stdio.
+"""The program in the container: the forking sandbox, served over stdin and stdout.
 
-Frames in both directions are four bytes of length and a JSON object. Requests are served side by side; each answer carries the id
-of its request. Imports only the standard library and this package, so that a copy of the sources is all a container needs.
+Runs from an archive of this project's sandbox sources, so it imports those and the standard library only. User code never holds
+its stdin or stdout: the template starts with none of this process's descriptors.
 """
 
 import asyncio
-import base64
-import dataclasses
-import functools
-import json
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from tirage.core.errors import ConfigError, SandboxError
-from tirage.sandbox.base import ExecResult, Limits, Session
+from tirage.core.codec import decode, encode
+from tirage.core.errors import TirageError
+from tirage.sandbox.base import Limits
 from tirage.sandbox.config import SandboxConfig
 from tirage.sandbox.fork import ForkSandbox
-
-MAX_FRAME = 128 << 20
-
-
-def pack(message: Mapping[str, Any]) -> bytes:
-    """One frame."""
-    data = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return len(data).to_bytes(4, "big") + data
-
-
-async def read_frame(reader: asyncio.StreamReader) -> Any:
-    """The next frame's JSON. Raises `EOFError` at the end, `ValueError` for anything that is no frame."""
-    try:
-        size = int.from_bytes(await reader.readexactly(4), "big")
-        if size > MAX_FRAME:
-            raise ValueError(f"a frame of {size} bytes")
-        return json.loads(await reader.readexactly(size))
-    except asyncio.IncompleteReadError:
-        raise EOFError from None
-    except RecursionError:
-        raise ValueError("a frame nested too deeply") from None
-
-
-def result_fields(result: ExecResult) -> dict[str, Any]:
-    """A result as JSON-like fields."""
-    return {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+from tirage.sandbox.frames import HEADER, Frame, pack, parse
+from tirage.sandbox.guest import kernel
+from tirage.sandbox.session import ForkSession
 
 
 class Relay:
-    """Sessions of one sandbox by number, and the requests under way."""
+    """Requests in, replies out, each with its request's id; many at a time."""
 
-    def __init__(self, sandbox: ForkSandbox, out: int) -> None:
-        """`out` is the descriptor on which frames go to the host."""
-        self._sandbox = sandbox
-        self._out = out
-        self._sessions: dict[int, Session] = {}
-        self._opened = 0
-        self._tasks: dict[Any, asyncio.Task[None]] = {}
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Nothing is open yet."""
+        self._reader = reader
+        self._writer = writer
+        self._sandbox: ForkSandbox | None = None
+        self._sessions: dict[str, ForkSession] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def serve(self, reader: asyncio.StreamReader) -> None:
+    async def serve(self) -> None:
         """Answer until the host lets go."""
         while True:
             try:
-                request = await read_frame(reader)
-            except (EOFError, ValueError):
-                break
-            if request["op"] == "cancel":
-                task = self._tasks.get(request["target"])
-                if task is not None:
-                    task.cancel()
+                message, blob = await self._receive()
+            except asyncio.IncompleteReadError:
+                return
+            if message["op"] == "cancel":
+                if message["of"] in self._tasks:
+                    self._tasks[message["of"]].cancel()
                 continue
-            task = asyncio.ensure_future(self._answer(request))
-            self._tasks[request["id"]] = task
-            task.add_done_callback(functools.partial(self._forget, request["id"]))
-        for task in list(self._tasks.values()):
-            task.cancel()
+            self._tasks[message["id"]] = asyncio.get_running_loop().create_task(self._answer(message, blob))
+            # A task that is cancelled before it began would never reply.
+            await asyncio.sleep(0)
 
-    def _forget(self, key: Any, task: "asyncio.Task[None]") -> None:
-        self._tasks.pop(key, None)
+    async def _receive(self) -> Frame:
+        text_size, blob_size = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+        return parse(await self._reader.readexactly(text_size)), await self._reader.readexactly(blob_size)
 
-    async def _answer(self, request: dict[str, Any]) -> None:
+    async def _answer(self, message: dict[str, Any], blob: bytes) -> None:
+        reply: dict[str, Any] = {}
+        content = b""
         try:
-            reply = await self._do(request)
-        except (SandboxError, ConfigError, TypeError, ValueError) as error:
-            reply = {"error": str(error)}
+            reply, content = await getattr(self, f"_{message['op']}")(message, blob)
         except asyncio.CancelledError:
             reply = {"error": "cancelled"}
-        self.send({"id": request["id"], **reply})
+        except TirageError as error:
+            reply = {"error": str(error)}
+        except Exception as error:  # one request's failure must not end the others
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        finally:
+            del self._tasks[message["id"]]
+        self._writer.write(pack({**reply, "id": message["id"]}, content))
+        await self._writer.drain()
 
-    async def _do(self, request: dict[str, Any]) -> dict[str, Any]:
-        op = request["op"]
-        if op == "open":
-            return self._keep(await self._sandbox.open())
-        session = self._sessions[request["session"]]
-        if op == "run":
-            return {"result": result_fields(await session.run(request["code"], Limits(**request["limits"])))}
-        if op == "branch":
-            return self._keep(await session.branch(reseed=request["reseed"]))
-        if op == "put":
-            await session.put(request["path"], base64.b64decode(request["data"]))
-        elif op == "fetch":
-            return {"data": base64.b64encode(await session.fetch(request["path"])).decode()}
-        elif op == "close":
-            await self._sessions.pop(request["session"]).close()
-        return {}
+    async def _start(self, message: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
+        """Open the sandbox on the best rung there is in here, and the first session."""
+        self._sandbox = ForkSandbox(decode(SandboxConfig, message["config"]))
+        self._sessions[message["session"]] = await self._sandbox.open()
+        # From here on no other process of this user can reach the descriptors through /proc.
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        offered = self._sandbox.capabilities
+        return {"rung": offered.rung, "layers": offered.layers, "notes": offered.notes}, b""
 
-    def _keep(self, session: Session) -> dict[str, Any]:
-        self._opened += 1
-        self._sessions[self._opened] = session
-        return {"session": self._opened}
+    async def _run(self, message: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
+        session = self._sessions[message["session"]]
+        return {"result": encode(await session.run(message["code"], decode(Limits, message["limits"])))}, b""
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Write a frame whole. The host reads all the time, so this waits for nothing but the pipe."""
-        view = memoryview(pack(message))
-        while view:
-            view = view[os.write(self._out, view) :]
+    async def _branch(self, message: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
+        twin = await self._sessions[message["session"]].branch(reseed=message["reseed"])
+        self._sessions[message["twin"]] = twin
+        return {}, b""
 
+    async def _put(self, message: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
+        await self._sessions[message["session"]].put(message["path"], blob)
+        return {}, b""
 
-async def _live(order: dict[str, Any], out: int) -> None:
-    # The container shows only its own processes, and its engine may forbid the ways to look at oneself that need no /proc.
-    config = SandboxConfig(first_rung=2, min_rung=2, unsafe=True, readable=("/proc",), **order)
-    async with ForkSandbox(config) as sandbox:
-        relay = Relay(sandbox, out)
-        able = sandbox.capabilities
-        relay.send({"ready": True, "rung": able.rung, "layers": able.layers, "notes": able.notes, "python": sys.version.split()[0]})
-        reader = asyncio.StreamReader(limit=1 << 20)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        await relay.serve(reader)
+    async def _fetch(self, message: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
+        return {}, await self._sessions[message["session"]].fetch(message["path"])
+
+    async def _close(self, message: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
+        session = self._sessions.pop(message["session"], None)
+        if session is not None:
+            await session.close()
+        return {}, b""
 
 
-def main(order: str) -> None:
-    """Serve on stdin and stdout. What anything else prints goes to stderr."""
-    out = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        asyncio.run(_live({**json.loads(order), "preload": tuple(json.loads(order)["preload"])}, out))
-    except SandboxError as error:
-        sys.exit(str(error))
+async def _live() -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
+    with suppress(ConnectionError):
+        await Relay(reader, asyncio.StreamWriter(transport, protocol, reader, loop)).serve()
+    # No goodbyes: the end of this process is the end of the container and of everything in it.
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve until the host lets go. As the first process of the container it gets no signal from inside that it does not handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(_live())

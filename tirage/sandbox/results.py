@@ -6,9 +6,12 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from tirage.sandbox.base import ExecFailure, ExecResult, StateKind
+from tirage.core.codec import decode
+from tirage.sandbox.base import ExecFailure, ExecResult, Limits
 
 MAX_TEXT = 40_000
+MAX_FETCH = 64 << 20
+"""Bytes of a file that is fetched."""
 CLAIMS = {
     kind.value: kind
     for kind in (
@@ -36,22 +39,61 @@ def number(reply: Mapping[str, Any], key: str) -> float:
     return float(value) if isinstance(value, int | float) and 0 <= value < 1e12 else 0.0
 
 
+def one_line(said: object, limit: int = 300) -> str:
+    """A text for an error message: one line, printable, clipped."""
+    line = " ".join(str(said)[: 2 * limit].split())[:limit]
+    return "".join(letter for letter in line if letter.isprintable())
+
+
+def texts(reply: Mapping[str, Any], key: str, most: int = 32) -> tuple[str, ...]:
+    """A list of strings of the reply, each clipped; what is no string is left out."""
+    value = reply.get(key)
+    return tuple(item[:500] for item in value[:most] if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def line_number(claim: object) -> int | None:
+    """A line of a cell, from 1; None for anything else."""
+    return claim if isinstance(claim, int) and not isinstance(claim, bool) and 0 < claim < 1 << 31 else None
+
+
 def from_reply(reply: Mapping[str, Any], *, interrupted_after_s: float | None) -> ExecResult:
     """The result of a cell that reported; `interrupted_after_s` is the time limit when the host had to interrupt."""
     claimed = reply.get("failure")
     failure = CLAIMS.get(claimed) if isinstance(claimed, str) else None
-    line = reply.get("line")
     result = ExecResult(
         value=text(reply, "value") if "value" in reply else None,
         value_type=text(reply, "type") or None,
         failure=failure,
         error_name=text(reply, "name"),
         error_text=text(reply, "text"),
-        error_line=line if isinstance(line, int) and not isinstance(line, bool) and 0 < line < 1 << 31 else None,
+        error_line=line_number(reply.get("line")),
         traceback=text(reply, "traceback"),
         cpu_s=number(reply, "cpu"),
     )
     return _interrupted(result, interrupted_after_s)
+
+
+def from_relay(claim: object, limits: Limits, *, layers: tuple[str, ...], duration_s: float) -> ExecResult:
+    """The result that a sandbox out of the host's sight reports; layers and time are the host's own knowledge.
+
+    Raises `DataError` when `claim` does not have the shape of a result.
+    """
+    result = decode(ExecResult, claim)
+    return dataclasses.replace(
+        result,
+        stdout=result.stdout[: limits.output_bytes],
+        stderr=result.stderr[: limits.output_bytes],
+        value=None if result.value is None else result.value[:MAX_TEXT],
+        value_type=None if result.value_type is None else result.value_type[:MAX_TEXT],
+        displays=(),
+        error_name=result.error_name[:MAX_TEXT],
+        error_text=result.error_text[:MAX_TEXT],
+        error_line=line_number(result.error_line),
+        traceback=result.traceback[:MAX_TEXT],
+        duration_s=duration_s,
+        cpu_s=number({"cpu": result.cpu_s}, "cpu"),
+        layers=layers,
+    )
 
 
 def _interrupted(result: ExecResult, limit_s: float | None) -> ExecResult:
@@ -93,38 +135,3 @@ def killed(limit_s: float) -> ExecResult:
 def failed(kind: ExecFailure, reason: str) -> ExecResult:
     """A cell that could not run, or whose effect had to be taken back."""
     return ExecResult(failure=kind, error_name=kind.value, error_text=f"{reason}; the session is as before the cell")
-
-
-def from_fields(fields: object, cap: int, *, layers: tuple[str, ...]) -> ExecResult:
-    """A result that came over a wire as JSON fields: unknown or misshapen ones are dropped, texts are bounded by `cap`."""
-    given: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
-    kinds = {kind.value: kind for kind in ExecFailure}
-    states = {state.value: state for state in StateKind}
-    if not given:
-        return failed(ExecFailure.CHANNEL, "the sandbox's answer is not readable")
-    line = given.get("error_line")
-    return ExecResult(
-        stdout=text(given, "stdout", cap),
-        stderr=text(given, "stderr", cap),
-        value=text(given, "value") if isinstance(given.get("value"), str) else None,
-        value_type=text(given, "value_type") or None,
-        displays=tuple(_display(item) for item in _list(given.get("displays"))[:64]),
-        failure=kinds.get(text(given, "failure")),
-        error_name=text(given, "error_name"),
-        error_text=text(given, "error_text"),
-        error_line=line if isinstance(line, int) and not isinstance(line, bool) and 0 < line < 1 << 31 else None,
-        traceback=text(given, "traceback"),
-        truncated=given.get("truncated") is True,
-        duration_s=number(given, "duration_s"),
-        cpu_s=number(given, "cpu_s"),
-        layers=layers,
-        state=states.get(text(given, "state"), StateKind.FORKED),
-    )
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _display(item: object) -> dict[str, str]:
-    return {str(kind): data for kind, data in item.items() if isinstance(data, str)} if isinstance(item, dict) else {}

@@ -9,7 +9,8 @@ from tirage.sandbox.base import ExecResult, Limits, StateKind
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork, Holder
 from tirage.sandbox.capture import filled_file
 from tirage.sandbox.execution import file_request, run_cell
-from tirage.sandbox.guests import Flooded, Gone, Guest, request_id
+from tirage.sandbox.frames import Flooded
+from tirage.sandbox.guests import Gone, Guest, request_id
 
 
 async def revive(box: Box, checkpoint: Checkpoint) -> None:

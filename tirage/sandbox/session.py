@@ -13,11 +13,11 @@ from tirage.sandbox.base import ExecFailure, ExecResult, Limits
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
 from tirage.sandbox.capture import bounded_file, filled_file, written
 from tirage.sandbox.execution import file_request, run_cell
-from tirage.sandbox.guests import Flooded, Gone, Guest
+from tirage.sandbox.frames import Flooded
+from tirage.sandbox.guests import Gone, Guest
 from tirage.sandbox.journal import Cell, Entry, File, Journal, Seed, digest
 from tirage.sandbox.revival import revive
 
-MAX_FETCH = 64 << 20
 CHAIN = 2
 FULL_TABLE_S = 2.0
 
@@ -119,12 +119,12 @@ class ForkSession:
         """Read a regular file of at most 64 MB below the working directory. Raises `SandboxError`."""
         async with self.lock:
             runner = await self._runner_for_files()
-            fd = bounded_file("fetch", MAX_FETCH)
+            fd = bounded_file("fetch", results.MAX_FETCH)
             try:
                 reply = await self._file_request(runner, {"op": "fetch", "path": path}, fd)
                 if "error" in reply:
                     raise SandboxError(f"cannot read {path!r} in the session: {results.text(reply, 'error')}")
-                return written(fd, MAX_FETCH)
+                return written(fd, results.MAX_FETCH)
             finally:
                 os.close(fd)
 
