@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -69,7 +70,8 @@ class Kernel:
         await manager.pre_start_kernel()
         if self._uid >= 0:
             os.chown(self._root / "run" / "connection.json", self._uid, self._uid)
-        await manager.start_kernel(cwd=str(self.home), env=self._environment())
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        await manager.start_kernel(cwd=str(self.home), env=self._environment(), **quiet)
         self._client = manager.client()
         self._client.start_channels(hb=False, stdin=False, control=False)
         try:
