@@ -17,7 +17,7 @@ from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
 from tirage.models.wrap import Cached, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
-from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig, open_sandbox
+from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
@@ -131,7 +131,9 @@ def served_like(name: str, checkpoint: str) -> str:
 
 def open_interpreter(options: SandboxOptions) -> Sandbox:
     """The sandbox of a run, to be entered. Raises `SandboxError` when the demanded isolation cannot be had."""
-    return open_sandbox(sandbox_config(options))
+    sandbox = open_sandbox(sandbox_config(options))
+    # A fork is ready in milliseconds; a container or a kernel takes hundreds of them.
+    return sandbox if options.backend == "fork" else Pool(sandbox, warm=options.warm)
 
 
 def sandbox_config(options: SandboxOptions) -> AnyConfig:

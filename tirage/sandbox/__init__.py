@@ -3,6 +3,7 @@
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Sandbox, SandboxCapabilities, Session, StateKind
 from tirage.sandbox.config import DockerConfig, JupyterConfig, SandboxConfig
 from tirage.sandbox.opening import open_sandbox
+from tirage.sandbox.pool import Pool
 
 __all__ = [
     "DockerConfig",
@@ -10,6 +11,7 @@ __all__ = [
     "ExecResult",
     "JupyterConfig",
     "Limits",
+    "Pool",
     "Sandbox",
     "SandboxCapabilities",
     "SandboxConfig",
