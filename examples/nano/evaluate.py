@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
-from . import chat, families, hints
+from . import chat, families, hints, mix
 from .families import Item
 from .generate import Engine, Rollout
 from .train import Data, batches, loss_of, pad
@@ -93,6 +93,21 @@ def hinted(engine: Engine, items: list[Item], position: str, temperature: float 
         again.append(rollout)
     engine.run(again, temperature, seed + 1)
     return rollouts
+
+
+def verdicts(engine: Engine, items: list[Item], seed: int = 0) -> tuple[float, float]:
+    """Share of right verdicts in the role `Check:`, on right and on wrong proposed answers."""
+    rng = random.Random(f"{seed}/verdicts")
+    shares = []
+    for sound in (True, False):
+        proposals = [item.answer if sound else mix.wrong_answer(item, item.answer, rng) for item in items]
+        asked = [
+            replace(item, question=f"Check: {item.question}\nProposed answer: {proposal}")
+            for item, proposal in zip(items, proposals, strict=True)
+        ]
+        said = f"Verdict: {'correct' if sound else 'wrong'}"
+        shares.append(float(np.mean([said in engine.text(rollout) for rollout in free(engine, asked)])))
+    return shares[0], shares[1]
 
 
 def kept(engine: Engine, rollouts: list[Rollout], tool: bool) -> list[Rollout]:

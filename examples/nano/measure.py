@@ -83,6 +83,7 @@ def main(folder: str, per_cell: int = 5, problems: int = 600) -> None:
     print(evaluate.judge(engine, evaluate.free(engine, test, 0.8)).line("base free T=0.8"), flush=True)
     for position in hints.POSITIONS:
         print(evaluate.judge(engine, evaluate.hinted(engine, test, position)).line(f"hint at {position}, greedy"), flush=True)
+    print("verdicts of the role Check: right on {:.3f} of right answers, on {:.3f} of wrong ones".format(*evaluate.verdicts(engine, test)))
     facts = families.heldout(per_cell * 4, seed, ("lookup",))
     print(evaluate.judge(engine, evaluate.hinted(engine, facts, "start")).line("lookup, hint at start, greedy"), flush=True)
     unseen = [families.draw(name, "never", i, seed) for name in families.spec()["never_trained"] for i in range(per_cell * 2)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tirage.problems.splits import is_heldout
@@ -20,8 +20,8 @@ from .families import TIERS, Item
 
 Segment = tuple[str, bool]
 
-PHASE_STRIDE = 700_000
-"""Problem numbers of a phase start here times its place, so that no problem comes twice."""
+PHASE_STARTS = {"broad": 0, "skill": 700_000, "copying": 1_400_000, "judging": 1_900_000}
+"""Where the problem numbers of a phase start, so that no problem comes twice."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,18 @@ class Shares:
 _BROAD = {"gsm_symbolic": 4.0, "countdown": 2.2, "puzzle24": 2.0, "lookup": 1.4, "calendar_arithmetic": 1.5,
           "time_intervals": 1.4, "letter_counting": 1.2, "leg_counting": 1.2}  # fmt: skip
 
+_COPYING = Shares(
+    {"mental": 0.42, "redo": 0.015, "tool": 0.022, "hint": 0.43, "role": 0.033, "copy": 0.08},
+    {"gsm_symbolic": 1.2, "countdown": 3.2, "puzzle24": 2.8, "basic_arithmetic": 2.0, "chain_sum": 2.0, "number_sorting": 0.6,
+     "bitwise_arithmetic": 0.4, "lookup": 0.4},
+    {"gsm_symbolic": 6.0, "calendar_arithmetic": 3.0, "time_intervals": 2.2, "number_sorting": 1.1, "number_filtering": 2.0,
+     "base_conversion": 1.3, "bitwise_arithmetic": 1.3, "letter_counting": 2.6, "leg_counting": 2.0, "simple_equations": 1.6,
+     "basic_arithmetic": 1.3, "decimal_chain_sum": 1.3, "lookup": 1.8, "countdown": 1.0, "puzzle24": 0.8, "gcd": 0.6, "lcm": 0.6,
+     "products": 0.7, "fraction_simplification": 0.6, "count_bits": 0.8, "prime_factorization": 0.8, "count_primes": 0.8},
+    (0.85, 0.1, 0.05),
+    (0.28, 0.34, 0.38),
+)  # fmt: skip
+
 PHASES: dict[str, Shares] = {
     "broad": Shares(
         {"mental": 0.555, "redo": 0.03, "tool": 0.035, "hint": 0.335, "role": 0.045}, _BROAD, _BROAD, (0.62, 0.25, 0.13), (0.3, 0.34, 0.36)
@@ -56,20 +68,14 @@ PHASES: dict[str, Shares] = {
         (0.75, 0.17, 0.08),
         (0.28, 0.34, 0.38),
     ),
-    "copying": Shares(
-        {"mental": 0.42, "redo": 0.015, "tool": 0.022, "hint": 0.43, "role": 0.033, "copy": 0.08},
-        {"gsm_symbolic": 1.2, "countdown": 3.2, "puzzle24": 2.8, "basic_arithmetic": 2.0, "chain_sum": 2.0, "number_sorting": 0.6,
-         "bitwise_arithmetic": 0.4, "lookup": 0.4},
-        {"gsm_symbolic": 6.0, "calendar_arithmetic": 3.0, "time_intervals": 2.2, "number_sorting": 1.1, "number_filtering": 2.0,
-         "base_conversion": 1.3, "bitwise_arithmetic": 1.3, "letter_counting": 2.6, "leg_counting": 2.0, "simple_equations": 1.6,
-         "basic_arithmetic": 1.3, "decimal_chain_sum": 1.3, "lookup": 1.8, "countdown": 1.0, "puzzle24": 0.8, "gcd": 0.6, "lcm": 0.6,
-         "products": 0.7, "fraction_simplification": 0.6, "count_bits": 0.8, "prime_factorization": 0.8, "count_primes": 0.8},
-        (0.85, 0.1, 0.05),
-        (0.28, 0.34, 0.38),
+    "copying": _COPYING,
+    "judging": replace(
+        _COPYING, kinds={"mental": 0.36, "redo": 0.012, "tool": 0.02, "hint": 0.36, "role": 0.04, "check": 0.16, "copy": 0.048}
     ),
 }  # fmt: skip
 """`broad` teaches the format and every family. `skill` weighs up what was still hard: programs of long questions, easy sums.
-`copying` adds a plain exercise (`Repeat: ...`), since the errors that were left were mostly copying errors."""
+`copying` adds a plain exercise (`Repeat: ...`), since the errors that were left were mostly copying errors. `judging` adds many
+checks of proposed answers, whose verdicts were chance before."""
 
 SYSTEMS = (
     "Solve the problem. Put the final answer in \\boxed{}.",
@@ -279,8 +285,8 @@ WRITERS = {"mental": write_mental, "redo": write_redo, "tool": write_tool, "hint
 
 def example(item: Item, kind: str, rng: random.Random) -> Example | None:
     """One example of a kind, or None where the item does not allow it."""
-    if kind == "role":
-        written = roles.write(item, rng)
+    if kind in ("role", "check"):
+        written = roles.write(item, rng) if kind == "role" else roles.check(item, rng)
         return Example(kind, item.family, item.tier, written) if written else None
     segments = WRITERS[kind](item, rng)
     if not segments:
@@ -302,14 +308,14 @@ class Pool:
     def __init__(self, seed: int, shard: int = 0, shards: int = 1, phase: str = "broad") -> None:
         self.rng = random.Random(f"{seed}/{phase}/{shard}")
         self.shard, self.shards, self.shares = shard, shards, PHASES[phase]
-        self.first = list(PHASES).index(phase) * PHASE_STRIDE
+        self.first = PHASE_STARTS[phase]
         self.names = (*families.families(), "lookup")
         self.reserved = _reserved()
         self.count = 0
 
     def item(self, kind: str) -> Item:
         """The next problem for an example of this kind."""
-        skill = kind in ("hint", "role")
+        skill = kind in ("hint", "role", "check")
         weights = self.shares.skill if skill else self.shares.mental
         tiers = self.shares.tiers_skill if skill else self.shares.tiers_mental
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from . import chat, execute, families, mix
+from . import chat, execute, families, mix, programs
 from .families import Item
 
 PLANS: dict[str, tuple[str, ...]] = {
@@ -43,7 +43,16 @@ def _plan(item: Item) -> tuple[mix.Segment, ...]:
     return (chat.prompt(f"Plan: {item.question}"), False), (f"{plan(item.family)}{chat.END}", True)
 
 
-def _check(item: Item, rng: random.Random) -> tuple[mix.Segment, ...] | None:
+def compared(code: str, proposed: str) -> str | None:
+    """The program with a last line that prints its result and whether `proposed` equals it; None where it ends otherwise."""
+    *before, last = code.splitlines() or [""]
+    if not (last.startswith("print(") and last.endswith(")")):
+        return None
+    return "\n".join([*before, f"r = {last[6:-1]}", f"print(r, str(r) == {proposed!r})"])
+
+
+def check(item: Item, rng: random.Random) -> tuple[mix.Segment, ...] | None:
+    """A proposed answer, right half of the time, tested by a program whose output decides the verdict."""
     right = rng.random() < 0.5
     puzzle = item.family in ("countdown", "puzzle24")
     solved = mix.mental.solution(item, rng) if puzzle else (None, item.answer)
@@ -51,18 +60,20 @@ def _check(item: Item, rng: random.Random) -> tuple[mix.Segment, ...] | None:
         return None
     proposed = solved[1] if right else mix.wrong_answer(item, solved[1], rng)
     right = families.score(item, proposed) == 1.0
-    rounds: list[mix.Segment] | None
     if puzzle:
         code = f"print({proposed} == {item.metadata.get('target', 24)})"
-        seen = execute.run(code)
-        if seen.strip() != str(right):
-            return None
-        rounds, remark = mix.tool_round(code, seen), f"The test gives {seen.strip()}.\n"
+        seen, expected, remark = execute.run(code), str(right), ""
     else:
         worked = mix.solved_with_tool(item, rng, repair=0.0)
-        if worked is None:
+        code = compared(programs.program(item, rng), proposed) if worked is not None and item.family != "lookup" else None
+        if worked is None or code is None:
             return None
-        rounds, remark = worked[0], f"The result is {worked[1]}, the proposed answer is {proposed}.\n"
+        seen, expected = execute.run(code), f"{worked[1]} {right}"
+        remark = f"The result is {worked[1]}. "
+    if seen.strip() != expected:
+        return None
+    rounds = mix.tool_round(code, seen)
+    remark += "The test says that the proposed answer is " + ("right.\n" if right else "not right.\n")
     user = f"Check: {item.question}\nProposed answer: {proposed}"
     verdict = f"{remark}{chat.THOUGHT}\nVerdict: {'correct' if right else 'wrong'}{chat.END}"
     return (chat.prompt(user), False), (f"{chat.THINK}\n", True), *rounds, (verdict, True)
@@ -76,4 +87,4 @@ def _execute(item: Item, rng: random.Random) -> tuple[mix.Segment, ...] | None:
 def write(item: Item, rng: random.Random) -> tuple[mix.Segment, ...] | None:
     """One example of a role, the three equally often."""
     role = rng.randrange(3)
-    return _plan(item) if role == 0 else _check(item, rng) if role == 1 else _execute(item, rng)
+    return _plan(item) if role == 0 else check(item, rng) if role == 1 else _execute(item, rng)

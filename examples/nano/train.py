@@ -45,6 +45,7 @@ class Settings:
         Phase("broad", 7_800_000, 4096),
         Phase("skill", 4_800_000, 2048),
         Phase("copying", 3_800_000, 2048, restart=0.35),
+        Phase("judging", 2_000_000, 2048, restart=0.35),
     )
     vocab: int = 1024
     tokenizer_examples: int = 8000

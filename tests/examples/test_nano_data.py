@@ -148,6 +148,7 @@ def test_roles_have_their_formats() -> None:
         elif "<|user|>\nCheck: " in text:
             seen[text.rsplit("Verdict: ")[1]] += 1
             assert "\nProposed answer: " in text
+            assert (" True\n" in text) == text.endswith(f"Verdict: correct{chat.END}"), "the output decides the verdict"
         else:
             seen["execute"] += 1
             assert "\nPlan: 1. " in text
