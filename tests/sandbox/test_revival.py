@@ -77,11 +77,11 @@ async def test_the_nearest_living_ancestor_is_taken(tight: ForkSandbox) -> None:
     await leaf.run("c = 3")
     await asyncio.sleep(0)
     box = tight.boxes[0]
-    assert nearest(box, leaf._checkpoint) is middle._checkpoint
+    assert nearest(box, leaf._checkpoint.journal) is middle._checkpoint
     box.evict(middle._checkpoint)
-    assert nearest(box, leaf._checkpoint) is root._checkpoint
+    assert nearest(box, leaf._checkpoint.journal) is root._checkpoint
     box.evict(root._checkpoint)
-    assert nearest(box, leaf._checkpoint) is box.origin
+    assert nearest(box, leaf._checkpoint.journal) is box.origin
     box.evict(leaf._checkpoint)
     assert await value(leaf, "a, b, c", StateKind.REPLAYED) == "(1, 2, 3)"
     for session in (root, middle, leaf):
@@ -108,3 +108,31 @@ async def test_a_state_that_cannot_be_made_again_is_an_error(tight: ForkSandbox)
     with pytest.raises(SandboxError, match="cannot be rebuilt"):
         await session.run("1")
     await session.close()
+
+
+@pytest.mark.parametrize("rung", [1, 2])
+async def test_threads_are_kept_on_request_and_branched_by_replay(rung: int) -> None:
+    config = SandboxConfig(preload=(), first_rung=rung, min_rung=rung, threads="replay")
+    async with open_sandbox(config) as place:
+        session = await place.open()
+        await session.run("import threading, time, random\nrandom.seed(2)\nseen = []\nopen('f', 'w').write('1')")
+        loop = "def work():\n    while True: time.sleep(0.01); seen.append(1)\nthreading.Thread(target=work, daemon=True).start()"
+        assert (await session.run(loop)).failure is None
+        await asyncio.sleep(0.1)
+        first = await session.run("n = 3; len(seen) > 2, open('f').read()")
+        assert (first.value, first.state) == ("(True, '1')", StateKind.FORKED)
+        await session.put("g", b"2")
+        left, right = await session.branch(), await session.branch(reseed=9)
+        await left.run("n += 1; open('f', 'a').write('L')")
+        shown = [await twin.run("n, open('f').read(), open('g').read(), threading.active_count()") for twin in (session, left, right)]
+        assert [item.value for item in shown] == ["(3, '1', '2', 2)", "(4, '1L', '2', 2)", "(3, '1', '2', 2)"]
+        assert [item.state for item in shown] == [StateKind.FORKED, StateKind.REPLAYED, StateKind.REPLAYED]
+        draws = {(await twin.run("random.random()")).value for twin in (session, left, right)}
+        assert len(draws) == 2
+        died = await left.run("n = 0\nimport os; os._exit(4)")
+        assert died.failure is not None
+        again = await left.run("n, open('f').read()")
+        assert (again.value, again.state) == ("(4, '1L')", StateKind.REPLAYED)
+        for item in (session, left, right):
+            await item.close()
+        assert all(not box.guests for box in place.boxes)

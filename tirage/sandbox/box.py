@@ -74,6 +74,8 @@ class Checkpoint:
     """Copy of the working directory in this state: a name, "" for an empty directory, None when there is none (yet)."""
     pinned: bool = False
     """The zygote: never dropped by a session."""
+    threaded: bool = False
+    """The process runs threads: it goes on itself, for one session, and is never forked from."""
     resident_mb: float = 0.0
     """Resident memory when it was frozen, shared pages included."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -233,6 +235,15 @@ class Box:
             self.states.pop(checkpoint.journal, None)
         self.drop(checkpoint.guest)
         return self.shelf.take(checkpoint)
+
+    def went_on(self, checkpoint: Checkpoint, journal: Journal, *, threaded: bool) -> None:
+        """The process of a state with threads has itself become the next one: the state before is gone, copied files too."""
+        if checkpoint.journal is not None:
+            self.states.pop(checkpoint.journal, None)
+        if checkpoint.snapshot:
+            self.remove(checkpoint.snapshot)
+        checkpoint.journal, checkpoint.threaded, checkpoint.snapshot = journal, threaded, None
+        self.states[journal] = checkpoint
 
     def shelve(self, checkpoint: Checkpoint, *, before: Checkpoint, inherited_mb: float = 0.0) -> None:
         """Count a state that was just frozen, grown from `before`, towards the memory budget; others may have to go."""

@@ -22,6 +22,9 @@ class SandboxConfig:
     """Processes and threads that one cell may start. All sessions of a box together stay below 4,096 whatever a cell does."""
     scratch_mb: int = 256
     """Files of all sessions of a box together (rung 1), and the largest single file."""
+    threads: Literal["refuse", "replay"] = "refuse"
+    """A cell that leaves threads running cannot be forked from. `refuse` takes it back with an error that says so. `replay` keeps it:
+    later cells run in the same process, so that one that dies costs a replay of those before it, and a branch is a replay."""
     live_mb: int | None = None
     """Memory for the frozen processes of all sessions; None takes half of what the host has free. Beyond it the state used least
     recently loses its process and is rebuilt by replay when it is needed again, which results tell (`ExecResult.state`)."""

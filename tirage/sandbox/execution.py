@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from tirage.sandbox import results
@@ -19,16 +20,27 @@ INLINE_CODE = 10_000
 FILE_PATIENCE_S = 30.0
 
 
+class Fate(Enum):
+    """What becomes of the process that ran a cell."""
+
+    KEPT = "kept"
+    """It is the new state."""
+    THREADED = "threaded"
+    """It is the new state, but runs threads and cannot be forked from."""
+    LOST = "lost"
+    """It is dead, or its state must not be kept."""
+
+
 async def run_cell(
     box: Box, runner: Guest, code: str, limits: Limits, *, state: StateKind = StateKind.FORKED, started: float
-) -> tuple[ExecResult, bool]:
-    """Run `code` in `runner`, whose state is of kind `state`; the result, and whether the process may be kept.
+) -> tuple[ExecResult, Fate]:
+    """Run `code` in `runner`, whose state is of kind `state`; the result, and what becomes of the process.
 
     `started` is the reading of `time.perf_counter` from which the result's duration counts.
     """
     capture, handed = _capture_of(runner, limits.output_bytes)
     try:
-        result, lived = await _execute(box, runner, code, limits, handed)
+        result, fate = await _execute(box, runner, code, limits, handed)
         stdout, stderr, full = capture.read()
     finally:
         capture.close()
@@ -41,7 +53,7 @@ async def run_cell(
         layers=box.layers,
         state=state,
     )
-    return whole, lived
+    return whole, fate
 
 
 def _capture_of(runner: Guest, cap: int) -> tuple[Capture, Capture | None]:
@@ -55,7 +67,7 @@ def _capture_of(runner: Guest, cap: int) -> tuple[Capture, Capture | None]:
     return capture, capture
 
 
-async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None) -> tuple[ExecResult, bool]:
+async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None) -> tuple[ExecResult, Fate]:
     """The result without its output; `handed` is where that goes, None when the runner has it already."""
     message: dict[str, Any] = {
         "op": "run",
@@ -79,19 +91,20 @@ async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: C
             runner.signal(signal.SIGINT)
             reply = await runner.answer(message["id"], limits.grace_s)
         if reply is None:
-            return results.killed(limits.wall_s), False
+            return results.killed(limits.wall_s), Fate.LOST
     except Gone:
         await runner.died(1.0)
-        return results.died(await box.cause_of_death(runner)), False
+        return results.died(await box.cause_of_death(runner)), Fate.LOST
     except Flooded as error:
-        return results.failed(ExecFailure.CHANNEL, f"the cell broke the protocol: {error}"), False
+        return results.failed(ExecFailure.CHANNEL, f"the cell broke the protocol: {error}"), Fate.LOST
     finally:
         if extra >= 0:
             os.close(extra)
-    if reply.get("threads"):
+    threads = bool(reply.get("threads"))
+    if threads and box.config.threads == "refuse":
         reason = "the cell left threads running, which cannot be kept; join threads and close pools before it ends"
-        return results.failed(ExecFailure.FORK_DENIED, reason), False
-    return results.from_reply(reply, interrupted_after_s=interrupted), True
+        return results.failed(ExecFailure.FORK_DENIED, reason), Fate.LOST
+    return results.from_reply(reply, interrupted_after_s=interrupted), Fate.THREADED if threads else Fate.KEPT
 
 
 async def file_request(runner: Guest, message: Mapping[str, Any], fd: int) -> Mapping[str, Any]:

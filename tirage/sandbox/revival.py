@@ -2,50 +2,72 @@
 
 import os
 import time
+from dataclasses import dataclass
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox import journal, results
 from tirage.sandbox.base import ExecResult, Limits, StateKind
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork, Holder
 from tirage.sandbox.capture import filled_file
-from tirage.sandbox.execution import file_request, run_cell
+from tirage.sandbox.execution import Fate, file_request, run_cell
 from tirage.sandbox.frames import Flooded
 from tirage.sandbox.guests import Gone, Guest, request_id
+from tirage.sandbox.journal import Journal
 
 
-async def revive(box: Box, checkpoint: Checkpoint) -> None:
+async def revive(box: Box, checkpoint: Checkpoint, home: str) -> None:
     """Give `checkpoint` a process again and note in its `state` whether the replay gave what was seen the first time.
 
-    Raises `SandboxError` when that is not possible.
+    A process that can be forked from needs no directory but for the replay; one with threads lives on in `home`. Raises
+    `SandboxError` when the state cannot be made again.
     """
     async with checkpoint.lock:
         if checkpoint.guest.usable:
             return
-        ancestor = nearest(box, checkpoint)
-        past = journal.entries(checkpoint.journal, since=ancestor.journal)
-        home = box.new_name()
+        place = home if checkpoint.threaded else box.new_name()
         try:
-            guest, layers = await _fork_at(box, ancestor, home)
-        except (Denied, Gone, Flooded) as error:
-            raise _lost(str(error) or "no process could be made") from None
-        try:
-            state = await journal.replay(_Replayed(box, guest), past)
-        except BaseException:
-            box.drop(guest)
-            raise
+            made = await rebuild(box, checkpoint.journal, place)
         finally:
-            box.remove(home)
-        checkpoint.guest, checkpoint.layers = guest, layers
-        checkpoint.state = max(state, ancestor.state, key=list(StateKind).index)
-        box.shelve(checkpoint, before=ancestor)
+            if not checkpoint.threaded:
+                box.remove(place)
+        checkpoint.guest, checkpoint.layers, checkpoint.state = made.guest, made.layers, made.state
+        box.shelve(checkpoint, before=box.origin)
 
 
-def nearest(box: Box, checkpoint: Checkpoint) -> Checkpoint:
-    """The youngest ancestor of `checkpoint` that lives and whose files are at hand; the box's fresh state in the worst case."""
-    link = checkpoint.journal and checkpoint.journal.before
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A process with a state that was made again."""
+
+    guest: Guest
+    layers: int
+    state: StateKind
+
+
+async def rebuild(box: Box, past: Journal | None, home: str) -> Rebuilt:
+    """A process with the state that `past` made, working in `home`, files included. Raises `SandboxError`."""
+    ancestor = nearest(box, past)
+    try:
+        guest, layers = await _fork_at(box, ancestor, home)
+    except (Denied, Gone, Flooded) as error:
+        raise _lost(str(error) or "no process could be made") from None
+    try:
+        state = await journal.replay(_Replayed(box, guest), journal.entries(past, since=ancestor.journal))
+    except BaseException:
+        box.drop(guest)
+        raise
+    return Rebuilt(guest, layers, max(state, ancestor.state, key=list(StateKind).index))
+
+
+def nearest(box: Box, past: Journal | None) -> Checkpoint:
+    """The youngest state before the last entry of `past` that lives, can be forked from, and whose files are at hand.
+
+    The box's fresh state in the worst case.
+    """
+    link = past and past.before
     while link is not None:
         found = box.states.get(link)
-        if found is not None and found.guest.usable and (found.snapshot is not None or _keeper(found) is not None):
+        alive = found is not None and found.guest.usable and not found.threaded
+        if alive and found is not None and (found.snapshot is not None or _keeper(found) is not None):
             return found
         link = link.before
     return box.origin
@@ -74,8 +96,8 @@ class _Replayed:
         self._guest = guest
 
     async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
-        result, lived = await run_cell(self._box, self._guest, code, limits or Limits(), started=time.perf_counter())
-        if not lived:
+        result, fate = await run_cell(self._box, self._guest, code, limits or Limits(), started=time.perf_counter())
+        if fate is Fate.LOST:
             raise _lost(f"a cell that went well before ended in the replay: {result.error_text}")
         return result
 

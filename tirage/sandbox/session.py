@@ -12,11 +12,11 @@ from tirage.sandbox import results
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
 from tirage.sandbox.capture import bounded_file, filled_file, written
-from tirage.sandbox.execution import file_request, run_cell
+from tirage.sandbox.execution import Fate, file_request, run_cell
 from tirage.sandbox.frames import Flooded
 from tirage.sandbox.guests import Gone, Guest
 from tirage.sandbox.journal import Cell, Entry, File, Journal, Seed, digest
-from tirage.sandbox.revival import revive
+from tirage.sandbox.revival import rebuild, revive
 
 CHAIN = 2
 FULL_TABLE_S = 2.0
@@ -63,7 +63,7 @@ class ForkSession:
             self._running = runner
             self._output_bytes = limits.output_bytes
             try:
-                result, lived = await run_cell(self._box, runner, code, limits, state=self._checkpoint.state, started=started)
+                result, fate = await run_cell(self._box, runner, code, limits, state=self._checkpoint.state, started=started)
             except BaseException:
                 self._discard(runner)
                 raise
@@ -72,12 +72,12 @@ class ForkSession:
             if self._closed:
                 self._discard(runner)
                 raise self._closed_error()
-            if lived:
-                self._promote(runner, Cell(code=code, limits=limits, digest=digest(result)))
+            if fate is Fate.LOST:
+                self._discard(runner)
+            else:
+                self._promote(runner, Cell(code=code, limits=limits, digest=digest(result)), threaded=fate is Fate.THREADED)
                 self._cells += 1
                 self._prepare_next()
-            else:
-                self._discard(runner)
             return result
 
     async def branch(self, *, reseed: int | None = None) -> "ForkSession":
@@ -86,6 +86,8 @@ class ForkSession:
             self._check_open()
             home = self._box.new_name()
             checkpoint = self._checkpoint
+            if checkpoint.threaded:
+                return await self._branch_by_replay(home, reseed)
             seed = self._seed if reseed is None else reseed
             # A snapshot that was too large to take leaves the directory as the failed cell left it.
             fill = checkpoint.snapshot if self._dirty and checkpoint.snapshot is not None else self._home
@@ -100,6 +102,15 @@ class ForkSession:
                 self.shed()
             return ForkSession(self._box, home, checkpoint, guest, layers, seed)
 
+    async def _branch_by_replay(self, home: str, reseed: int | None) -> "ForkSession":
+        """A session with a process of its own for a state that has threads."""
+        past = self._checkpoint.journal if reseed is None else Journal(Seed(value=reseed), self._checkpoint.journal)
+        made = await rebuild(self._box, past, home)
+        own = Checkpoint(
+            box=self._box, guest=made.guest, journal=past, state=made.state, layers=made.layers, shared=True, snapshot="", threaded=True
+        )
+        return ForkSession(self._box, home, own, None, made.layers)
+
     async def put(self, path: str, content: bytes) -> None:
         """Write a file below the working directory, folders included. Raises `SandboxError`, also for a path outside."""
         async with self.lock:
@@ -113,7 +124,7 @@ class ForkSession:
             if "error" in reply:
                 self._discard(runner)
                 raise SandboxError(f"cannot write {path!r} in the session: {results.text(reply, 'error')}")
-            self._promote(runner, File(path=path, content=content))
+            self._promote(runner, File(path=path, content=content), threaded=self._checkpoint.threaded)
 
     async def fetch(self, path: str) -> bytes:
         """Read a regular file of at most 64 MB below the working directory. Raises `SandboxError`."""
@@ -172,10 +183,13 @@ class ForkSession:
     async def _ready_runner(self, *, ahead: bool = False) -> Guest:
         """A process with the session's state that has run nothing, forked now unless there is one. Raises `Denied`."""
         self._check_open()
+        checkpoint = self._checkpoint
+        if checkpoint.threaded:
+            await revive(self._box, checkpoint, self._home)
+            return checkpoint.guest
         if self._runner is not None and self._runner.usable:
             return self._runner
         self.shed()
-        checkpoint = self._checkpoint
         order = Fork(home=self._home, ahead_bytes=self._output_bytes if ahead else None, reseed=self._seed)
         if self._dirty:
             order.fill = checkpoint.snapshot
@@ -198,7 +212,7 @@ class ForkSession:
         while lost < 2:
             if not checkpoint.guest.usable:
                 self._check_open()
-                await revive(self._box, checkpoint)
+                await revive(self._box, checkpoint, order.home)
             try:
                 return await self._box.fork(checkpoint, order)
             except Denied as denied:
@@ -213,7 +227,7 @@ class ForkSession:
                     self._box.drop(checkpoint.guest)
         raise SandboxError("the session's state is lost: its process is gone, time and again; open a new session")
 
-    def _promote(self, runner: Guest, entry: Entry) -> None:
+    def _promote(self, runner: Guest, entry: Entry, *, threaded: bool = False) -> None:
         """The process that did `entry` becomes the state to return to."""
         if runner.capture is not None:
             runner.capture.close()
@@ -221,7 +235,18 @@ class ForkSession:
         if self._seed is not None:
             past, self._seed = Journal(Seed(value=self._seed), past), None
         journal = Journal(entry, past)
-        grown = Checkpoint(box=self._box, guest=runner, journal=journal, state=old.state, layers=self._runner_layers, holders={self})
+        if old.threaded:
+            self._box.went_on(old, journal, threaded=threaded)
+            return
+        grown = Checkpoint(
+            box=self._box,
+            guest=runner,
+            journal=journal,
+            state=old.state,
+            layers=self._runner_layers,
+            holders={self},
+            threaded=threaded,
+        )
         self._box.states[journal] = self._checkpoint = grown
         self._dirty = False
         # The result need not wait for the end of the old process.
@@ -239,7 +264,7 @@ class ForkSession:
 
     def _prepare_next(self) -> None:
         """In a chain of cells, fork for the next one while the model thinks."""
-        if self._cells >= CHAIN and not self._checkpoint.shared:
+        if self._cells >= CHAIN and not self._checkpoint.shared and not self._checkpoint.threaded:
             asyncio.get_running_loop().call_soon(self._start_spare)
 
     def _start_spare(self) -> None:
