@@ -13,6 +13,7 @@ from rich.console import Console
 import tirage
 from tirage.cli import about, evaluate, improve, solve
 from tirage.cli.data import data_app
+from tirage.cli.sandbox import sandbox_app
 from tirage.cli.trace import trace_app
 from tirage.cli.train import jobs_app, train
 from tirage.core.errors import DataError, TirageError
@@ -39,6 +40,7 @@ app.command()(about.models)
 app.add_typer(trace_app, name="trace")
 app.add_typer(data_app, name="data")
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(about.problems_app, name="problems")
 
 

@@ -112,6 +112,12 @@ class SandboxCapabilities:
     """What this host does not give, and the remedy."""
 
 
+def check_code(code: object) -> None:
+    """Raise `TypeError` for code that is no text, before anything is sent."""
+    if not isinstance(code, str):
+        raise TypeError(f"the code of a cell must be a string, not {type(code).__name__}; decode it first")
+
+
 class Session(Protocol):
     """A stateful interpreter. Running a cell is a transaction: a cell that dies leaves the session as it was."""
 

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from tirage.core.codec import encode
 from tirage.core.errors import DataError, SandboxError
 from tirage.sandbox import results
-from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities
+from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities, check_code
 from tirage.sandbox.config import DockerConfig, SandboxConfig
 from tirage.sandbox.engine import Engine, Launched, archive, free_uid
 from tirage.sandbox.frames import Frame
@@ -228,6 +228,7 @@ class DockerSession:
 
     async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
         """Run one cell; see `Session.run`. A cancelled call takes the cell back."""
+        check_code(code)
         limits = limits or Limits()
         async with self._lock:
             started = time.perf_counter()

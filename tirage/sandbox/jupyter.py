@@ -11,7 +11,7 @@ from typing import Self
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox import journal
-from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities, StateKind
+from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities, StateKind, check_code
 from tirage.sandbox.config import JupyterConfig
 from tirage.sandbox.journal import Cell, File, Journal, Seed, digest
 from tirage.sandbox.kernel_files import read_beneath
@@ -89,6 +89,7 @@ class JupyterSession:
 
     async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
         """Run one cell; see `Session.run`. A cell that kills the kernel costs a replay of the cells before it."""
+        check_code(code)
         limits = limits or Limits()
         async with self._lock:
             kernel = await self._ready()

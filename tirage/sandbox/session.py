@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox import results
-from tirage.sandbox.base import ExecFailure, ExecResult, Limits
+from tirage.sandbox.base import ExecFailure, ExecResult, Limits, check_code
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
 from tirage.sandbox.capture import bounded_file, filled_file, written
 from tirage.sandbox.execution import Fate, file_request, run_cell
@@ -50,6 +50,7 @@ class ForkSession:
 
     async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
         """Run one cell; see `Session.run`. A cancelled call takes the cell back."""
+        check_code(code)
         limits = limits or Limits()
         async with self.lock:
             started = time.perf_counter()

@@ -19,8 +19,11 @@ class Attack:
     ends: tuple[F | None, ...] = REFUSED
     wall_s: float = 3.0
     rungs: tuple[int, ...] = (1, 2)
+    """Where it is contained by promise."""
+    open_in: tuple[str, ...] = ()
+    """Back ends that let it through, by declaration."""
     reason: str = field(default="")
-    """Why a rung is left out."""
+    """Why a rung or a back end lets it through."""
 
 
 def guarded(body: str) -> str:
@@ -83,6 +86,14 @@ PROCESSES = (
 )
 
 RESOURCES = (
+    Attack(
+        name="memory over children",
+        code="import os, time\nfor _ in range(4):\n    if not os.fork():\n        b = bytearray(300 << 20); time.sleep(1); os._exit(0)\nn = sum(os.wait()[1] == 0 for _ in range(4))\nprint('ESCAPED' if n == 4 else 'bounded')",
+        ends=(DONE, F.ERROR, F.MEMORY, F.SIGNAL),
+        wall_s=6.0,
+        rungs=(),
+        reason="limits are per process; a total over processes needs a cgroup, which the host does not delegate (docker has one)",
+    ),
     Attack(name="one big block", code="b'x' * (8 << 30)", ends=(F.MEMORY,)),
     Attack(name="many blocks", code="x = []\nwhile True: x.append(bytearray(1 << 20))", ends=(F.MEMORY,)),
     Attack(name="shared mapping", code="import mmap\nm = mmap.mmap(-1, 8 << 30)\nprint('ESCAPED')", ends=(F.ERROR, F.MEMORY)),
@@ -197,7 +208,10 @@ NETWORK = (
         name="abstract socket of the host", code=guarded("s = socket.socket(socket.AF_UNIX); s.connect(b'\\0@ABSTRACT@'); print('ESCAPED')")
     ),
     Attack(
-        name="named socket of the host", code=guarded("s = socket.socket(socket.AF_UNIX); s.connect('@CANARY@.sock'); print('ESCAPED')")
+        name="named socket of the host",
+        code=guarded("s = socket.socket(socket.AF_UNIX); s.connect('@CANARY@.sock'); print('ESCAPED')"),
+        open_in=("jupyter",),
+        reason="kernels speak over named unix sockets, so seccomp lets them be used, and Landlock has no rule for those that everyone may use",
     ),
     Attack(name="docker socket", code=guarded("s = socket.socket(socket.AF_UNIX); s.connect('/var/run/docker.sock'); print('ESCAPED')")),
 )
@@ -292,4 +306,14 @@ PROTOCOL = (
     Attack(name="null bytes", code="x = 1\0", ends=(F.SYNTAX,)),
 )
 
-ATTACKS = (*PROCESSES, *RESOURCES, *READING, *WRITING, *NETWORK, *KERNEL, *PROTOCOL)
+GROUPS: dict[str, tuple[tuple[Attack, ...], str]] = {
+    "processes": (PROCESSES, "process limit, pid namespace or signal scope, sweep of what is left"),
+    "resources": (RESOURCES, "resource limits, sized scratch, host's clock"),
+    "reading": (READING, "mount namespace, Landlock, clean environment"),
+    "writing": (WRITING, "read-only mounts, Landlock"),
+    "network": (NETWORK, "network namespace, seccomp, Landlock"),
+    "kernel": (KERNEL, "seccomp, no capabilities, no new privileges"),
+    "protocol": (PROTOCOL, "request ids, checked replies, sealed output files, one process per cell"),
+}
+"""The attacks by what they are after, with what stops them."""
+ATTACKS = tuple(attack for attacks, _ in GROUPS.values() for attack in attacks)

@@ -1,0 +1,84 @@
+"""`tirage sandbox`: what the sandbox promises on this machine, checked by doing."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tirage.core.errors import ConfigError, SandboxError
+from tirage.doors import run_sync
+from tirage.sandbox import AnyConfig, DockerConfig, JupyterConfig, SandboxCapabilities, SandboxConfig, open_sandbox
+from tirage.testing.hostile import GROUPS
+from tirage.testing.sandbox_suite import Finding, check_sandbox
+
+sandbox_app = typer.Typer(help="Check the sandbox of this machine.", no_args_is_help=True)
+
+COLOURS = {"kept": "green", "contained": "green", "not contained": "yellow", "failed": "red", "skipped": "dim"}
+
+
+@sandbox_app.command("check", epilog="Example: tirage sandbox check --rung 2")
+def check(
+    backend: Annotated[Literal["fork", "docker", "jupyter"], typer.Option("--backend", help="The back end to check.")] = "fork",
+    rung: Annotated[int | None, typer.Option("--rung", min=1, max=2, help="fork: exactly this rung of the ladder.")] = None,
+    image: Annotated[str, typer.Option("--image", help="docker: an image with Python >= 3.11.")] = "tirage-sandbox",
+    kernel: Annotated[str, typer.Option("--kernel", help="jupyter: an installed kernel.")] = "python3",
+    group: Annotated[list[str] | None, typer.Option("--group", help="Only this group; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")] = False,
+) -> None:
+    """Run what a session promises and some hundred hostile cells; exit 5 when a promise or a promised layer does not hold."""
+    unknown = set(group or ()) - {"promises", *GROUPS}
+    if unknown:
+        raise ConfigError(f"--group {sorted(unknown)[0]!r} is not known; known: promises, {', '.join(GROUPS)}")
+    config: AnyConfig
+    match backend:
+        case "fork":
+            config = SandboxConfig(first_rung=rung or 1, min_rung=rung or 2, preload=(), memory_mb=512, scratch_mb=32)
+        case "docker":
+            config = DockerConfig(image=image, memory_mb=512, scratch_mb=64)
+        case "jupyter":
+            config = JupyterConfig(kernel=kernel)
+    console = Console(stderr=True, highlight=False)
+    able, findings = run_sync(_check(config, console, tuple(group or ())))
+    failed = [finding for finding in findings if not finding.kept]
+    if as_json:
+        print(json.dumps({"capabilities": asdict(able), "findings": [asdict(finding) for finding in findings]}, ensure_ascii=False))
+    else:
+        _show(able, findings)
+    if failed:
+        raise SandboxError(f"{len(failed)} of {len(findings)} checks failed, the first: {failed[0].name}: {failed[0].detail}")
+
+
+async def _check(config: AnyConfig, console: Console, groups: tuple[str, ...]) -> tuple[SandboxCapabilities, list[Finding]]:
+    counts: Counter[str] = Counter()
+    with console.status("opening the sandbox") as status:
+
+        def told(finding: Finding) -> None:
+            counts[finding.status] += 1
+            done = ", ".join(f"{count} {name}" for name, count in counts.items())
+            status.update(f"{done}; {finding.group}: {finding.name}")
+
+        async with open_sandbox(config) as sandbox:
+            findings = await check_sandbox(sandbox, told, groups=groups)
+            return sandbox.capabilities, findings
+
+
+def _show(able: SandboxCapabilities, findings: list[Finding]) -> None:
+    console = Console(highlight=False)
+    table = Table("group", "check", "", "by which layer, or why not", title=f"{able.backend}, rung {able.rung}")
+    told: tuple[str, str] | None = None
+    for finding in findings:
+        colour = COLOURS[finding.status]
+        # What stops a whole group is said once.
+        detail = "" if (finding.group, finding.detail) == told else finding.detail.replace("[", r"\[")
+        told = (finding.group, finding.detail) if finding.status == "contained" else told
+        table.add_row(finding.group, finding.name, f"[{colour}]{finding.status}[/{colour}]", detail)
+    console.print(table)
+    console.print(f"layers in force: {', '.join(able.layers)}")
+    for text in able.notes:
+        console.print(f"note: {text}".replace("[", r"\["))
+    counts = Counter(finding.status for finding in findings)
+    console.print(", ".join(f"{count} {name}" for name, count in counts.items()))
