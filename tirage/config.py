@@ -71,7 +71,7 @@ class SandboxOptions(Strict):
     backend: Literal["fork", "docker", "jupyter"] = Field("fork", description="the forking box, a container per problem, or kernels")
     image: str | None = Field(None, description="docker: the image, with Python >= 3.11")
     runtime: str | None = Field(None, description="docker: the engine's runtime, runsc for gVisor")
-    warm: int = Field(2, ge=0, description="docker, jupyter: sessions kept ready ahead of the problems that will need them")
+    warm: int = Field(2, ge=0, description="sessions kept ready ahead of the problems that will need them")
     kernel: str = Field("python3", description="jupyter: name of an installed kernel")
     readable: tuple[str, ...] = Field((), description="fork: further paths of the host that code may read")
     min_rung: int = Field(2, ge=1, le=2, description="weakest isolation accepted: 1 demands namespaces, 2 accepts Landlock alone")

@@ -131,9 +131,7 @@ def served_like(name: str, checkpoint: str) -> str:
 
 def open_interpreter(options: SandboxOptions) -> Sandbox:
     """The sandbox of a run, to be entered. Raises `SandboxError` when the demanded isolation cannot be had."""
-    sandbox = open_sandbox(sandbox_config(options))
-    # A fork is ready in milliseconds; a container or a kernel takes hundreds of them.
-    return sandbox if options.backend == "fork" else Pool(sandbox, warm=options.warm)
+    return Pool(open_sandbox(sandbox_config(options)), warm=options.warm)
 
 
 def sandbox_config(options: SandboxOptions) -> AnyConfig:

@@ -113,6 +113,8 @@ class Box:
     ask_template: Callable[[Mapping[str, Any]], None]
     """Send to the template, which sees what a zygote without a /proc of its own cannot."""
     shelf: Shelf[Checkpoint]
+    on_idle: "Callable[[Box], None]" = lambda _: None
+    """Told when the last session is closed."""
     sessions: set[Holder] = field(default_factory=set)
     """Sessions opened here and not yet closed, branches included."""
     opened: int = 0

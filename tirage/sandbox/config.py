@@ -22,6 +22,9 @@ class SandboxConfig:
     """Processes and threads that one cell may start. All sessions of a box together stay below 4,096 whatever a cell does."""
     scratch_mb: int = 256
     """Files of all sessions of a box together (rung 1), and the largest single file."""
+    sessions_per_box: int = 1
+    """How many opened sessions share a box, and with it temporary directory, disk space and process table; branches always stay in the box
+    of their session. A box takes some 10 ms to build, a session in it 3."""
     threads: Literal["refuse", "replay"] = "refuse"
     """A cell that leaves threads running cannot be forked from. `refuse` takes it back with an error that says so. `replay` keeps it:
     later cells run in the same process, so that one that dies costs a replay of those before it, and a branch is a replay."""
@@ -46,6 +49,7 @@ class SandboxConfig:
                 f"min_rung={self.min_rung} and first_rung={self.first_rung} must be 1 or 2, and first_rung must not be above min_rung"
             )
         live_mb = 1 if self.live_mb is None else self.live_mb
+        _check_positive(sessions_per_box=self.sessions_per_box)
         _check_positive(memory_mb=self.memory_mb, processes=self.processes, scratch_mb=self.scratch_mb, live_mb=live_mb)
 
 

@@ -23,7 +23,6 @@ from tirage.sandbox.layers import REMEDIES, SANDBOX_UIDS
 from tirage.sandbox.session import ForkSession
 from tirage.sandbox.shelf import Shelf, half_of_memory_mb
 
-SESSIONS_PER_BOX = 16
 START_S = 120.0
 BUILD_S = 30.0
 BOOT = (
@@ -45,6 +44,7 @@ class ForkSandbox:
         self._rung = config.first_rung
         self._fallbacks: list[str] = []
         self._lock = asyncio.Lock()
+        self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
@@ -76,6 +76,7 @@ class ForkSandbox:
             home = box.new_name()
             try:
                 guest, layers = await box.fork(box.origin, Fork(home=home, fill="", branch=True))
+                return ForkSession(box, home, box.origin, guest, layers)
             except (Denied, Gone, Flooded) as error:
                 # A box whose process table a cell has filled, or whose zygote is gone, gets no new sessions.
                 box.retired = True
@@ -83,13 +84,13 @@ class ForkSandbox:
                 continue
             finally:
                 box.opening -= 1
-            return ForkSession(box, home, box.origin, guest, layers)
+                self._used_up(box)
         raise SandboxError(f"no session could be opened: {reason}; see `tirage doctor`")
 
     async def close(self) -> None:
         """End everything, all sessions included; idempotent."""
         self._closed = True
-        await asyncio.gather(*(box.close() for box in self.boxes))
+        await asyncio.gather(*(box.close() for box in self.boxes), *self._ending)
         self.boxes.clear()
         channel, self._channel = self._channel, None
         if channel is not None:
@@ -98,14 +99,20 @@ class ForkSandbox:
         if template is not None:
             await _ended(template)
 
+    def _used_up(self, box: Box) -> None:
+        """End a box that has no session and will get none."""
+        full = box.retired or box.opened >= self._config.sessions_per_box
+        if full and not box.sessions and not box.opening and box in self.boxes and not self._closed:
+            self.boxes.remove(box)
+            task = asyncio.ensure_future(box.close())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
     async def _box_with_room(self) -> Box:
         if self._closed:
             raise SandboxError("the sandbox is closed; open a new one")
-        for box in [box for box in self.boxes if not box.sessions and not box.opening and (box.retired or box.opened >= SESSIONS_PER_BOX)]:
-            self.boxes.remove(box)
-            await box.close()
         for box in self.boxes:
-            if not box.retired and box.opened < SESSIONS_PER_BOX:
+            if not box.retired and box.opened < self._config.sessions_per_box:
                 return box
         if self._channel is None:
             await self._start_template()
@@ -184,6 +191,7 @@ class ForkSandbox:
             root=message["root"],
             ask_template=self._tell_template,
             shelf=self._shelf,
+            on_idle=self._used_up,
         )
 
     def _tell_template(self, message: Mapping[str, Any]) -> None:

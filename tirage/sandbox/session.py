@@ -154,6 +154,8 @@ class ForkSession:
         self._box.release(self._checkpoint, self)
         self._box.remove(self._home)
         self._box.unsettle(urgent=True)
+        if not self._box.sessions:
+            self._box.on_idle(self._box)
 
     @property
     def files(self) -> str | None:
