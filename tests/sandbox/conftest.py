@@ -22,7 +22,9 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
             yield place
         return
     rung = int(request.param.removeprefix("rung"))
-    async with open_sandbox(SandboxConfig(first_rung=rung, min_rung=rung, preload=(), memory_mb=512, scratch_mb=32)) as place:
+    async with open_sandbox(
+        SandboxConfig(first_rung=rung, min_rung=rung, preload=(), memory_mb=512, total_mb=1024, scratch_mb=32)
+    ) as place:
         assert place.capabilities.rung == rung
         yield place
 

@@ -36,7 +36,7 @@ def check(
     config: AnyConfig
     match backend:
         case "fork":
-            config = SandboxConfig(first_rung=rung or 1, min_rung=rung or 2, preload=(), memory_mb=512, scratch_mb=32)
+            config = SandboxConfig(first_rung=rung or 1, min_rung=rung or 2, preload=(), memory_mb=512, total_mb=1024, scratch_mb=32)
         case "docker":
             config = DockerConfig(image=image, memory_mb=512, scratch_mb=64)
         case "jupyter":

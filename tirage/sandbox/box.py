@@ -3,8 +3,8 @@
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from tirage.sandbox.frames import Flooded
 from tirage.sandbox.guests import Gone, Guest, handed_over, identify, request_id, settle, socket_pair
 from tirage.sandbox.journal import Journal
 from tirage.sandbox.shelf import Shelf, resident_mb
+from tirage.sandbox.totals import Cgroup, Watch
 
 FORK_PATIENCE_S = 30.0
 REFUSAL_S = 1.0
@@ -113,6 +114,8 @@ class Box:
     ask_template: Callable[[Mapping[str, Any]], None]
     """Send to the template, which sees what a zygote without a /proc of its own cannot."""
     shelf: Shelf[Checkpoint]
+    group: Cgroup | None = None
+    """The kernel's bound on all of the box; None where the host allows none."""
     on_idle: "Callable[[Box], None]" = lambda _: None
     """Told when the last session is closed."""
     sessions: set[Holder] = field(default_factory=set)
@@ -226,6 +229,23 @@ class Box:
         self.unsettle(urgent=True)
         return status if isinstance(status, int) and 0 <= status < 1 << 16 else None
 
+    @contextmanager
+    def watched(self, runner: Guest) -> Iterator[Watch | None]:
+        """Look after the memory of a running cell where no cgroup does."""
+        if self.group is not None:
+            yield None
+            return
+        watch = Watch(runner.pid, self.origin.resident_mb, self.config.most_mb, lambda: runner.signal(9))
+        watch.start()
+        try:
+            yield watch
+        finally:
+            watch.stop()
+
+    def ran_out(self, watch: Watch | None) -> bool:
+        """True when a cell was killed because the box took too much memory in all."""
+        return watch.fired if watch is not None else self.group is not None and self.group.oom_killed()
+
     def release(self, checkpoint: Checkpoint, holder: Holder) -> float:
         """`holder` will not return to `checkpoint` any more; the last one ends it. The memory, in MB, that this leaves to its heirs."""
         checkpoint.holders.discard(holder)
@@ -292,6 +312,9 @@ class Box:
 
     async def settle(self) -> None:
         """End processes that came to the zygote and are no guest of the host's."""
+        if self.group is not None:
+            # What was killed by now is not to be taken for the next cell's end.
+            self.group.oom_killed()
         with suppress(Gone, Flooded, SandboxError):
             async with self.zygote.lock:
                 if not self.zygote.alive:
@@ -327,6 +350,10 @@ class Box:
             self.ask_template({"op": "close", "pid": self.zygote.pid})
         await self.zygote.died(5.0)
         self.zygote.drop()
+        for _ in range(100):
+            if self.group is None or self.group.remove():
+                return
+            await asyncio.sleep(0.02)
 
 
 async def _acknowledged(host: socket.socket, parent: Guest, wanted: str) -> tuple[dict[str, Any], int, int]:

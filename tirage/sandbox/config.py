@@ -18,6 +18,9 @@ class SandboxConfig:
     """Strongest isolation tried; 2 leaves namespaces out although the host may have them."""
     memory_mb: int = 1024
     """Address space and data of each process beyond what the preloaded interpreter itself takes."""
+    total_mb: int | None = None
+    """Memory of all processes and files of a box together; None takes four times `memory_mb`. Kept by a cgroup where the host lets one be
+    made, else by a watch over the running cell and what it started, twenty times a second."""
     processes: int = 64
     """Processes and threads that one cell may start. All sessions of a box together stay below 4,096 whatever a cell does."""
     scratch_mb: int = 256
@@ -38,6 +41,11 @@ class SandboxConfig:
     unsafe: bool = False
     """Allow rung 4: run without isolation where the host gives none. Code can then read and write as you can."""
 
+    @property
+    def most_mb(self) -> int:
+        """Memory of a box in all."""
+        return 4 * self.memory_mb if self.total_mb is None else self.total_mb
+
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         _check_backend(self.backend, "fork")
@@ -49,7 +57,7 @@ class SandboxConfig:
                 f"min_rung={self.min_rung} and first_rung={self.first_rung} must be 1 or 2, and first_rung must not be above min_rung"
             )
         live_mb = 1 if self.live_mb is None else self.live_mb
-        _check_positive(sessions_per_box=self.sessions_per_box)
+        _check_positive(sessions_per_box=self.sessions_per_box, total_mb=self.most_mb)
         _check_positive(memory_mb=self.memory_mb, processes=self.processes, scratch_mb=self.scratch_mb, live_mb=live_mb)
 
 

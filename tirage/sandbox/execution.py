@@ -84,17 +84,20 @@ async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: C
         message["code"] = ""
     interrupted: float | None = None
     try:
-        runner.send(message, fds)
-        reply = await runner.answer(message["id"], limits.wall_s)
-        if reply is None:
-            interrupted = limits.wall_s
-            runner.signal(signal.SIGINT)
-            reply = await runner.answer(message["id"], limits.grace_s)
+        with box.watched(runner) as watch:
+            runner.send(message, fds)
+            reply = await runner.answer(message["id"], limits.wall_s)
+            if reply is None:
+                interrupted = limits.wall_s
+                runner.signal(signal.SIGINT)
+                reply = await runner.answer(message["id"], limits.grace_s)
         if reply is None:
             return results.killed(limits.wall_s), Fate.LOST
     except Gone:
         await runner.died(1.0)
-        return results.died(await box.cause_of_death(runner)), Fate.LOST
+        status = await box.cause_of_death(runner)
+        starved = status == signal.SIGKILL and box.ran_out(watch)
+        return (results.out_of_memory(box.config.most_mb) if starved else results.died(status)), Fate.LOST
     except Flooded as error:
         return results.failed(ExecFailure.CHANNEL, f"the cell broke the protocol: {error}"), Fate.LOST
     finally:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 from tirage.core.errors import SandboxError
+from tirage.sandbox import totals
 from tirage.sandbox.base import SandboxCapabilities
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
 from tirage.sandbox.config import SandboxConfig
@@ -181,11 +182,13 @@ class ForkSandbox:
             host.close()
             os.close(pidfd)
             raise _refusal(message)
+        group = totals.make(pid, totals.new_name(secrets.token_hex(4)), memory_mb=self._config.most_mb, processes=totals.PROCESSES)
         return Box(
             zygote=Guest(host, pid, pidfd),
             config=self._config,
             rung=rung,
-            layers=tuple(message["layers"]),
+            group=group,
+            layers=(*message["layers"], "watch" if group is None else "cgroup"),
             notes=tuple(message["notes"]),
             others=int(message["others"]),
             root=message["root"],

@@ -123,6 +123,12 @@ def died(status: int | None) -> ExecResult:
     return ExecResult(failure=ExecFailure.EXIT, error_name="SystemExit", error_text=f"the process ended with code {code}; {kept}")
 
 
+def out_of_memory(most_mb: int) -> ExecResult:
+    """The result of a cell that was killed because its box took too much memory in all."""
+    told = f"the processes of the sandbox together took more than {most_mb} MB; the session is as before the cell"
+    return ExecResult(failure=ExecFailure.MEMORY, error_name="MemoryError", error_text=told)
+
+
 def killed(limit_s: float) -> ExecResult:
     """The result of a cell that did not react to the interrupt."""
     return ExecResult(
