@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import secrets
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from tirage.sandbox.session import ForkSession
 from tirage.sandbox.shelf import Shelf, half_of_memory_mb
 
 START_S = 120.0
+DESCRIPTORS = 65_536
 BUILD_S = 30.0
 BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from guest import template; sys.path.pop(0); template.main(int(sys.argv[2]), sys.argv[3])"
@@ -122,6 +124,7 @@ class ForkSandbox:
         return box
 
     async def _start_template(self) -> None:
+        _raise_descriptor_limit()
         host, guest = socket_pair()
         order = json.dumps({"path": import_path(), "preload": self._config.preload})
         with handed_over(guest) as fd:
@@ -214,6 +217,14 @@ def spawn_template(fd: int, order: str) -> subprocess.Popen[bytes]:
         env=clean_environment(),
         cwd="/",
     )
+
+
+def _raise_descriptor_limit() -> None:
+    """Each frozen process costs the host two descriptors; the usual soft limit of 1,024 is reached by a few hundred."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _first_message(channel: socket.socket, timeout_s: float) -> dict[str, Any]:
