@@ -259,6 +259,17 @@ async def test_more_files_than_a_branch_copies(session: Session) -> None:
     await twin.close()
 
 
+async def test_a_full_disk_does_not_end_the_session(session: Session) -> None:
+    await session.run("n = 1")
+    await session.run("for k in range(300):\n    with open(f'f{k}', 'wb') as f: _ = f.write(bytes(1 << 16))")
+    for _ in range(3):
+        assert (await session.run("n += 1; n")).failure is None
+    assert await value(session, "import os\nfor k in range(300): os.unlink(f'f{k}')\nn") == "4"
+    twin = await session.branch()
+    assert await value(twin, "n") == "4"
+    await twin.close()
+
+
 async def test_working_directory_keeps_its_path_in_a_session(session: Session) -> None:
     await session.run("import os\np = os.path.abspath('x.txt')\nopen(p, 'w').write('hi')")
     for _ in range(4):

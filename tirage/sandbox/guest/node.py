@@ -134,7 +134,9 @@ class Node:
             return None
         try:
             return snapshot if scratch.copy(home, f"{self.root}/{snapshot}") else ""
-        except scratch.TooLarge:
+        except (scratch.TooLarge, OSError):
+            # Too much, or no space for it: the files cannot be rolled back, but the session goes on.
+            scratch.empty(f"{self.root}/{snapshot}")
             return None
 
     def _move(self, home: str) -> None:

@@ -31,7 +31,11 @@ def copy(source: str, target: str) -> bool:
     if not os.path.isdir(source) or not os.listdir(source):
         return False
     _measure(source)
-    shutil.copytree(source, target, symlinks=True, ignore=_special, dirs_exist_ok=True)
+    try:
+        shutil.copytree(source, target, symlinks=True, ignore=_special, dirs_exist_ok=True)
+    except shutil.Error as error:
+        # It lists every file; the first one tells enough.
+        raise OSError(f"the working directory cannot be copied: {error.args[0][0][2]}") from None
     return True
 
 
