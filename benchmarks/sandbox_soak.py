@@ -63,7 +63,7 @@ def counts() -> dict[str, int]:
         "descriptors": len(os.listdir("/proc/self/fd")),
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
         "cgroups": sum(path.is_dir() for path in ROOT.rglob(f"{PREFIX}{os.getpid()}-*")),
-        "temporary files": len(list(Path(tempfile.gettempdir()).glob("tirage-*"))),
+        "temporary files": len(list(Path(tempfile.gettempdir()).glob(f"tirage-{os.getpid()}-*"))),
     }
 
 

@@ -1,10 +1,12 @@
 """A host in a process of its own, for tests that kill it or run it as another user: python host_program.py RUNG MODE."""
 
 import asyncio
+import json
 import os
 import sys
 
 from tirage.sandbox import Limits, SandboxConfig, open_sandbox
+from tirage.testing.sandbox_suite import check_sandbox
 
 DAEMON = "import os, time\nif not os.fork():\n    os.setsid()\n    os.fork()\n    time.sleep(1000)\ntime.sleep(1000)"
 
@@ -47,4 +49,12 @@ async def check(rung: int) -> None:
         print("layers", *sandbox.capabilities.layers, flush=True)
 
 
-asyncio.run({"hang": hang, "check": check}[sys.argv[2]](int(sys.argv[1])))
+async def suite(rung: int) -> None:
+    """The shipped self-check, as whoever runs this; prints what failed and how many there were."""
+    config = SandboxConfig(preload=(), first_rung=rung, min_rung=rung, memory_mb=512, total_mb=1024, scratch_mb=32)
+    async with open_sandbox(config) as sandbox:
+        findings = await check_sandbox(sandbox)
+    print(json.dumps({"all": len(findings), "bad": [repr(item) for item in findings if item.status not in ("kept", "contained")]}))
+
+
+asyncio.run({"hang": hang, "check": check, "suite": suite}[sys.argv[2]](int(sys.argv[1])))

@@ -1,6 +1,7 @@
 """What the host can suffer: killed, run by another user, many sessions."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -93,6 +94,23 @@ def test_as_an_ordinary_user(rung: int, tmp_path: Path) -> None:
         pytest.skip("user namespaces are not allowed here; see `tirage doctor`")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "landlock" in done.stdout
+
+
+@pytest.mark.parametrize("rung", [1, 2])
+def test_the_self_check_as_an_ordinary_user(rung: int) -> None:
+    command = ordinary_python()
+    if not command:
+        pytest.skip("no Python >= 3.11 that an ordinary user may run; install one outside of root's home, and setpriv (util-linux)")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [*command, str(PROGRAM), str(rung), "suite"], capture_output=True, text=True, timeout=280, check=False, cwd="/", env=environment
+    )
+    if rung == 1 and "layer 'namespaces' failed" in done.stderr:
+        pytest.skip("user namespaces are not allowed here; see `tirage doctor`")
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout)
+    assert told["all"] > 110
+    assert told["bad"] == []
 
 
 @pytest.mark.parametrize("rung", [1, 2])

@@ -185,7 +185,7 @@ async def test_sessions_leave_nothing(sandbox: JupyterSandbox) -> None:
         await session.close()
 
     def held() -> tuple[int, int]:
-        files = len(list(Path("/tmp").glob("tirage-*")))
+        files = len(list(Path("/tmp").glob(f"tirage-{os.getpid()}-*")))
         return len(os.listdir("/proc/self/fd")), files
 
     await use()

@@ -20,7 +20,7 @@ from tirage.doors import run_sync
 from tirage.models.embedded import nano_path
 from tirage.models.vllm.process import find_python
 from tirage.problems import load_problems
-from tirage.sandbox.layers import probe
+from tirage.sandbox.layers import best_rung, probe
 from tirage.verification.selfcheck import check_problems
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -31,6 +31,7 @@ EXTRAS = {
     "local": ("torch", "transformers"),
     "train": ("trl", "peft", "datasets", "accelerate"),
     "scipy": ("scipy",),
+    "jupyter": ("ipykernel",),
 }
 
 
@@ -49,7 +50,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: tirage doctor
     """
-    findings = [*_machine(), *_isolation(), *_engines(), *_extras()]
+    docker = _docker()
+    findings = [*_machine(), *_isolation(docker), *_engines(docker), *_extras()]
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
         return
@@ -67,13 +69,41 @@ def _machine() -> list[Finding]:
     ]
 
 
-def _isolation() -> list[Finding]:
-    return [Finding(f"isolation: {layer.name}", layer.available, layer.tried, "" if layer.available else layer.remedy) for layer in probe()]
+RUNGS = {
+    1: ("namespaces + Landlock + seccomp + limits", {"namespaces", "landlock", "seccomp", "rlimits", "user"}),
+    2: ("Landlock + seccomp + limits", {"landlock", "seccomp", "rlimits", "user"}),
+}
 
 
-def _engines() -> list[Finding]:
+def _isolation(docker: str | None) -> list[Finding]:
+    """Each layer, then the ladder: what the sandbox can stand on here, and on which rung it does."""
+    layers = probe()
+    findings = [Finding(f"isolation: {layer.name}", layer.available, layer.tried, layer.remedy) for layer in layers]
+    missing = {layer.name for layer in layers if not layer.available}
+    best = best_rung(layers)
+    for rung, (what, needs) in RUNGS.items():
+        lacking = sorted(needs & missing)
+        here = f"{what}{'; used by default' if rung == best else ''}"
+        remedy = "as above" if sys.platform == "linux" else "use rung 3: --set sandbox.backend=docker"
+        findings.append(
+            Finding(f"rung {rung}", not lacking, here if not lacking else f"missing: {', '.join(lacking)}", remedy if lacking else "")
+        )
+    way = "--set sandbox.backend=docker --set sandbox.image=NAME"
+    remedy = "start Docker (Debian: scripts/docker_engine.sh)"
+    findings.append(
+        Finding("rung 3", docker is not None, f"Docker {docker}; {way}" if docker else "no engine answers", "" if docker else remedy)
+    )
+    findings.append(Finding("rung 4", False, "no isolation", "never chosen by itself: only with --set sandbox.unsafe=true"))
+    return findings
+
+
+def _docker() -> str | None:
+    """The version of the Docker engine that answers."""
+    return _first_line(["docker", "info", "--format", "{{.ServerVersion}}"])
+
+
+def _engines(docker: str | None) -> list[Finding]:
     gpu = _first_line(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
-    docker = _first_line(["docker", "info", "--format", "{{.ServerVersion}}"])
     python = _vllm_python()
     return [
         Finding("gpu", gpu is not None, gpu or "no NVIDIA device answers", "" if gpu else "not needed for nano; CPU works"),

@@ -279,7 +279,7 @@ def clean_environment() -> dict[str, str]:
 
 def new_scratch(uid: int) -> str:
     """A directory of the sandbox user below the host's temporary one, for the rungs without a mount namespace."""
-    root = tempfile.mkdtemp(prefix="tirage-")
+    root = tempfile.mkdtemp(prefix=f"tirage-{os.getpid()}-")
     os.mkdir(f"{root}/tmp", 0o700)
     for path in (root, f"{root}/tmp"):
         os.chown(path, uid, uid)

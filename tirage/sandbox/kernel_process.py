@@ -41,7 +41,7 @@ class Kernel:
 
     def __init__(self, config: JupyterConfig) -> None:
         self._config = config
-        self._root = Path(tempfile.mkdtemp(prefix="tirage-"))
+        self._root = Path(tempfile.mkdtemp(prefix=f"tirage-{os.getpid()}-"))
         self.home = self._root / "home"
         self._manager: Any = None
         self._client: Any = None

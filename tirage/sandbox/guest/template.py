@@ -36,6 +36,7 @@ class _Leave(BaseException):
 
 
 def _leave(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Leave
 
 
@@ -91,7 +92,11 @@ class _Template:
                     self.close(request["pid"])
                 self.collect()
         except (EOFError, OSError, _Leave):
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            pass
+        try:
+            self.leave()
+        except _Leave:
+            # The host's end came as an end of file first and as a signal, which is sent once, in the middle of the sweep.
             self.leave()
         os._exit(0)
 
@@ -113,14 +118,16 @@ class _Template:
             strays.end([pid])
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-            self.tidy(self.zygotes.pop(pid))
+            self.tidy(self.zygotes[pid])
+            del self.zygotes[pid]
 
     def collect(self) -> None:
         """Collect zygotes that ended, what they left running (no pid namespace: it comes to us) and their directories."""
         for pid, _ in strays.reap():
-            root = self.zygotes.pop(pid, None)
+            root = self.zygotes.get(pid)
             if root is not None:
                 self.tidy(root)
+                del self.zygotes[pid]
 
     def tidy(self, root: str) -> None:
         """End orphans that came to the template and delete a box's directory."""
