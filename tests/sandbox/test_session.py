@@ -259,6 +259,51 @@ async def test_more_files_than_a_branch_copies(session: Session) -> None:
     await twin.close()
 
 
+RICH = """
+class Rich:
+    def _repr_html_(self): return '<b>x</b>'
+    def _repr_png_(self): return b'png'
+    def _repr_latex_(self): raise ValueError
+    def __repr__(self): return 'plain'
+class Bundle:
+    def _repr_mimebundle_(self, include=None, exclude=None): return {'text/plain': 'p', 'application/json': {'a': 1}, 'text/html': '<i>'}
+"""
+
+
+async def test_rich_displays(session: Session) -> None:
+    await session.run(RICH)
+    result = await session.run("display(Rich(), 3)\nprint('out')\nRich()")
+    rich = {"text/html": "<b>x</b>", "image/png": "cG5n"}
+    assert (result.value, result.stdout, result.displays) == ("plain", "out\n", (rich, {"text/plain": "3"}, rich))
+    assert (await session.run("1")).displays == ()
+    failed = await session.run("display(Bundle())\n1 / 0")
+    assert (failed.failure, failed.displays) == (ExecFailure.ERROR, ({"application/json": '{"a": 1}', "text/html": "<i>"},))
+    twin = await session.branch()
+    assert (await twin.run("Bundle()")).displays == failed.displays
+    await twin.close()
+
+
+async def test_displays_are_bounded_and_inside_the_time_limit(session: Session) -> None:
+    await session.run(RICH)
+    large = await session.run("class L:\n    def _repr_html_(self): return 'x' * (5 << 20)\nfor _ in range(3): display(L())")
+    assert large.failure is None
+    assert (len(large.displays), large.truncated) == (1, True)
+    hangs = "class H:\n    def _repr_html_(self):\n        while True: pass\nH()"
+    assert (await session.run(hangs, Limits(wall_s=0.5))).failure is ExecFailure.TIMEOUT_SOFT
+    assert (await session.run("Rich()")).displays != ()
+
+
+async def test_open_figures_are_displayed_and_closed(sandbox: Sandbox) -> None:
+    session = await sandbox.open()
+    found = await session.run("import matplotlib.pyplot as plt", Limits(wall_s=60))
+    if found.failure is not None:
+        pytest.skip("no matplotlib in the sandbox's interpreter")
+    result = await session.run("_ = plt.plot([1, 2])", Limits(wall_s=60))
+    assert [sorted(item) for item in result.displays] == [["image/png"]]
+    assert (await session.run("plt.get_fignums()")).value == "[]"
+    await session.close()
+
+
 async def test_a_full_disk_does_not_end_the_session(session: Session) -> None:
     await session.run("n = 1")
     await session.run("for k in range(300):\n    with open(f'f{k}', 'wb') as f: _ = f.write(bytes(1 << 16))")

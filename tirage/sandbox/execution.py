@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from tirage.core.errors import SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, StateKind
 from tirage.sandbox.box import Box
-from tirage.sandbox.capture import Capture, filled_file
+from tirage.sandbox.capture import Capture, bounded_file, filled_file, written
 from tirage.sandbox.frames import Flooded
 from tirage.sandbox.guests import Gone, Guest, request_id
 
@@ -48,7 +49,7 @@ async def run_cell(
         result,
         stdout=stdout,
         stderr=stderr,
-        truncated=full or result.failure is ExecFailure.OUTPUT,
+        truncated=result.truncated or full or result.failure is ExecFailure.OUTPUT,
         duration_s=time.perf_counter() - started,
         layers=box.layers,
         state=state,
@@ -107,7 +108,23 @@ async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: C
     if threads and box.config.threads == "refuse":
         reason = "the cell left threads running, which cannot be kept; join threads and close pools before it ends"
         return results.failed(ExecFailure.FORK_DENIED, reason), Fate.LOST
-    return results.from_reply(reply, interrupted_after_s=interrupted), Fate.THREADED if threads else Fate.KEPT
+    result = results.from_reply(reply, interrupted_after_s=interrupted)
+    if reply.get("displays"):
+        result = await _with_displays(runner, result)
+    return result, Fate.THREADED if threads else Fate.KEPT
+
+
+async def _with_displays(runner: Guest, result: ExecResult) -> ExecResult:
+    """Fetch what the cell showed richly; a guest that does not give it costs the displays and nothing else."""
+    fd = bounded_file("displays", results.MAX_DISPLAYS)
+    try:
+        await runner.ask({"op": "displays", "id": request_id()}, [fd], timeout_s=FILE_PATIENCE_S)
+        shown, whole = results.displays(written(fd, results.MAX_DISPLAYS))
+    except (Gone, Flooded, SandboxError):
+        shown, whole = (), False
+    finally:
+        os.close(fd)
+    return dataclasses.replace(result, displays=shown, truncated=not whole)
 
 
 async def file_request(runner: Guest, message: Mapping[str, Any], fd: int) -> Mapping[str, Any]:

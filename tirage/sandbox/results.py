@@ -1,6 +1,7 @@
 """From what the guest claims to an `ExecResult`: every field is checked, because the cell may have forged it."""
 
 import dataclasses
+import json
 import os
 import signal
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from tirage.sandbox.base import ExecFailure, ExecResult, Limits
 MAX_TEXT = 40_000
 MAX_FETCH = 64 << 20
 """Bytes of a file that is fetched."""
+MAX_DISPLAYS = 8 << 20
+"""Bytes of all that a cell displays."""
 CLAIMS = {
     kind.value: kind
     for kind in (
@@ -85,7 +88,7 @@ def from_relay(claim: object, limits: Limits, *, layers: tuple[str, ...], durati
         stderr=result.stderr[: limits.output_bytes],
         value=None if result.value is None else result.value[:MAX_TEXT],
         value_type=None if result.value_type is None else result.value_type[:MAX_TEXT],
-        displays=(),
+        displays=_bounded(result.displays),
         error_name=result.error_name[:MAX_TEXT],
         error_text=result.error_text[:MAX_TEXT],
         error_line=line_number(result.error_line),
@@ -94,6 +97,34 @@ def from_relay(claim: object, limits: Limits, *, layers: tuple[str, ...], durati
         cpu_s=number({"cpu": result.cpu_s}, "cpu"),
         layers=layers,
     )
+
+
+def displays(data: bytes) -> tuple[tuple[Mapping[str, str], ...], bool]:
+    """The displays that a guest wrote, and whether all came; what has not their shape is left out."""
+    try:
+        items = json.loads(data) if data else []
+    except (ValueError, RecursionError):
+        return (), False
+    if not isinstance(items, list):
+        return (), False
+    shown = tuple(
+        {kind: said for kind, said in item.items() if isinstance(kind, str) and isinstance(said, str)}
+        for item in items
+        if isinstance(item, dict)
+    )
+    return tuple(item for item in shown if item), len(shown) == len(items)
+
+
+def _bounded(items: tuple[Mapping[str, str], ...]) -> tuple[Mapping[str, str], ...]:
+    """As many of the displays as fit the limit."""
+    kept: list[Mapping[str, str]] = []
+    size = 0
+    for item in items:
+        size += sum(len(kind) + len(said) for kind, said in item.items())
+        if size > MAX_DISPLAYS:
+            break
+        kept.append(item)
+    return tuple(kept)
 
 
 def _interrupted(result: ExecResult, limit_s: float | None) -> ExecResult:

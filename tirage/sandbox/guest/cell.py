@@ -13,7 +13,7 @@ import traceback
 import types
 from typing import Any
 
-from . import kernel, streams
+from . import displays, kernel, streams
 
 MAX_VALUE, MAX_TEXT, MAX_TRACEBACK = 8_000, 4_000, 8_000
 CELL = "<cell "
@@ -28,6 +28,7 @@ def new_main() -> types.ModuleType:
     """A fresh `__main__` for user code."""
     module = types.ModuleType("__main__")
     module.__dict__["__builtins__"] = builtins
+    module.__dict__["display"] = displays.display
     sys.modules["__main__"] = module
     return module
 
@@ -51,6 +52,10 @@ def run(code: str, namespace: dict[str, Any], serial: int) -> dict[str, Any]:
     except BaseException as error:  # whatever the cell raised is its result
         _describe(error, name, code, reply)
     _quiet()
+    shown = displays.take()
+    if shown:
+        reply["displays"] = len(shown)
+        reply["shown"] = shown
     reply["cpu"] = time.process_time() - cpu
     reply["wall"] = time.perf_counter() - wall
     return reply
@@ -73,6 +78,8 @@ def _execute(code: str, name: str, namespace: dict[str, Any], reply: dict[str, A
         if value is not None:
             reply["type"] = type(value).__name__
             reply["value"] = clip(_repr(value), MAX_VALUE)
+            displays.value(value)
+    displays.figures()
 
 
 def _quiet() -> None:
