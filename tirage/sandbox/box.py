@@ -3,8 +3,8 @@
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -229,18 +229,13 @@ class Box:
         self.unsettle(urgent=True)
         return status if isinstance(status, int) and 0 <= status < 1 << 16 else None
 
-    @contextmanager
-    def watched(self, runner: Guest) -> Iterator[Watch | None]:
-        """Look after the memory of a running cell where no cgroup does."""
+    def watch(self, runner: Guest) -> Watch | None:
+        """Begin to look after the memory of a cell; None where a cgroup does."""
         if self.group is not None:
-            yield None
-            return
+            return None
         watch = Watch(runner.pid, self.origin.resident_mb, self.config.most_mb, lambda: runner.signal(9))
         watch.start()
-        try:
-            yield watch
-        finally:
-            watch.stop()
+        return watch
 
     def ran_out(self, watch: Watch | None) -> bool:
         """True when a cell was killed because the box took too much memory in all."""

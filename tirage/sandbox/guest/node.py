@@ -25,8 +25,8 @@ class Node:
         self.home = home
         self.layered = False
         self.children: dict[str, int] = {}
-        self.open_files: dict[int, str] = {}
-        """Descriptor to path below `home`, as the last cell left them."""
+        self.open_files: dict[int, str] | None = {}
+        """Descriptor to path below `home`, as the last cell left them; None until somebody needs to know."""
         self.own_fds = 0
         """How many descriptors are open that no cell has opened."""
         self.serial = 0
@@ -76,6 +76,8 @@ class Node:
         if kernel.has_threads():
             return self._deny(channel, fds, request, "threads are running, and they do not survive a fork", again=False)
         state = randomness.save()
+        if self.open_files is None:
+            self.open_files = openfiles.survey(self.home, self.own_fds)
         try:
             child = os.fork()
         except OSError as error:
@@ -132,7 +134,7 @@ class Node:
             if fill:
                 scratch.copy(f"{self.root}/{fill}", home)
         self._move(home)
-        openfiles.reopen(self.open_files, home)
+        openfiles.reopen(self.open_files or {}, home)
         snapshot = request["snapshot"]
         if snapshot is None:
             return None
@@ -169,7 +171,7 @@ class Node:
         self.shown = reply.pop("shown", b"")
         wire.send(self.channel, reply)
         streams.detach()
-        self.open_files = openfiles.survey(self.home, self.own_fds)
+        self.open_files = None
 
     def _perform(self, request: dict[str, Any], namespace: dict[str, Any], serial: int) -> dict[str, Any]:
         _limit_processes(request["processes"])
