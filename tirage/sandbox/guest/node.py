@@ -112,6 +112,7 @@ class Node:
         request, _ = wire.receive(here)
         streams.attach(os.dup(0), os.dup(0), cap)
         wire.send(here, self._perform(request, {}, 0))
+        self._rest()
         here.close()
         there.close()
         streams.attach(fds[0], fds[1], cap)
@@ -170,7 +171,7 @@ class Node:
         reply = self._perform(request, self.namespace, self.serial)
         self.shown = reply.pop("shown", b"")
         wire.send(self.channel, reply)
-        streams.detach()
+        self._rest()
         self.open_files = None
 
     def _perform(self, request: dict[str, Any], namespace: dict[str, Any], serial: int) -> dict[str, Any]:
@@ -184,9 +185,13 @@ class Node:
             reply["threads"] = self._threads_remain()
         if strays.has_children():
             reply["strays"] = not strays.end_own(kernel.end_domain if self.layered else None)
+        return reply
+
+    def _rest(self) -> None:
+        """Be forkable and let go of the cell's output; the reply need not wait for that."""
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 0)
         _limit_processes(None)
-        return reply
+        streams.detach()
 
     def _threads_remain(self) -> bool:
         """Give idle pools, which end when they are collected, a moment."""
