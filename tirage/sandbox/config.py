@@ -61,8 +61,8 @@ class SandboxConfig:
                 f"min_rung={self.min_rung} and first_rung={self.first_rung} must be 1 or 2, and first_rung must not be above min_rung"
             )
         live_mb = 1 if self.live_mb is None else self.live_mb
-        _check_positive(sessions_per_box=self.sessions_per_box, total_mb=self.most_mb)
         _check_positive(memory_mb=self.memory_mb, processes=self.processes, scratch_mb=self.scratch_mb, live_mb=live_mb)
+        _check_positive(total_mb=self.most_mb, sessions_per_box=self.sessions_per_box)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
