@@ -8,7 +8,7 @@ from tirage.core.codec import encode
 from tirage.core.errors import DataError
 from tirage.sandbox import ExecFailure, ExecResult, Limits, StateKind
 from tirage.sandbox.frames import Flooded, parse
-from tirage.sandbox.results import MAX_TEXT, died, from_relay, from_reply, texts
+from tirage.sandbox.results import MAX_DISPLAYS, MAX_TEXT, died, from_relay, from_reply, texts
 
 
 def test_forged_fields_are_dropped_or_clipped() -> None:
@@ -65,7 +65,7 @@ def test_a_relayed_result_is_clipped_and_completed_by_the_host() -> None:
         stderr=long,
         value=long,
         value_type=long,
-        displays=({"text/html": long},),
+        displays=({"text/html": "<b>"}, {"image/png": "x" * MAX_DISPLAYS}),
         failure=ExecFailure.SIGNAL,
         error_name=long,
         error_text=long,
@@ -79,7 +79,8 @@ def test_a_relayed_result_is_clipped_and_completed_by_the_host() -> None:
     result = relayed(encode(forged))
     assert (len(result.stdout), len(result.stderr), len(result.value or ""), len(result.traceback)) == (100, 100, MAX_TEXT, MAX_TEXT)
     assert (len(result.value_type or ""), len(result.error_name), len(result.error_text)) == (MAX_TEXT, MAX_TEXT, MAX_TEXT)
-    assert (result.displays, result.failure, result.error_line, result.cpu_s) == ((), ExecFailure.SIGNAL, None, 0.0)
+    assert result.displays == ({"text/html": "<b>"},)
+    assert (result.failure, result.error_line, result.cpu_s) == (ExecFailure.SIGNAL, None, 0.0)
     assert (result.duration_s, result.layers, result.state) == (2.0, ("container",), StateKind.REPLAYED)
     assert relayed({}) == ExecResult(layers=("container",), duration_s=2.0)
     assert relayed({"cpu_s": math.nan}).cpu_s == 0.0
