@@ -74,6 +74,7 @@ class SandboxOptions(Strict):
     warm: int = Field(2, ge=0, description="sessions kept ready ahead of the problems that will need them")
     kernel: str = Field("python3", description="jupyter: name of an installed kernel")
     readable: tuple[str, ...] = Field((), description="fork: further paths of the host that code may read")
+    network: tuple[str, ...] = Field((), description="fork: host, host:port or *.domain that code may reach; none by default")
     min_rung: int = Field(2, ge=1, le=2, description="weakest isolation accepted: 1 demands namespaces, 2 accepts Landlock alone")
     timeout_s: float = Field(5.0, gt=0, description="per cell")
     memory_mb: int = Field(1024, ge=64, description="per interpreter process")

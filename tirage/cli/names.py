@@ -145,7 +145,13 @@ def sandbox_config(options: SandboxOptions) -> AnyConfig:
         case "jupyter":
             return JupyterConfig(kernel=options.kernel, memory_mb=options.memory_mb, unsafe=options.unsafe)
         case "fork":
-            return SandboxConfig(min_rung=options.min_rung, memory_mb=options.memory_mb, readable=options.readable, unsafe=options.unsafe)
+            return SandboxConfig(
+                min_rung=options.min_rung,
+                memory_mb=options.memory_mb,
+                readable=options.readable,
+                network=options.network,
+                unsafe=options.unsafe,
+            )
 
 
 def make_agent(

@@ -13,6 +13,7 @@ from tirage.sandbox.base import StateKind
 from tirage.sandbox.capture import Capture
 from tirage.sandbox.config import SandboxConfig
 from tirage.sandbox.frames import Flooded
+from tirage.sandbox.gateway import Gateway
 from tirage.sandbox.guests import Gone, Guest, handed_over, identify, request_id, settle, socket_pair
 from tirage.sandbox.journal import Journal
 from tirage.sandbox.shelf import Shelf, resident_mb
@@ -116,6 +117,8 @@ class Box:
     shelf: Shelf[Checkpoint]
     group: Cgroup | None = None
     """The kernel's bound on all of the box; None where the host allows none."""
+    gateway: Gateway | None = None
+    """The way to the destinations on the network list, if there are any."""
     on_idle: "Callable[[Box], None]" = lambda _: None
     """Told when the last session is closed."""
     sessions: set[Holder] = field(default_factory=set)
@@ -337,6 +340,8 @@ class Box:
         for guest in list(self.guests):
             guest.drop()
         self.guests.clear()
+        if self.gateway is not None:
+            await self.gateway.close()
         if not self.zygote.alive:
             return
         if self.rung == 1:

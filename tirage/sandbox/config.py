@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tirage.core.errors import ConfigError
+from tirage.sandbox import allowlist
 
 PRELOADED = ("numpy", "sympy", "scipy")
 
@@ -42,6 +43,10 @@ class SandboxConfig:
     cells that need them: four of them would add a second to the start and 70 MB."""
     readable: tuple[str, ...] = ()
     """Further files and directories of the host that sessions may read, at the same place, and never write."""
+    network: tuple[str, ...] = ()
+    """Destinations that sessions may reach: `host` (ports 80 and 443), `host:port` or `*.domain`; none by default. Needs rung 1. Everything
+    else stays out of reach: the box has no network but an HTTP proxy of the host's, which the usual variables (`https_proxy`) name. A
+    connection that a cell leaves open is shared by the branches made from its state."""
     unsafe: bool = False
     """Allow rung 4: run without isolation where the host gives none. Code can then read and write as you can."""
 
@@ -56,6 +61,10 @@ class SandboxConfig:
         for path in self.readable:
             if not os.path.isabs(path) or os.path.normpath(path) == "/" or not os.path.exists(path):
                 raise ConfigError(f"sandbox readable={path!r} must be an absolute path that exists, and not the root")
+        for entry in self.network:
+            allowlist.parse(entry)
+        if self.network and (self.first_rung != 1 or self.unsafe):
+            raise ConfigError("a sandbox with network entries needs rung 1: first_rung must be 1 and unsafe off")
         if self.min_rung not in (1, 2) or self.first_rung not in (1, 2) or self.first_rung > self.min_rung:
             raise ConfigError(
                 f"min_rung={self.min_rung} and first_rung={self.first_rung} must be 1 or 2, and first_rung must not be above min_rung"

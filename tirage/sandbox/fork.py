@@ -6,6 +6,7 @@ import os
 import resource
 import secrets
 import socket
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -15,11 +16,12 @@ from contextlib import suppress
 from typing import Any, Self
 
 from tirage.core.errors import SandboxError
-from tirage.sandbox import totals
+from tirage.sandbox import allowlist, totals
 from tirage.sandbox.base import SandboxCapabilities
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
 from tirage.sandbox.config import SandboxConfig
 from tirage.sandbox.frames import Flooded
+from tirage.sandbox.gateway import Gateway
 from tirage.sandbox.guests import Gone, Guest, handed_over, identify, readable, socket_pair
 from tirage.sandbox.layers import REMEDIES, SANDBOX_UIDS
 from tirage.sandbox.session import ForkSession
@@ -141,7 +143,7 @@ class ForkSandbox:
 
     async def _new_box(self) -> Box:
         """A box on the strongest rung that the host gives and the configuration accepts."""
-        last = 4 if self._config.unsafe else self._config.min_rung
+        last = 1 if self._config.network else 4 if self._config.unsafe else self._config.min_rung
         while True:
             try:
                 box = await self._build(self._rung)
@@ -165,16 +167,18 @@ class ForkSandbox:
             "rung": rung,
             "uid": uid,
             "root": "" if rung == 1 else new_scratch(uid),
-            "readable": [*readable_paths(), *self._config.readable],
+            "readable": [*readable_paths(), *self._config.readable, *(certificates() if self._config.network else ())],
+            "gateway": bool(self._config.network),
             "memory_mb": self._config.memory_mb,
             "scratch_mb": self._config.scratch_mb,
         }
+        handed: list[int] = []
         try:
             with handed_over(guest) as fd:
                 socket.send_fds(self._channel, [json.dumps(order).encode()], [fd])
             if not await readable(host.fileno(), BUILD_S):
                 raise SandboxError(f"the sandbox box was not built within {BUILD_S:g} s")
-            message, pid, pidfd = identify(host)
+            message, pid, pidfd = identify(host, handed)
         except Gone:
             host.close()
             raise SandboxError("the sandbox box ended while it was built; see `tirage doctor`") from None
@@ -185,12 +189,15 @@ class ForkSandbox:
             host.close()
             os.close(pidfd)
             raise _refusal(message)
+        allowed = tuple(map(allowlist.parse, self._config.network))
+        gateways = [await Gateway.open(socket.socket(fileno=fd), allowed) for fd in handed]
         group = totals.make(pid, totals.new_name(secrets.token_hex(4)), memory_mb=self._config.most_mb, processes=totals.PROCESSES)
         return Box(
             zygote=Guest(host, pid, pidfd),
             config=self._config,
             rung=rung,
             group=group,
+            gateway=gateways[0] if gateways else None,
             layers=(*message["layers"], "watch" if group is None else "cgroup"),
             notes=tuple(message["notes"]),
             others=int(message["others"]),
@@ -262,6 +269,12 @@ def readable_paths() -> list[str]:
     """The interpreter and its packages."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     return sorted({sys.prefix, sys.base_prefix, sys.exec_prefix, *(sysconfig.get_path(name) for name in names)})
+
+
+def certificates() -> list[str]:
+    """Where this interpreter looks for the certificates of authorities."""
+    paths = ssl.get_default_verify_paths()
+    return [path for path in {paths.cafile, paths.capath, paths.openssl_cafile, paths.openssl_capath} if path and os.path.exists(path)]
 
 
 def clean_environment() -> dict[str, str]:

@@ -64,13 +64,16 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     return host, guest
 
 
-def identify(channel: socket.socket) -> tuple[dict[str, Any], int, int]:
-    """The first packet of a guest with the pid and pidfd that the kernel put on it. Raises `Gone` or `Flooded`."""
+def identify(channel: socket.socket, fds: list[int] | None = None) -> tuple[dict[str, Any], int, int]:
+    """The first packet of a guest with the pid and pidfd that the kernel put on it. Raises `Gone` or `Flooded`.
+
+    Descriptors that came with it are added to `fds`; without a list they are closed.
+    """
     try:
         data, ancillary, _, _ = channel.recvmsg(MAX_PACKET, 256)
     except ConnectionError:
         data, ancillary = b"", []
-    pid, pidfd = _stamps(ancillary)
+    pid, pidfd = _stamps(ancillary, fds)
     try:
         if not data or not pid:
             raise Gone
@@ -86,8 +89,8 @@ def identify(channel: socket.socket) -> tuple[dict[str, Any], int, int]:
     return message, pid, pidfd
 
 
-def _stamps(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:
-    """The kernel's pid and pidfd (-1: it made none); descriptors that a guest smuggled in are closed."""
+def _stamps(ancillary: list[tuple[int, int, bytes]], wanted: list[int] | None = None) -> tuple[int, int]:
+    """The kernel's pid and pidfd (-1: it made none); descriptors that nobody `wanted` are closed."""
     pid, pidfd = 0, -1
     for level, kind, blob in ancillary:
         if level != socket.SOL_SOCKET:
@@ -98,7 +101,10 @@ def _stamps(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:
             pidfd = struct.unpack("i", blob[:4])[0]
         elif kind == socket.SCM_RIGHTS:
             for fd in array.array("i", blob[: len(blob) // 4 * 4]):
-                os.close(fd)
+                if wanted is None:
+                    os.close(fd)
+                else:
+                    wanted.append(fd)
     return pid, pidfd
 
 

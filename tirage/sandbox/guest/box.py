@@ -7,7 +7,7 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-from . import confine, kernel, landlock, passage, randomness, strays, tree, wire, zygote
+from . import confine, gateway, kernel, landlock, passage, randomness, strays, tree, wire, zygote
 
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
@@ -89,9 +89,11 @@ def _zygote(order: dict[str, Any], layers: confine.Layers, channel: socket.socke
     readable = order["readable"]
     root = order["root"]
     others = 0
+    listener: socket.socket | None = None
     children = _open_children(rung)
     if rung == 1:
         layers.put("namespaces", tree.build, readable, order["scratch_mb"], uid)
+        listener = layers.put("gateway", gateway.listen) if order["gateway"] else None
         root = tree.SCRATCH
         children = _open_children(rung)
     else:
@@ -110,8 +112,8 @@ def _zygote(order: dict[str, Any], layers: confine.Layers, channel: socket.socke
                 layers.notes.append(f"no user namespace inside the box: {error}")
     layers.put("rlimits", confine.limit, order["memory_mb"], order["scratch_mb"], base, others)
     layers.put("privileges", confine.privileges)
-    version = layers.put("landlock", confine.confine_files, rung, readable, root) or 0
-    layers.put("seccomp", confine.confine_calls, rung)
+    version = layers.put("landlock", confine.confine_files, rung, readable, root, gateway.PORT if listener else None) or 0
+    layers.put("seccomp", confine.confine_calls, rung, tcp=listener is not None)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     os.read(go_read, 1)
     os.close(go_read)
@@ -122,7 +124,11 @@ def _zygote(order: dict[str, Any], layers: confine.Layers, channel: socket.socke
     strays.reap()
     randomness.fix()
     scoped = version >= landlock.SCOPE_ABI
-    wire.send(channel, {"ready": True, "layers": layers.names, "notes": layers.notes, "landlock": version, "others": others, "root": root})
+    ready = {"ready": True, "layers": layers.names, "notes": layers.notes, "landlock": version, "others": others, "root": root}
+    wire.send(channel, ready, [] if listener is None else [listener.fileno()])
+    if listener is not None:
+        listener.close()
+        os.environ.update(gateway.ENVIRONMENT)
     zygote.Zygote(channel, root, children, signals=rung == 1 or scoped or rung == 4, contained=rung == 1).live()
 
 

@@ -103,14 +103,14 @@ def privileges() -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
 
 
-def confine_files(rung: int, readable: list[str], root: str) -> int:
-    """The Landlock allow-list of this rung; returns the ABI."""
+def confine_files(rung: int, readable: list[str], root: str, port: int | None) -> int:
+    """The Landlock allow-list of this rung, with the gateway's port if there is one; returns the ABI."""
     devices = [f"/dev/{name}" for name in tree.DEVICES]
     if rung == 1:
-        return landlock.confine(["/"], [root, "/tmp", "/dev/shm", *devices])
+        return landlock.confine(["/"], [root, "/tmp", "/dev/shm", *devices], port)
     return landlock.confine([*tree.SYSTEM, *tree.FILES, *readable], [root, *devices])
 
 
-def confine_calls(rung: int) -> None:
-    """The seccomp filter of this rung: named unix sockets only where the file tree is the box's own."""
-    seccomp.install(unix_sockets=rung == 1)
+def confine_calls(rung: int, *, tcp: bool) -> None:
+    """The seccomp filter of this rung: named unix sockets only where the file tree is the box's own, TCP only with a gateway."""
+    seccomp.install(unix_sockets=rung == 1, tcp=tcp)

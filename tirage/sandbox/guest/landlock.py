@@ -1,4 +1,4 @@
-"""Landlock: a file allow-list, no TCP, and signals that stay inside the branch. https://docs.kernel.org/userspace-api/landlock.html."""
+"""Landlock: a file allow-list, no TCP but to the gateway, and signals that stay inside the branch. https://docs.kernel.org/userspace-api/landlock.html."""
 
 import ctypes
 import errno
@@ -14,7 +14,9 @@ TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
 READ = EXECUTE | READ_FILE | READ_DIR
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 MAKE_CHAR, MAKE_BLOCK = 1 << 6, 1 << 11
-ALL_TCP = 3
+BIND_TCP, CONNECT_TCP = 1, 2
+ALL_TCP = BIND_TCP | CONNECT_TCP
+NET_ABI = 4
 SCOPE_ABI = 6
 
 
@@ -27,6 +29,10 @@ class _PathRule(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
+class _PortRule(ctypes.Structure):
+    _fields_ = (("allowed", ctypes.c_uint64), ("port", ctypes.c_uint64))
+
+
 def abi() -> int:
     """The kernel's Landlock version; 0 when it has none or has it switched off."""
     try:
@@ -36,8 +42,8 @@ def abi() -> int:
 
 
 def _ruleset(version: int, fs: int, net: int, scoped: int) -> int:
-    attributes = _Ruleset(fs, net if version >= 4 else 0, scoped if version >= SCOPE_ABI else 0)
-    size = 24 if version >= SCOPE_ABI else 16 if version >= 4 else 8
+    attributes = _Ruleset(fs, net if version >= NET_ABI else 0, scoped if version >= SCOPE_ABI else 0)
+    size = 24 if version >= SCOPE_ABI else 16 if version >= NET_ABI else 8
     return kernel.syscall(CREATE, ctypes.byref(attributes), size, 0, what="landlock_create_ruleset")
 
 
@@ -46,10 +52,10 @@ def _file_rights(version: int) -> int:
     return (1 << last) - 1
 
 
-def confine(readable: Iterable[str], writable: Iterable[str]) -> int:
+def confine(readable: Iterable[str], writable: Iterable[str], port: int | None = None) -> int:
     """Allow reading and running below `readable`, everything but devices below `writable`, nothing else; returns the ABI.
 
-    Paths that do not exist are skipped. The caller has set no_new_privs. Raises `OSError`.
+    `port` is the one that TCP may connect to. Paths that do not exist are skipped. The caller has set no_new_privs. Raises `OSError`.
     """
     version = abi()
     if not version:
@@ -61,6 +67,9 @@ def confine(readable: Iterable[str], writable: Iterable[str]) -> int:
             _allow(ruleset, path, READ & rights)
         for path in writable:
             _allow(ruleset, path, rights & ~(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV))
+        if port is not None and version >= NET_ABI:
+            rule = _PortRule(CONNECT_TCP, port)
+            kernel.syscall(ADD_RULE, ruleset, 2, ctypes.byref(rule), 0, what="landlock_add_rule port")
         kernel.syscall(RESTRICT, ruleset, 0, what="landlock_restrict_self")
     finally:
         os.close(ruleset)

@@ -12,9 +12,13 @@ MAX_FDS = 4
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def send(channel: socket.socket, message: Mapping[str, Any]) -> None:
+def send(channel: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
     """Send one packet. Raises `OSError` when the other side is gone."""
-    channel.send(encode(message).encode("utf-8", "replace"))
+    data = encode(message).encode("utf-8", "replace")
+    if fds:
+        socket.send_fds(channel, [data], fds)
+    else:
+        channel.send(data)
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
