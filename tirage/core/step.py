@@ -115,6 +115,9 @@ class Step:
     """One per call, in order."""
     hint: HintUse | None = None
     """The hint that opens this step, if any."""
+    aside: str = ""
+    """Text that was shown for this step alone, between the path and what the policy wrote: earlier attempts, reflections. The steps
+    that follow do not see it, and no row holds it."""
     usage: Usage = field(default_factory=Usage)
 
     @property

@@ -30,6 +30,8 @@ class Node:
     error: Failure | None = None
     prior: float | None = None
     """Policy's weight on this step among its siblings, in [0, 1]; None when the policy gave none."""
+    move: str = ""
+    """Which of several moves the search had the policy make (a model, a role, an action, a hint); empty where there is only one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +53,10 @@ class Tree:
     """N: how often the search backed a value through each node."""
     value_sum: list[float] = field(default_factory=list)
     """W: sum of backed-up values; the mean value Q is W / N, undefined (not zero) while N is 0."""
+    values: dict[int, float] = field(default_factory=dict)
+    """What the valuer said of a node by itself, by index; no entry where nobody was asked or nobody could say."""
+    notes: dict[int, str] = field(default_factory=dict)
+    """What was said about nodes in words, by index: reflections on failures, critiques."""
 
     def __post_init__(self) -> None:
         """A new tree has its root."""
@@ -72,6 +78,7 @@ class Tree:
         sample: int = 0,
         error: Failure | None = None,
         prior: float | None = None,
+        move: str = "",
     ) -> Node:
         """Append a child of `parent` and return it. Raises ValueError when the parent's path has ended."""
         above = self.nodes[parent]
@@ -86,6 +93,7 @@ class Tree:
             stop=stop,
             error=error,
             prior=prior,
+            move=move,
         )
         self._append(node)
         self.children[parent].append(node.index)

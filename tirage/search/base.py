@@ -7,7 +7,7 @@ from typing import Protocol
 from tirage.core.tree import Node, Tree
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
     """An order to extend one node by one step."""
 
@@ -19,10 +19,22 @@ class Trial:
     """Which draw of the parent's continuation this is; with the depth it fixes the seed of the draw."""
     exclusive: bool = False
     """True when the parent will never be extended again, so that its interpreter state may be moved instead of branched."""
+    move: str = ""
+    """Which of the policy's moves to make; empty leaves it to the policy."""
+    beside: tuple[int, ...] = ()
+    """Children of the parent that the policy is shown, so that it does something else."""
+    lessons: tuple[int, ...] = ()
+    """Nodes whose notes the policy is shown."""
 
 
 class Search(Protocol):
-    """A search over one tree. Pure: no I/O, no clock; same tells, same asks."""
+    """A search over one tree. Pure: no I/O, no clock; same tells, same asks.
+
+    What the valuer said of a told node stands in `tree.values`; the search keeps `tree.visits` and `tree.value_sum`.
+    """
+
+    valued: bool
+    """Whether it goes by values; else none need be asked for."""
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
         """Up to `most` trials that can run at once; empty while everything possible is pending or done."""

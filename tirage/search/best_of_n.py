@@ -1,24 +1,25 @@
 """Independent chains: greedy decoding is one chain, best-of-N is N of them, both on the same tree."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
+from tirage.search.votes import WEIGHTS, elect
 
 
 class BestOfN:
-    """N chains from the root; the answer is the most frequent one (self-consistency), ties to the earliest chain.
+    """N chains from the root; the answer is elected by their votes (`votes.WEIGHTS`), the majority by default."""
 
-    Wang et al. 2022 (arXiv 2203.11171), eq. 1 with uniform weights: argmax_a sum_i 1[a_i = a].
-    """
-
-    def __init__(self, n: int = 1) -> None:
-        """`n` >= 1 chains; raises ValueError below 1."""
+    def __init__(self, n: int = 1, *, vote: str = "majority") -> None:
+        """`n` >= 1 chains; raises ValueError below 1 and for an unknown vote."""
         if n < 1:
             raise ValueError(f"best-of-N needs N >= 1, got {n}")
+        if vote not in WEIGHTS:
+            raise ValueError(f"vote {vote!r} is not known; known: {', '.join(WEIGHTS)}")
         self.n = n
+        self.valued = vote == "value"
+        self._weigh = WEIGHTS[vote]
         self._tips: list[int | None] = [ROOT] * n
         self._ids = 0
         self._inner: set[int] = set()
@@ -51,10 +52,5 @@ class BestOfN:
         return index in self._inner or (index == ROOT and len(self._started) == self.n)
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
-        """Most frequent answer, then the earliest chain; without any answer the first leaf."""
-        counts = Counter(answers.values())
-        leaves = sorted(tree.leaves(), key=lambda index: (tree.nodes[index].sample, index))
-        voters = [index for index in leaves if answers.get(index) is not None]
-        if voters:
-            return max(voters, key=lambda index: counts[answers[index]])
-        return leaves[0] if leaves else ROOT
+        """The elected chain, ties to the earliest; without any answer the first leaf."""
+        return elect(tree, answers, self._weigh)

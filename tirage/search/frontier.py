@@ -1,0 +1,147 @@
+"""What every tree search keeps about its nodes: what was ordered, what is in flight, what can still be ordered.
+
+Lists indexed by node beside the tree's own; an order or an outcome costs O(depth) at worst, nothing scans and nothing recurses.
+"""
+
+from tirage.core.trajectory import StopReason
+from tirage.core.tree import ROOT, Node, Tree
+from tirage.search.base import Trial
+
+WORST = frozenset({StopReason.MALFORMED, StopReason.LENGTH, StopReason.CALLS})
+"""Ends that are the policy's own failure: worth the lowest value where the valuer says nothing."""
+NO_OUTCOME = frozenset({StopReason.ERROR, StopReason.BUDGET, StopReason.MERGED})
+"""Ends that say nothing about the path's worth: nothing is backed up."""
+
+
+class Frontier:
+    """Orders below each node. A node is *free* while a trial can be ordered in its subtree, *closed* when none ever will be again."""
+
+    def __init__(self, width: int | None) -> None:
+        """`width`: children per node, None for no limit. Raises ValueError below 1."""
+        if width is not None and width < 1:
+            raise ValueError(f"a node needs room for at least 1 child, got {width}")
+        self.width = width
+        self.parents = [-1]
+        self.ordered = [0]
+        """Children ordered so far: the next draw's number."""
+        self.flying = [0]
+        """Trials in flight in the subtree, the node's own children included."""
+        self.seen = [0]
+        """Visits with what is in flight: N + O of WU-UCT."""
+        self.q = [0.0]
+        """What a node is worth by what was backed up through it; its parent's worth before anything was."""
+        self.free = [1]
+        """How many ways lead to something that can be ordered: one for a child of its own, one per free child."""
+        self.open = bytearray(b"\1")
+        """1 while the node itself can take another child."""
+        self._ids = 0
+        self._pending: set[int] = set()
+
+    def allowed(self, tree: Tree, index: int) -> int | None:
+        """Children that node `index` may have now; None for no limit."""
+        return self.width
+
+    def is_closed(self, index: int) -> bool:
+        """True when nothing below node `index` is in flight and nothing can be ordered there."""
+        return not self.free[index] and not self.flying[index]
+
+    def order(self, tree: Tree, parent: int, *, move: str = "", beside: tuple[int, ...] = (), lessons: tuple[int, ...] = ()) -> Trial:
+        """One more child of `parent`, which can take one."""
+        sample = self.ordered[parent]
+        self.ordered[parent] = sample + 1
+        trial = Trial(self._ids, parent, sample, self.width == 1 and parent != ROOT, move, beside, lessons)
+        self._pending.add(self._ids)
+        self._ids += 1
+        flying, seen, parents = self.flying, self.seen, self.parents
+        index = parent
+        while index >= 0:
+            flying[index] += 1
+            seen[index] += 1
+            index = parents[index]
+        self.review(tree, parent)
+        return trial
+
+    def is_news(self, trial: Trial) -> bool:
+        """True the first time that a trial is told; telling it again has no effect."""
+        if trial.id not in self._pending:
+            return False
+        self._pending.remove(trial.id)
+        return True
+
+    def settle(self, tree: Tree, trial: Trial, node: Node | None) -> None:
+        """The trial is over and gave nothing to back up; a node that can be extended is free from now on."""
+        flying, seen, parents = self.flying, self.seen, self.parents
+        index = trial.parent
+        while index >= 0:
+            flying[index] -= 1
+            seen[index] -= 1
+            index = parents[index]
+        if node is not None:
+            self.grow(tree, node)
+
+    def credit(self, tree: Tree, node: Node, value: float, *, discount: float = 1.0, highest: bool = False) -> None:
+        """The trial that gave `node` is over: count a visit and add the value on every node from there to the root.
+
+        Each level up the value is worth `discount` of the one below. `highest`: a node is worth the best that was backed up, not the mean.
+        """
+        flying, seen, parents, q = self.flying, self.seen, self.parents, self.q
+        visits, sums = tree.visits, tree.value_sum
+        self.grow(tree, node)
+        index = node.index
+        flying[index] = seen[index] = 1
+        while index >= 0:
+            flying[index] -= 1
+            visits[index] += 1
+            sums[index] += value
+            if not highest:
+                q[index] = sums[index] / visits[index]
+            elif value > q[index] or visits[index] == 1:
+                q[index] = value
+            value *= discount
+            index = parents[index]
+
+    def grow(self, tree: Tree, node: Node) -> None:
+        """Know a node that the tree has gained."""
+        if node.index != len(self.parents):
+            raise ValueError(f"node {node.index} was told after node {len(self.parents) - 1}; tell each node once, in the tree's order")
+        self.parents.append(node.parent)
+        self.ordered.append(0)
+        self.flying.append(0)
+        self.seen.append(0)
+        self.q.append(self.q[node.parent])
+        self.free.append(0)
+        self.open.append(0)
+        if node.stop is StopReason.OPEN:
+            self.review(tree, node.index)
+
+    def review(self, tree: Tree, index: int) -> None:
+        """See again whether node `index` can take a child, and tell those above when its subtree has become free or stopped to be."""
+        allowed = self.allowed(tree, index)
+        now = allowed is None or self.ordered[index] < allowed
+        if now != self.open[index]:
+            self.open[index] = now
+            self._change(index, 1 if now else -1)
+
+    def shut(self, index: int) -> None:
+        """Node `index` takes no further child, for good."""
+        if self.open[index]:
+            self.open[index] = 0
+            self._change(index, -1)
+
+    def _change(self, index: int, by: int) -> None:
+        free, parents = self.free, self.parents
+        while index >= 0:
+            before = free[index]
+            free[index] = before + by
+            # Those above care only for the change between some and none.
+            if before and before + by:
+                return
+            index = parents[index]
+
+
+def worth(tree: Tree, node: Node) -> float | None:
+    """The value that an outcome backs up: the valuer's, 0 for the policy's own failures, None when it says nothing."""
+    if node.stop in NO_OUTCOME:
+        return None
+    value = tree.values.get(node.index)
+    return 0.0 if value is None and node.stop in WORST else value

@@ -1,0 +1,163 @@
+"""Monte Carlo tree search, pending-aware: UCT and PUCT, several back-ups, first-play urgency, progressive widening.
+
+Kocsis & Szepesvari 2006 (UCT); Silver et al. 2017 (PUCT); trials in flight count as visits without a value, as in WU-UCT
+(Liu et al. 2020, arXiv 1810.11755, eq. 4).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from tirage.core.tree import ROOT, Node, Tree
+from tirage.search.base import Trial
+from tirage.search.frontier import Frontier, worth
+from tirage.search.votes import elect, value
+
+Backup = Literal["mean", "max"]
+Prior = Literal["none", "raw", "normalised"]
+
+
+class MCTS:
+    """One trial per iteration: down by the rule to a node that takes a child, one new child, its value backed up to the root."""
+
+    valued = True
+
+    def __init__(
+        self,
+        *,
+        width: int | None = 4,
+        c: float = math.sqrt(2),
+        prior: Prior = "none",
+        backup: Backup = "mean",
+        discount: float = 1.0,
+        urgency: float | None = None,
+        widening: tuple[float, float] | None = None,
+    ) -> None:
+        """Set the rule.
+
+        Args:
+            width: Children per node; None for no limit, which needs `urgency` or `widening`.
+            c: Weight of exploration, >= 0.
+            prior: PUCT: exploration is weighted by `Node.prior`, as it is or as a share among the siblings there are, and falls with
+                1 / (1 + N) instead of by logarithms. A node without a prior counts as 1.
+            backup: What Q is: the mean of the values backed up, or the best one.
+            discount: Worth of a value one level further up, in (0, 1].
+            urgency: First-play urgency: the Q of a child that does not exist yet, so that a good child is deepened before all its siblings
+                exist (Gelly & Wang 2006). None: all children of a node come first.
+            widening: (k, a): at most ceil(k * N^a) children (Coulom 2007; Chaslot et al. 2008).
+
+        Raises:
+            ValueError: A value out of its range.
+        """
+        if c < 0 or not 0 < discount <= 1:
+            raise ValueError(f"MCTS needs c >= 0 and 0 < discount <= 1, got c={c}, discount={discount}")
+        if width is None and urgency is None and widening is None:
+            raise ValueError("MCTS without a width never goes deeper; give urgency or widening")
+        self.c = c
+        self.discount = discount
+        self.urgency = urgency
+        self._prior = prior
+        self._highest = backup == "max"
+        self.frontier = _Widening(width, *widening) if widening is not None else Frontier(width)
+
+    def ask(self, tree: Tree, most: int) -> list[Trial]:
+        """Up to `most` trials; each counts as a visit in flight for the choice of the next."""
+        trials: list[Trial] = []
+        free = self.frontier.free
+        while len(trials) < most and free[ROOT]:
+            trials.append(self.order(tree, self.select(tree)))
+        return trials
+
+    def order(self, tree: Tree, parent: int) -> Trial:
+        """The trial for a node that was selected."""
+        return self.frontier.order(tree, parent)
+
+    def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
+        """Back the node's value up; outcomes that say nothing about the path (errors) are not."""
+        if not self.frontier.is_news(trial):
+            return
+        value = None if node is None else worth(tree, node)
+        if node is None or value is None:
+            self.frontier.settle(tree, trial, node)
+            return
+        self.frontier.credit(tree, node, value, discount=self.discount, highest=self._highest)
+        if isinstance(self.frontier, _Widening):
+            for above in tree.path(node.parent):
+                self.frontier.review(tree, above.index)
+            self.frontier.review(tree, ROOT)
+
+    def is_closed(self, index: int) -> bool:
+        """True when node `index` will never be extended again."""
+        return self.frontier.is_closed(index)
+
+    def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
+        """The heaviest answer, each ended path weighing its value."""
+        return elect(tree, answers, value)
+
+    def select(self, tree: Tree) -> int:
+        """The node to extend: from the root to the best child until a node takes a new one. Something must be free."""
+        return self._by_uct(tree) if self._prior == "none" else self._by_puct(tree)
+
+    def _by_uct(self, tree: Tree) -> int:
+        """Down to the free child with the largest Q + c sqrt(ln N_p / N), N with what is in flight."""
+        children, q, seen = tree.children, self.frontier.q, self.frontier.seen
+        free, own, urgency = self.frontier.free, self.frontier.open, self.urgency
+        square, log, sqrt = self.c * self.c, math.log, math.sqrt
+        index = ROOT
+        while not own[index] or urgency is not None:
+            spread = square * log(seen[index] or 1)
+            chosen, top = index, -math.inf if urgency is None or not own[index] else urgency + sqrt(spread)
+            for child in children[index]:
+                if free[child]:
+                    count = seen[child]
+                    score = q[child] + sqrt(spread / count) if count else math.inf
+                    if score > top:
+                        chosen, top = child, score
+            if chosen == index:
+                break
+            index = chosen
+        return index
+
+    def _by_puct(self, tree: Tree) -> int:
+        """Down to the free child with the largest Q + c P sqrt(N_p) / (1 + N), N with what is in flight."""
+        q, seen = self.frontier.q, self.frontier.seen
+        free, own, urgency = self.frontier.free, self.frontier.open, self.urgency
+        index = ROOT
+        while not own[index] or urgency is not None:
+            spread, share = self.c * math.sqrt(seen[index]), self._share(tree, index)
+            chosen, top = index, -math.inf
+            if urgency is not None and own[index]:
+                # The prior of a child that does not exist: an equal share with those that do.
+                top = urgency + spread / (1 + len(tree.children[index]))
+            for child in tree.children[index]:
+                if free[child]:
+                    prior = tree.nodes[child].prior
+                    score = q[child] + (1.0 if prior is None else prior) / share * spread / (1 + seen[child])
+                    if score > top:
+                        chosen, top = child, score
+            if chosen == index:
+                break
+            index = chosen
+        return index
+
+    def _share(self, tree: Tree, index: int) -> float:
+        """What priors below a node are divided by."""
+        if self._prior != "normalised":
+            return 1.0
+        priors = (tree.nodes[child].prior for child in tree.children[index])
+        return math.fsum(1.0 if prior is None else prior for prior in priors) or 1.0
+
+
+class _Widening(Frontier):
+    """Room for children that grows with the visits."""
+
+    def __init__(self, width: int | None, k: float, a: float) -> None:
+        super().__init__(width)
+        if k <= 0 or not 0 < a < 1:
+            raise ValueError(f"progressive widening needs k > 0 and 0 < a < 1, got k={k}, a={a}")
+        self._k, self._a = k, a
+
+    def allowed(self, tree: Tree, index: int) -> int | None:
+        """At least one child, at most ceil(k N^a) and the width."""
+        room: int = max(1, math.ceil(self._k * tree.visits[index] ** self._a))
+        return room if self.width is None else min(room, self.width)
