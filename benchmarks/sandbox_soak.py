@@ -1,8 +1,9 @@
 """Many cells, some hostile, over many sessions; afterwards nothing may be left.
 
-    python benchmarks/sandbox_soak.py [--cells 20000] [--sessions 2000] [--hostile 0.05]
+    python benchmarks/sandbox_soak.py [--cells 20000] [--sessions 2000] [--hostile 0.05] [--image NAME]
 
-Counts before and after: processes below this one, descriptors, mounts, cgroups, temporary files. Memory of host and template is
+The forking box, or with an image the docker back end. Counts before and after: processes below this one, descriptors, mounts, cgroups,
+temporary files, containers. Memory of host and template is
 sampled all along; over the second half it must not grow by more than 5 %. Exit 1 when something leaked.
 """
 
@@ -11,12 +12,13 @@ import asyncio
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tirage.sandbox import Limits, SandboxConfig, open_sandbox
+from tirage.sandbox import DockerConfig, Limits, Sandbox, SandboxConfig, open_sandbox
 from tirage.sandbox.fork import ForkSandbox
 from tirage.sandbox.shelf import resident_mb
 from tirage.sandbox.totals import PREFIX, ROOT
@@ -56,9 +58,11 @@ def below(top: int) -> list[int]:
     return found
 
 
-def counts() -> dict[str, int]:
+def counts(image: str | None) -> dict[str, int]:
     """What a run could leave behind."""
+    containers = ["docker", "ps", "--all", "--quiet", "--filter", "label=tirage"]
     return {
+        **({"containers": len(subprocess.check_output(containers, text=True).split())} if image else {}),
         "processes": len(below(os.getpid())),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
@@ -67,7 +71,7 @@ def counts() -> dict[str, int]:
     }
 
 
-async def live(sandbox: ForkSandbox, cells: int, draw: random.Random, share: float, said: dict[str, int]) -> None:
+async def live(sandbox: Sandbox, cells: int, draw: random.Random, share: float, said: dict[str, int]) -> None:
     """One session with a branch, `cells` cells in all."""
     session = await sandbox.open()
     await session.run("n = 0")
@@ -96,23 +100,24 @@ async def soak(arguments: argparse.Namespace) -> tuple[dict[str, object], list[s
     draw = random.Random(arguments.seed)
     said = {"honest": 0, "hostile": 0, "honest cells that failed": 0, "wrong states": 0}
     each = max(1, arguments.cells // arguments.sessions)
-    before, samples, started = counts(), [], time.monotonic()
-    async with open_sandbox(SandboxConfig(preload=("numpy",), memory_mb=256, total_mb=512, scratch_mb=32)) as sandbox:
+    before, samples, started = counts(arguments.image), [], time.monotonic()
+    config = SandboxConfig(preload=("numpy",), memory_mb=256, total_mb=512, scratch_mb=32)
+    async with open_sandbox(DockerConfig(image=arguments.image, memory_mb=512, scratch_mb=32) if arguments.image else config) as sandbox:
         room = asyncio.Semaphore(arguments.concurrency)
 
         async def one(number: int) -> None:
             async with room:
                 await live(sandbox, each, random.Random(draw.random()), arguments.hostile, said)
             if number % max(1, arguments.sessions // 40) == 0:
-                template = sandbox._template.pid if sandbox._template else 0
-                samples.append(resident_mb(os.getpid()) + resident_mb(template))
+                template = sandbox._template if isinstance(sandbox, ForkSandbox) else None
+                samples.append(resident_mb(os.getpid()) + resident_mb(template.pid if template else 0))
                 print(f"\r{number}/{arguments.sessions} sessions, {samples[-1]:.0f} MB", end="", file=sys.stderr)
 
         await asyncio.gather(*(one(number) for number in range(arguments.sessions)))
     seconds = time.monotonic() - started
     print(file=sys.stderr)
     await asyncio.sleep(1)
-    after = counts()
+    after = counts(arguments.image)
     wrong = [f"{name}: {before[name]} before, {after[name]} after" for name in before if after[name] > before[name]]
     wrong += [f"{said[name]} {name}" for name in ("honest cells that failed", "wrong states") if said[name]]
     half = samples[len(samples) // 2 :]
@@ -137,6 +142,7 @@ def main() -> None:
     parser.add_argument("--hostile", type=float, default=0.05, help="share of hostile cells")
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--image", help="soak the docker back end with this image")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     report, wrong = asyncio.run(soak(parser.parse_args()))
     if "--json" in sys.argv:
