@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tirage.agents.dialect import OUTPUT_FENCE, FencedPython
-from tirage.agents.explorer import Explorer, PathLimits
+from tirage.agents.equipment import PathLimits
+from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Problem, Rollout
 from tirage.core.errors import DataError

@@ -3,7 +3,8 @@
 import asyncio
 
 from tirage.agents.dialect import FencedPython
-from tirage.agents.explorer import Explorer, PathLimits, StepEvent
+from tirage.agents.equipment import PathLimits
+from tirage.agents.explorer import Explorer, StepEvent
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import TOOL_INTEGRATED_REASONING
 from tirage.core import Budget, Meter, Problem

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tirage.agents.explorer import StepEvent
+from tirage.agents.growth import StepEvent
 from tirage.cli.names import Parts, make_agent, open_interpreter, open_model
 from tirage.config import AgentConfig, HintsConfig, ImproveConfig, ModelConfig, SamplingConfig, SandboxOptions, load_config
 from tirage.core.budget import Budget, Meter

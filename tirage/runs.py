@@ -7,7 +7,6 @@ RUN/datasets/NAME   rows and manifest       RUN/jobs/NAME   training jobs and th
 RUN/timing.jsonl    wall time by part          RUN/report.json, RUN/report.html
 """
 
-import errno
 import json
 import os
 import time
@@ -20,43 +19,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tirage.core.errors import ConfigError, DataError
+from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.rollouts.runner import rollout_key
 from tirage.traces.jsonl import TraceStore
-
-
-class _Log:
-    """A small file of JSON lines that holds whole lines only, whatever ended the last writer or filled the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-
-    def heal(self) -> None:
-        """Cut off a last line that was written in part. Only the folder's one writer may."""
-        content = self._path.read_bytes()
-        if not content.endswith(b"\n"):
-            os.ftruncate(self._fd, content.rfind(b"\n") + 1)
-
-    def append(self, entry: Any) -> None:
-        """Add a line; raises `DataError` when the disk refuses, with the file as it was."""
-        line = json.dumps(entry).encode() + b"\n"
-        end = os.fstat(self._fd).st_size
-        try:
-            if os.write(self._fd, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            os.ftruncate(self._fd, end)
-            raise DataError(f"cannot append to {self._path}: {error.strerror}; mend that and run again: it resumes") from error
-
-    def read(self) -> list[Any]:
-        """All lines."""
-        return [json.loads(line) for line in self._path.read_bytes().splitlines()]
-
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._fd)
+from tirage.traces.lines import LineLog
 
 
 class RunFolder:
@@ -69,7 +36,7 @@ class RunFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._check_config(config)
-            self._begun, self._timing = _Log(folder / "begun.jsonl"), _Log(folder / "timing.jsonl")
+            self._begun, self._timing = LineLog(folder / "begun.jsonl"), LineLog(folder / "timing.jsonl")
         except OSError as error:
             raise ConfigError(f"run folder {folder} cannot be written: {error.strerror}; give another with --run") from error
         self.store = TraceStore(folder)

@@ -6,9 +6,12 @@ import random
 import pytest
 
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
-from tirage.agents.explorer import NO_MORE_CODE, Explorer, PathLimits, StepEvent
+from tirage.agents.equipment import PathLimits
+from tirage.agents.explorer import Explorer
+from tirage.agents.growth import StepEvent
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
+from tirage.agents.stepper import NO_MORE_CODE
 from tirage.core import Budget, Finish, Hint, HintPosition, Meter, ObservationStatus, Problem, Source, StopReason, ToolCall, Tree
 from tirage.core.codec import encode
 from tirage.core.errors import CapabilityError, ModelRequestError, ModelUnavailable

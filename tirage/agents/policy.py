@@ -1,5 +1,6 @@
 """The policy: one model turn after another, with hints spliced in and every token's author kept."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -7,14 +8,16 @@ from typing import Protocol
 from tirage.agents.dialect import Dialect
 from tirage.agents.hints import HintPlan, PlannedHint, cut_reason, pick_connective
 from tirage.agents.requests import Mode, Path, build_request, choose_mode, render_prompt
-from tirage.core.errors import ModelError
-from tirage.core.hint import HintPosition, HintUse
+from tirage.core.errors import ConfigError, ModelError
+from tirage.core.hint import Hint, HintPosition, HintUse
 from tirage.core.message import Message, Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Source, Span, Usage
 from tirage.models.base import Completion, Model, Sampling
 from tirage.tools.base import ToolSpec
+
+HINT_MOVE = "hint:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,10 @@ class Draft:
     finish: Finish
     calls: tuple[ToolCall, ...] = ()
     hint: HintUse | None = None
+    aside: str = ""
+    """What was shown for this step alone."""
+    prior: float | None = None
+    """Geometric mean of the sampled tokens' probabilities, in (0, 1]; None where the model gave none."""
     usage: Usage
     problem: str = ""
     """For MALFORMED: what could not be read."""
@@ -42,8 +49,14 @@ class Policy(Protocol):
         """The messages for `problem` and their rendering."""
         ...
 
-    async def propose(self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None) -> Draft:
-        """The next step after `path`. `seed` fixes the draw, `hint_seed` the trajectory's hints."""
+    async def propose(
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+    ) -> Draft:
+        """The next step after `path`.
+
+        `seed` fixes the draw, `hint_seed` the trajectory's hints. `move` is one of the policy's moves, empty for its own choice; `aside` is
+        shown for this step alone. Raises `ConfigError` for a move that it does not have.
+        """
         ...
 
     @property
@@ -72,13 +85,18 @@ class ModelPolicy:
         system: str | None = None,
         hints: HintPlan | None = None,
         tools: Sequence[ToolSpec] = (),
+        moves: Sequence[Hint] = (),
     ) -> None:
-        """`system`: system message, None for none. Raises `CapabilityError` when the model cannot do what the dialect needs."""
+        """`system`: system message, None for none. `moves`: hints that a search may ask for, as the move `hint:ID`.
+
+        Raises `CapabilityError` when the model cannot do what the dialect needs.
+        """
         self.model = model
         self.dialect = dialect
         self.sampling = sampling
         self.system = system
         self.hints = hints
+        self.moves = {f"{HINT_MOVE}{hint.id}": hint for hint in moves}
         self.waiting = dialect.stops
         self.mode = choose_mode(model, uses_schemas=dialect.uses_schemas)
         self._schemas = tuple(tool.schema() for tool in tools) if dialect.uses_schemas else ()
@@ -93,12 +111,14 @@ class ModelPolicy:
         messages = (user,) if self.system is None else (Message(role="system", content=self.system), user)
         return messages, render_prompt(self.model, self.mode, messages)
 
-    async def propose(self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None) -> Draft:
+    async def propose(
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+    ) -> Draft:
         """Splice a due hint, sample a continuation, and either read it or cut it where the next hint belongs."""
         given = sum(step.hint is not None for step in path.steps)
-        due = self.hints.hint(problem, hint_seed, given) if self.hints is not None else None
-        opening, use = self._open(path, due)
-        if use is not None and self.hints is not None:
+        due = self.hints.hint(problem, hint_seed, given) if self.hints is not None and not move else None
+        opening, use = self._open(path, due) if not move else self._make(path, move)
+        if use is not None and due is not None and self.hints is not None:
             due = self.hints.hint(problem, hint_seed, given + 1)
         limit = self.sampling.max_tokens if most_tokens is None else max(1, min(self.sampling.max_tokens, most_tokens))
         waits_for_end = due is not None and due.position in (HintPosition.MARKER, HintPosition.END_OF_THINKING)
@@ -106,7 +126,8 @@ class ModelPolicy:
         if self._think_close is not None and waits_for_end and self._thinking(path, opening):
             stops = (*stops, self._think_close)
         sampling = replace(self.sampling, stop=stops, seed=seed, max_tokens=limit)
-        request = build_request(self.mode, path, opening, sampling, self._schemas)
+        shown = (self.inject(Source.FORCED, aside), *opening) if aside else opening
+        request = build_request(self.mode, path, shown, sampling, self._schemas)
         (completion,) = await self.model.complete(request)
         if request.ids is not None and completion.prompt_ids is not None and completion.prompt_ids != request.ids:
             raise ModelError(
@@ -115,11 +136,18 @@ class ModelPolicy:
         if due is not None:
             cut = self._cut(completion, due, hint_seed, len(path.steps))
             if cut is not None:
-                return Draft(spans=(*opening, *cut), finish=Finish.CUT, hint=use, usage=completion.usage)
+                return Draft(spans=(*opening, *cut), finish=Finish.CUT, hint=use, aside=aside, usage=completion.usage)
         written = self._span(completion)
         reading = self.dialect.read("".join(span.text for span in (*opening, written)), completion)
         return Draft(
-            spans=(*opening, written), finish=reading.finish, calls=reading.calls, hint=use, usage=completion.usage, problem=reading.problem
+            spans=(*opening, written),
+            finish=reading.finish,
+            calls=reading.calls,
+            hint=use,
+            aside=aside,
+            prior=math.exp(math.fsum(completion.logprobs) / len(completion.logprobs)) if completion.logprobs else None,
+            usage=completion.usage,
+            problem=reading.problem,
         )
 
     def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
@@ -146,16 +174,30 @@ class ModelPolicy:
             position, reason = cut_reason(path.steps, self._think_close)
         else:
             return (), None
+        return self._splice(path, due.hint, position, reason)
+
+    def _make(self, path: Path, move: str) -> tuple[tuple[Span, ...], HintUse | None]:
+        """The hint that a search asks for, here and now."""
+        hint = self.moves.get(move)
+        if hint is None:
+            known = ", ".join(self.moves) or "none"
+            raise ConfigError(f"policy {self.id} has no move {move!r}; its moves: {known}")
+        if not path.steps:
+            return self._splice(path, hint, HintPosition.START, "move")
+        return self._splice(path, hint, cut_reason(path.steps, self._think_close)[0], "move")
+
+    def _splice(self, path: Path, hint: Hint, position: HintPosition, reason: str) -> tuple[tuple[Span, ...], HintUse]:
+        """The hint as spans at the end of the path, and the record of its use."""
         before: list[Span] = []
         if position is HintPosition.START and self._think_open is not None:
             before.append(self.inject(Source.FORCED, self._think_open + "\n"))
         line_open = bool(path.response) and not path.response.endswith("\n")
-        spans = [*before, self.inject(Source.HINT, ("\n" if line_open else "") + due.hint.text + "\n")]
+        spans = [*before, self.inject(Source.HINT, ("\n" if line_open else "") + hint.text + "\n")]
         written = [span for step in path.steps for span in step.spans] + before
         offset = sum(len(span.text) if span.ids is None else len(span.ids) for span in written)
         use = HintUse(
-            hint_id=due.hint.id,
-            family=due.hint.family,
+            hint_id=hint.id,
+            family=hint.family,
             position=position,
             offset=offset,
             reason=reason,

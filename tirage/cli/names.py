@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
-from tirage.agents.explorer import Explorer, PathLimits
+from tirage.agents.equipment import PathLimits
+from tirage.agents.explorer import Explorer
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED

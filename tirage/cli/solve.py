@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tirage.agents.explorer import StepEvent
+from tirage.agents.growth import StepEvent
 from tirage.config import AgentConfig, ModelConfig, SamplingConfig
 from tirage.core.budget import Budget
 from tirage.core.problem import Problem

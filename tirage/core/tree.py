@@ -57,6 +57,8 @@ class Tree:
     """What the valuer said of a node by itself, by index; no entry where nobody was asked or nobody could say."""
     notes: dict[int, str] = field(default_factory=dict)
     """What was said about nodes in words, by index: reflections on failures, critiques."""
+    judging: Usage = field(default_factory=Usage)
+    """What values and notes cost, on top of the steps."""
 
     def __post_init__(self) -> None:
         """A new tree has its root."""
@@ -131,4 +133,4 @@ class Tree:
     @property
     def usage(self) -> Usage:
         """Everything the tree cost, discarded branches included."""
-        return sum((node.step.usage for node in self.nodes if node.step is not None), Usage())
+        return sum((node.step.usage for node in self.nodes if node.step is not None), self.judging)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
 from tirage.search.frontier import Frontier, worth
@@ -32,6 +33,7 @@ class MCTS:
         discount: float = 1.0,
         urgency: float | None = None,
         widening: tuple[float, float] | None = None,
+        simulate: bool = False,
     ) -> None:
         """Set the rule.
 
@@ -44,6 +46,8 @@ class MCTS:
             discount: Worth of a value one level further up, in (0, 1].
             urgency: First-play urgency: the Q of a child that does not exist yet, so that a good child is deepened before all its siblings
                 exist (Gelly & Wang 2006). None: all children of a node come first.
+            simulate: A node that nobody can value yet is extended by one child after the other until the path ends; the end's value is
+                backed up through all of them, which stay in the tree.
             widening: (k, a): at most ceil(k * N^a) children (Coulom 2007; Chaslot et al. 2008).
 
         Raises:
@@ -58,6 +62,9 @@ class MCTS:
         self.urgency = urgency
         self._prior = prior
         self._highest = backup == "max"
+        self._simulate = simulate
+        self._running: list[int] = []
+        """Tips of the simulations that go on."""
         self.frontier = _Widening(width, *widening) if widening is not None else Frontier(width)
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
@@ -65,7 +72,7 @@ class MCTS:
         trials: list[Trial] = []
         free = self.frontier.free
         while len(trials) < most and free[ROOT]:
-            trials.append(self.order(tree, self.select(tree)))
+            trials.append(self.order(tree, self._running.pop(0) if self._running else self.select(tree)))
         return trials
 
     def order(self, tree: Tree, parent: int) -> Trial:
@@ -79,6 +86,8 @@ class MCTS:
         value = None if node is None else worth(tree, node)
         if node is None or value is None:
             self.frontier.settle(tree, trial, node)
+            if self._simulate and node is not None and node.stop is StopReason.OPEN:
+                self._running.append(node.index)
             return
         self.frontier.credit(tree, node, value, discount=self.discount, highest=self._highest)
         if isinstance(self.frontier, _Widening):

@@ -1,0 +1,58 @@
+"""The critic as a valuer: an agent checks the proposed answer, with tools, and ends in a verdict.
+
+Tool-integrated verification, T1 (Kang et al. 2025, arXiv 2504.04718): a small model that may run code judges better than one that must
+reason in its head. It sees the problem and the proposed answer, never the reference.
+"""
+
+import re
+
+from tirage.agents.explorer import Agent
+from tirage.agents.valuers import Estimate, Valuer
+from tirage.core.problem import Problem
+from tirage.core.seeds import derive_seed
+from tirage.core.step import Usage
+from tirage.core.trajectory import StopReason, Trajectory
+from tirage.verification.extract import final_answer, final_match
+
+VERDICT = re.compile(r"Verdict:\s*(correct|wrong)", re.IGNORECASE)
+NANO_CHECK = "Check: {problem}\nProposed answer: {answer}"
+CHECK = (
+    "A problem and a proposed answer follow. Find out whether the answer is right: work the problem out or test the answer with code. "
+    "Do not trust the answer.\n\nProblem: {problem}\n\nProposed answer: {answer}\n\n"
+    'End with one line: "Verdict: correct" or "Verdict: wrong".'
+)
+NO_ANSWER = 0.0
+
+
+class Critic:
+    """Share of checks that find the answer correct, in [0, 1]."""
+
+    def __init__(self, agent: Agent, *, template: str = CHECK, checks: int = 1, inner: Valuer | None = None) -> None:
+        """`agent` does the checking; `inner` values the paths that have not ended. Raises ValueError for less than one check."""
+        if checks < 1:
+            raise ValueError(f"a critic needs at least one check, got {checks}")
+        self._agent = agent
+        self._template = template
+        self._checks = checks
+        self._inner = inner
+
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        """0 for a path without an answer; None when no check came to a verdict."""
+        if path.stop is StopReason.OPEN:
+            return await self._inner.value(problem, path, seed) if self._inner is not None else Estimate(value=None)
+        answer = final_answer(path.response)
+        if answer is None:
+            return Estimate(value=NO_ANSWER)
+        question = Problem(prompt=self._template.format(problem=problem.prompt, answer=answer))
+        verdicts: list[bool] = []
+        usage, note = Usage(), ""
+        for check in range(self._checks):
+            tree = await self._agent.solve(question, seed=derive_seed(seed, "check", check))
+            usage = usage + tree.usage
+            response = tree.trajectory(tree.chosen).response if tree.chosen else ""
+            found = final_match(VERDICT, response)
+            if found is not None:
+                verdicts.append(found.group(1).lower() == "correct")
+                note = note or response
+        value = sum(verdicts) / len(verdicts) if verdicts else None
+        return Estimate(value=value, note=note, usage=usage)

@@ -1,0 +1,290 @@
+"""How a tree grows: ask, step, value, tell, until the search is done, a rule stops it or the budget is spent.
+
+Results are told in the order of asking, and what steers (spending, stop rules) is counted when they are told, so the same seed gives the
+same tree however the answers are timed, and a log of the outcomes gives it again.
+"""
+
+import ast
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tirage.agents.equipment import Equipment
+from tirage.agents.sessions import Sessions
+from tirage.agents.stepper import FATAL, ONE_CALL, Stepper, Taken, run_tool
+from tirage.agents.valuers import Estimate
+from tirage.core.budget import Meter
+from tirage.core.errors import TirageError, boundary
+from tirage.core.message import Message, Observation, ToolCall
+from tirage.core.problem import Problem
+from tirage.core.seeds import derive_seed
+from tirage.core.step import Step, Usage
+from tirage.core.trajectory import StopReason, Trajectory
+from tirage.core.tree import ROOT, Node, Tree
+from tirage.sandbox.base import Session
+from tirage.search.base import Search, Trial
+from tirage.search.stopping import StopRule, first_reason
+from tirage.traces.search_log import Settled
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """Something to show while a tree grows: a new node."""
+
+    problem: Problem
+    tree: Tree
+    node: Node
+
+
+class Log(Protocol):
+    """Keeps the outcomes of one tree's trials and gives back those of an interrupted run."""
+
+    def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
+        """What became of a trial before; None when it was not settled."""
+        ...
+
+    def add(self, settled: Settled) -> None:
+        """Keep an outcome."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """An outcome with the session it left, which is not part of the record."""
+
+    settled: Settled
+    session: Session | None = None
+
+
+class Growth:
+    """One tree while it grows."""
+
+    def __init__(
+        self,
+        agent: Equipment,
+        problem: Problem,
+        messages: tuple[Message, ...],
+        tree: Tree,
+        *,
+        meter: Meter,
+        log: Log | None,
+        on_step: Callable[[StepEvent], None] | None,
+    ) -> None:
+        """`meter` is shared with other trees; the agent's budget is this tree's own."""
+        self.search: Search = agent.search()
+        self.answers: dict[int, str | None] = {}
+        """Extracted answer of each ended leaf."""
+        self._agent = agent
+        self._problem = problem
+        self._tree = tree
+        self._shared = meter
+        self._own = Meter(agent.steering.budget)
+        self._log = log
+        self._on_step = on_step
+        self._rules: Sequence[StopRule] = agent.steering.stop_rules()
+        self._stepper = Stepper(agent, problem, messages, tree)
+        self._sessions = Sessions(agent.sandbox, tree, self._replay)
+        self._states: dict[object, int] = {}
+        self._told = 0
+        self._started = time.monotonic()
+
+    async def run(self) -> None:
+        """Grow until nothing is left to do. What is in flight when a limit is reached still joins the tree."""
+        waiting: dict[int, tuple[Trial, Usage, asyncio.Task[_Result]]] = {}
+        try:
+            while True:
+                trials = [] if self._over() else self.search.ask(self._tree, self._room(len(waiting)))
+                if len(trials) == 1 and not waiting:
+                    # A task for a lone trial would cost turns of the event loop, between which every other rollout goes first.
+                    trial, reserved = trials[0], self._reserve()
+                    result = await self._outcome(trial)
+                else:
+                    for trial in trials:
+                        waiting[trial.id] = (trial, self._reserve(), asyncio.ensure_future(self._outcome(trial)))
+                    if not waiting:
+                        return
+                    trial, reserved, task = waiting[self._told]
+                    result = await task
+                    del waiting[self._told]
+                self._told += 1
+                self._own.settle(reserved, result.settled.step.usage + result.settled.judging)
+                await self._settle(trial, result)
+        finally:
+            if waiting:
+                tasks = [task for _, _, task in waiting.values()]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close the sessions."""
+        await self._sessions.close()
+
+    # -- limits ----------------------------------------------------------------------------------------------
+
+    def _over(self) -> bool:
+        """Whether the tree is to stop; the reason stands in `tree.ended`."""
+        if not self._tree.ended:
+            elapsed = time.monotonic() - self._started
+            spent = self._own.exhausted(elapsed_s=elapsed) or self._shared.exhausted(elapsed_s=elapsed)
+            nodes = self._own.budget.nodes
+            if spent is None and nodes is not None and len(self._tree.nodes) > nodes:
+                spent = "nodes"
+            if spent is not None:
+                self._tree.ended = f"budget: {spent}"
+        return bool(self._tree.ended)
+
+    def _room(self, waiting: int) -> int:
+        """How many trials may start now."""
+        room = self._agent.limits.concurrency - waiting
+        for meter in (self._own, self._shared):
+            calls = meter.budget.model_calls
+            if calls is not None:
+                room = min(room, calls - meter.spent.model_calls - meter.reserved.model_calls)
+        nodes = self._own.budget.nodes
+        return room if nodes is None else min(room, nodes - (len(self._tree.nodes) - 1) - waiting)
+
+    def _reserve(self) -> Usage:
+        """Count a trial as in flight on the tree's own budget: a call, and the tokens that a step took on average so far."""
+        spent, nodes = self._own.spent, max(1, len(self._tree.nodes) - 1)
+        expected = Usage(model_calls=1, tokens_in=spent.tokens_in // nodes, tokens_out=spent.tokens_out // nodes)
+        self._own.reserve(expected)
+        return expected
+
+    def _most_tokens(self) -> int | None:
+        """Tokens that a step may sample at most."""
+        limits = ((meter.budget.tokens_out, meter.spent.tokens_out) for meter in (self._own, self._shared))
+        return min((limit - spent for limit, spent in limits if limit is not None), default=None)
+
+    # -- one trial -------------------------------------------------------------------------------------------
+
+    async def _outcome(self, trial: Trial) -> _Result:
+        """What becomes of a trial: from the log, or by taking the step."""
+        known = self._log.take(trial.id, trial.parent, trial.sample, trial.move) if self._log is not None else None
+        if known is not None:
+            return _Result(known)
+        self._shared.reserve(ONE_CALL)
+        actual = ONE_CALL
+        try:
+            taken = await self._stepper.take(trial, self._sessions, most_tokens=self._most_tokens())
+            actual = taken.step.usage
+            estimate = await self._value(trial, taken)
+            actual = actual + estimate.usage
+        finally:
+            self._shared.settle(ONE_CALL, actual)
+        settled = Settled(
+            trial=trial.id,
+            parent=trial.parent,
+            sample=trial.sample,
+            move=trial.move,
+            step=taken.step,
+            stop=taken.stop,
+            error=taken.error,
+            prior=taken.prior,
+            value=estimate.value,
+            note=estimate.note,
+            judging=estimate.usage,
+        )
+        if self._log is not None:
+            self._log.add(settled)
+        return _Result(settled, taken.session)
+
+    async def _value(self, trial: Trial, taken: Taken) -> Estimate:
+        """The valuer's word on the path that a step completes."""
+        valuer = self._agent.steering.valuer
+        if valuer is None or not self.search.valued or taken.error is not None:
+            return Estimate(value=None)
+        steps = tuple(node.step for node in self._tree.path(trial.parent) if node.step is not None)
+        path = Trajectory(
+            problem_id=self._tree.problem_id,
+            policy_id=self._tree.policy_id,
+            seed=self._tree.seed,
+            prompt=self._tree.prompt,
+            steps=(*steps, taken.step),
+            stop=taken.stop,
+        )
+        try:
+            with boundary("model"):
+                return await valuer.value(self._problem, path, derive_seed(self._tree.seed, "value", trial.id))
+        except FATAL:
+            raise
+        except TirageError as error:
+            return Estimate(value=None, note=f"not valued: {error}")
+
+    # -- telling ---------------------------------------------------------------------------------------------
+
+    async def _settle(self, trial: Trial, result: _Result) -> None:
+        settled, tree = result.settled, self._tree
+        stop, twin = settled.stop, self._twin(trial, settled)
+        if twin is not None:
+            stop = StopReason.MERGED
+        node = tree.add(
+            trial.parent,
+            settled.step,
+            stop=stop,
+            sample=trial.sample,
+            error=settled.error,
+            prior=settled.prior,
+            move=trial.move,
+        )
+        if settled.value is not None:
+            tree.values[node.index] = settled.value
+        if settled.note or twin is not None:
+            tree.notes[node.index] = settled.note if twin is None else f"same state as node {twin}"
+        if settled.judging != Usage():
+            tree.judging = tree.judging + settled.judging
+        if result.session is not None:
+            if stop is StopReason.OPEN:
+                self._sessions.keep(node.index, result.session)
+            else:
+                await result.session.close()
+        self.search.tell(tree, trial, node)
+        index = trial.parent
+        while index >= ROOT and self.search.is_closed(index):
+            await self._sessions.release(index)
+            index = tree.nodes[index].parent
+        self._watch(node)
+        if self._on_step is not None:
+            self._on_step(StepEvent(self._problem, tree, node))
+
+    def _watch(self, node: Node) -> None:
+        """Note the answer of a path that ended, and hear the stop rules."""
+        answer = None
+        if node.stop is not StopReason.OPEN:
+            answer = self.answers[node.index] = self.answer(node.index)
+        reason = first_reason(self._rules, self._tree, node, answer)
+        if reason is not None and not self._tree.ended:
+            self._tree.ended = reason
+
+    def answer(self, leaf: int) -> str | None:
+        """The answer in the response that ends at `leaf`."""
+        return self._agent.answer_of("".join(node.step.text for node in self._tree.path(leaf) if node.step is not None))
+
+    def _twin(self, trial: Trial, settled: Settled) -> int | None:
+        """An earlier node in the same state, when equal states are merged; this one is remembered otherwise."""
+        if not self._agent.steering.merge or settled.error is not None:
+            return None
+        state = (trial.parent, *self._effect(settled.step, settled.stop))
+        twin = self._states.setdefault(state, len(self._tree.nodes))
+        return twin if twin != len(self._tree.nodes) else None
+
+    def _effect(self, step: Step, stop: StopReason) -> tuple[object, ...]:
+        """What a step changes: the calls and what came back; without calls the answer, or the text."""
+        if step.calls:
+            return tuple(plain_call(call) for call in step.calls) + tuple(item.text for item in step.observations)
+        return (self._agent.answer_of(step.text) if stop is not StopReason.OPEN else None) or step.text.strip(), stop
+
+    async def _replay(self, call: ToolCall, session: Session) -> Observation:
+        return await run_tool(self._agent.tools[call.name], call, session)
+
+
+def plain_call(call: ToolCall) -> str:
+    """A call without what changes nothing: comments and layout of Python code."""
+    try:
+        code = json.loads(call.arguments)["code"]
+        return f"{call.name}:{ast.unparse(ast.parse(code))}"
+    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError):
+        return f"{call.name}:{call.arguments}"
