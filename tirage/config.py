@@ -49,6 +49,40 @@ class HintsConfig(Strict):
     rounds: int = Field(1, ge=1, description="hints per trajectory")
 
 
+class BudgetConfig(Strict):
+    """Limits of one tree; null means none. Hitting one ends the tree with the best answer so far."""
+
+    tokens: int | None = Field(None, ge=0, description="sampled tokens, those of critics included")
+    tokens_in: int | None = Field(None, ge=0, description="prompt tokens sent")
+    calls: int | None = Field(None, ge=0, description="model calls")
+    tool_calls: int | None = Field(None, ge=0, description="tool calls")
+    sandbox_s: float | None = Field(None, ge=0, description="seconds in tools")
+    seconds: float | None = Field(None, ge=0, description="wall time; makes a run depend on the machine's speed")
+    cost_usd: float | None = Field(None, ge=0, description="money, where the back end tells prices")
+    nodes: int | None = Field(None, ge=0, description="steps of the tree")
+    depth: int | None = Field(None, ge=0, description="steps of one path")
+
+
+class SearchConfig(Strict):
+    """How a tree is grown."""
+
+    strategy: str = Field("mcts", description="`tirage search --list` names them")
+    options: dict[str, Any] = Field({}, description="of the strategy, such as width or c; `tirage search --list` names them")
+    valuer: Literal["auto", "none", "confidence", "execution", "critic", "oracle"] = Field(
+        "auto",
+        description="what values a path: critic (an agent checks the answer with code), confidence (its tokens' probability), "
+        "execution (did its code run), oracle (the verifier: it sees the reference answer, so for training data only); auto is critic for "
+        "searches by value",
+    )
+    checks: int = Field(1, ge=1, description="checks per answer by the critic")
+    stop: tuple[Literal["solved", "converged", "saturated"], ...] = Field(
+        (), description="end early when an answer is valued at 1, when an answer leads by 3 votes, when 32 nodes bring no better value"
+    )
+    merge: bool = Field(False, description="take a step that repeats a sibling's calls and results, or answer, for the sibling's state")
+    budget: BudgetConfig = Field(BudgetConfig(), description="limits of one tree")
+    concurrency: int = Field(16, ge=1, description="steps of one tree in flight at once")
+
+
 class AgentConfig(Strict):
     """How an agent drives a problem."""
 
@@ -63,6 +97,7 @@ class AgentConfig(Strict):
     max_calls: int = Field(4, ge=0, description="tool calls per trajectory")
     max_failures: int = Field(3, ge=1, description="failing calls in a row before code is given up")
     best_of: int = Field(1, ge=1, description="chains per problem; the answer is the majority")
+    search: SearchConfig | None = Field(None, description="grow a tree per problem instead of `best_of` chains")
 
 
 class SandboxOptions(Strict):

@@ -2,6 +2,7 @@
 
 RUN/config.yaml     what the run was told; a second start with another configuration is refused
 RUN/traces.jsonl    every finished rollout (the truth), index.sqlite beside it (derived)
+RUN/searches.jsonl  what became of every trial of a tree search, from which an unfinished tree goes on
 RUN/begun.jsonl     one line per rollout that was begun: finished ones are never begun again
 RUN/datasets/NAME   rows and manifest       RUN/jobs/NAME   training jobs and their checkpoints
 RUN/timing.jsonl    wall time by part          RUN/report.json, RUN/report.html
@@ -10,7 +11,7 @@ RUN/timing.jsonl    wall time by part          RUN/report.json, RUN/report.html
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from tirage.core.problem import Problem
 from tirage.rollouts.runner import rollout_key
 from tirage.traces.jsonl import TraceStore
 from tirage.traces.lines import LineLog
+from tirage.traces.search_log import SearchLog, TreeLog
 
 
 class RunFolder:
@@ -40,6 +42,7 @@ class RunFolder:
         except OSError as error:
             raise ConfigError(f"run folder {folder} cannot be written: {error.strerror}; give another with --run") from error
         self.store = TraceStore(folder)
+        self._searches: SearchLog | None = None
 
     def _check_config(self, config: BaseModel) -> None:
         path = self.folder / "config.yaml"
@@ -69,7 +72,15 @@ class RunFolder:
         """Close the store."""
         self.store.close()
         self._begun.close()
+        if self._searches is not None:
+            self._searches.close()
         self._timing.close()
+
+    def searches(self) -> Callable[[str], TreeLog]:
+        """The search logs of the run's rollouts, by key."""
+        if self._searches is None:
+            self._searches = SearchLog(self.folder, self.store.keys())
+        return self._searches.of
 
     def begun(self, key: str) -> None:
         """Log that a rollout begins."""

@@ -1,11 +1,12 @@
 """Stages of rollouts in a run folder: what `tirage improve`, `rollout` and `eval` have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tirage.agents.explorer import Explorer
-from tirage.config import HintsConfig, RunConfig, SamplingConfig, config_hash
+from tirage.agents.growth import StepEvent
+from tirage.config import AgentConfig, HintsConfig, RunConfig, SamplingConfig, config_hash
 from tirage.core.budget import Budget
 from tirage.core.problem import Problem
 from tirage.models.base import Model
@@ -24,6 +25,8 @@ class Plan:
     sampling: SamplingConfig
     hints: HintsConfig | None = None
     samples: int = 1
+    agent: AgentConfig | None = None
+    """How problems are driven; None takes the run's way."""
 
 
 class Display(Protocol):
@@ -66,8 +69,8 @@ class Parts(Protocol):
         """The sandbox, to be entered."""
         ...
 
-    def agent(self, model: Model, sandbox: Sandbox, sampling: SamplingConfig, hints: HintsConfig | None) -> Explorer:
-        """An agent over an open model."""
+    def agent(self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None) -> Explorer:
+        """An agent over an open model; `verifiers` is what an oracle asks, if the search has one."""
         ...
 
     def weights_of(self, name: str) -> str:
@@ -88,6 +91,7 @@ async def roll_plans(
     plans: Sequence[Plan],
     *,
     budget: Budget | None = None,
+    on_step: Callable[[StepEvent], None] | None = None,
 ) -> list[Progress]:
     """Roll out what is missing of each plan, in order; the model is opened once, and not at all when nothing is missing."""
     progress = [_standing(run, plan) for plan in plans]
@@ -103,15 +107,18 @@ async def roll_plans(
                 if progress[number].done == progress[number].total:
                     continue
                 runner = Runner(
-                    parts.agent(model, sandbox, plan.sampling, plan.hints),
+                    parts.agent(model, sandbox, plan, verifiers),
                     verifiers.of,
                     run.store,
                     seed=config.seed,
                     concurrency=config.model_options.concurrency,
                     budget=budget,
+                    logs=run.searches() if (plan.agent or config.agent).search is not None else None,
                 )
                 with run.timed(plan.name):
-                    progress[number] = await runner.run(_stage(config, plan, model), on_progress=show.stage, on_start=run.begun)
+                    progress[number] = await runner.run(
+                        _stage(config, plan, model), on_progress=show.stage, on_start=run.begun, on_step=on_step
+                    )
     finally:
         await model.close()
     return progress
@@ -129,6 +136,6 @@ def _stage(config: RunConfig, plan: Plan, model: Model) -> Stage:
         samples=plan.samples,
         model=model.name,
         tokenizer_hash=model.renderer.hash if model.renderer is not None else "",
-        config_hash=config_hash(config.agent, config.sandbox, plan.sampling, plan.hints),
+        config_hash=config_hash(plan.agent or config.agent, config.sandbox, plan.sampling, plan.hints),
         sampling=plan.sampling.model_dump(),
     )

@@ -34,7 +34,13 @@ class Echo:
         self.running = self.most = 0
 
     async def solve(
-        self, problem: Problem, *, seed: int, meter: Meter | None = None, on_step: Callable[[StepEvent], None] | None = None
+        self,
+        problem: Problem,
+        *,
+        seed: int,
+        meter: Meter | None = None,
+        on_step: Callable[[StepEvent], None] | None = None,
+        log: object = None,
     ) -> Tree:
         if self.fail_at is not None and len(self.asked) >= self.fail_at:
             raise ModelUnavailable("the server is gone")

@@ -9,9 +9,20 @@ from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
-from tirage.config import AgentConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, build_config, config_hash
+from tirage.cli.strategies import compare_strategies
+from tirage.config import (
+    AgentConfig,
+    BudgetConfig,
+    HintsConfig,
+    ModelConfig,
+    RolloutConfig,
+    SamplingConfig,
+    SearchConfig,
+    build_config,
+    config_hash,
+)
 from tirage.core.budget import Budget
-from tirage.core.errors import DataError
+from tirage.core.errors import ConfigError, DataError
 from tirage.core.hint import HintPosition
 from tirage.doors import run_sync
 from tirage.evaluation import (
@@ -102,17 +113,46 @@ def evaluate(
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="Run folder.")],
-    run_b: Annotated[Path, typer.Argument(help="Run folder, may be the same.")],
+    run_a: Annotated[Path | None, typer.Argument(help="Run folder.", show_default=False)] = None,
+    run_b: Annotated[Path | None, typer.Argument(help="Run folder, may be the same.", show_default=False)] = None,
     stage_a: Annotated[str | None, typer.Option(help="Stage of the first run; needed when it has several.")] = None,
     stage_b: Annotated[str | None, typer.Option(help="Stage of the second run.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html.")] = None,
+    strategies: Annotated[str | None, typer.Option(help="Instead of runs: grow trees by these, e.g. greedy,best-of-n,mcts.")] = None,
+    problems: Annotated[str | None, typer.Option("--problems", "-p", help="With --strategies: on which problems.")] = None,
+    match: Annotated[str, typer.Option(help="With --strategies: tokens (per tree, see --budget) or nodes.")] = "tokens",
+    budget: Annotated[int, typer.Option(min=0, help="With --strategies: so many of what --match names.")] = 4000,
+    model: ModelName = "nano",
+    hints: Annotated[list[HintPosition] | None, typer.Option("--hint", help="With --strategies: START hints at this position.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="With --strategies: only the first problems.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="With --strategies; greedy has 0.")] = 0.8,
+    concurrency: Annotated[int, typer.Option(min=1, help="With --strategies: steps of a tree in flight at once.")] = 4,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html; with --strategies the run folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs on their common problems: difference, interval, paired test.
+    """Compare two runs on their common problems, or strategies at the same budget: difference, interval, paired test.
 
     Example: tirage compare runs/demo runs/demo --stage-a before --stage-b after
+
+    Example: tirage compare --strategies greedy,best-of-n,mcts --problems nano:heldout --match tokens --budget 3000
     """
+    if strategies is not None:
+        if problems is None or run_a is not None or match not in ("tokens", "nodes"):
+            raise ConfigError("--strategies needs --problems, no run folders, and --match tokens or nodes")
+        flags = RolloutConfig(
+            model=model,
+            problems=parse_problems(problems, limit),
+            agent=AgentConfig(search=SearchConfig(budget=BudgetConfig.model_validate({match: budget}), concurrency=concurrency)),
+            sampling=SamplingConfig(temperature=temperature),
+            hints=HintsConfig(positions=tuple(hints)) if hints else None,
+        )
+        config = build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
+        folder = out or Path("runs") / f"compare-{config_hash(config)}"
+        names = [name.strip() for name in strategies.split(",") if name.strip()]
+        _tell(compare_strategies(config, names, folder, quiet=as_json), folder, as_json)
+        return
+    if run_a is None or run_b is None:
+        raise ConfigError("give two run folders, or --strategies with --problems")
     first, name_a = _stage(run_a, stage_a)
     second, name_b = _stage(run_b, stage_b)
     if name_a == name_b:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 import tirage
-from tirage.cli import about, evaluate, improve, solve
+from tirage.cli import about, evaluate, improve, search, solve
 from tirage.cli.data import data_app
 from tirage.cli.sandbox import sandbox_app
 from tirage.cli.trace import trace_app
@@ -30,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(solve.solve)
+app.command()(search.search)
 app.command()(evaluate.rollout)
 app.command("eval")(evaluate.evaluate)
 app.command()(evaluate.compare)

@@ -3,6 +3,7 @@
 import asyncio
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
@@ -11,6 +12,7 @@ from tirage.agents.explorer import Explorer
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
+from tirage.cli.searching import search_maker, steering
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
 from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
@@ -22,7 +24,9 @@ from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, ope
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
+from tirage.stages import Plan
 from tirage.tools.python import PythonTool
+from tirage.verification.verifiers import Verifiers
 
 FORMS = {
     "nano": "the embedded model",
@@ -163,8 +167,9 @@ def make_agent(
     sandbox: Sandbox,
     options: SandboxOptions,
     hints: HintsConfig | None = None,
+    verifiers: Verifiers | None = None,
 ) -> Explorer:
-    """An agent over `model`; hinted when `hints` is given."""
+    """An agent over `model`; hinted when `hints` is given. `verifiers` is what an oracle asks, if the search has one."""
     python = PythonTool(limits=Limits(wall_s=options.timeout_s))
     dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
     plan = None
@@ -184,12 +189,22 @@ def make_agent(
         hints=plan,
         tools=(python.spec,),
     )
+    limits = PathLimits(max_calls=config.max_calls, max_failures=config.max_failures)
+    tools = {"python": python}
+    if config.search is None:
+        return Explorer(policy, tools=tools, sandbox=sandbox, search=lambda: BestOfN(config.best_of), limits=limits)
+
+    def checker() -> Explorer:
+        greedy = ModelPolicy(model, dialect, sampling=replace(policy.sampling, temperature=0.0), system=policy.system, tools=(python.spec,))
+        return Explorer(greedy, tools=tools, sandbox=sandbox, limits=limits)
+
     return Explorer(
         policy,
-        tools={"python": python},
+        tools=tools,
         sandbox=sandbox,
-        search=lambda: BestOfN(config.best_of),
-        limits=PathLimits(max_calls=config.max_calls, max_failures=config.max_failures),
+        search=search_maker(config.search),
+        limits=replace(limits, concurrency=config.search.concurrency),
+        steering=steering(config.search, checker=checker, nano=is_nano(model.renderer), verifiers=verifiers),
     )
 
 
@@ -222,9 +237,18 @@ class Parts:
         """The run's sandbox, to be entered."""
         return open_interpreter(self._config.sandbox)
 
-    def agent(self, model: Model, sandbox: Sandbox, sampling: SamplingConfig, hints: HintsConfig | None) -> Explorer:
-        """An agent as the run describes it."""
-        return make_agent(model, self._config.agent, sampling, sandbox=sandbox, options=self._config.sandbox, hints=hints)
+    def agent(self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None) -> Explorer:
+        """An agent as the run and the plan describe it."""
+        config = self._config
+        return make_agent(
+            model,
+            plan.agent or config.agent,
+            plan.sampling,
+            sandbox=sandbox,
+            options=config.sandbox,
+            hints=plan.hints,
+            verifiers=verifiers,
+        )
 
     def weights_of(self, name: str) -> str:
         """Where a model string's weights are."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tirage.agents.explorer import Agent
-from tirage.agents.growth import StepEvent
+from tirage.agents.growth import Log, StepEvent
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ModelError, SandboxError, TirageError, ToolError, boundary
 from tirage.core.problem import Problem
@@ -100,14 +100,19 @@ class Runner:
         seed: int,
         concurrency: int = 64,
         budget: Budget | None = None,
+        logs: Callable[[str], Log] | None = None,
     ) -> None:
-        """`concurrency` rollouts are in flight at once; `budget` is shared by everything this runner does."""
+        """`concurrency` rollouts are in flight at once; `budget` is shared by everything this runner does.
+
+        `logs` gives the search log of a rollout by its key, from which an unfinished tree goes on.
+        """
         self.agent = agent
         self.verifiers = verifiers
         self.store = store
         self.seed = seed
         self.concurrency = concurrency
         self.meter = Meter(budget or Budget())
+        self._logs = logs
 
     async def run(
         self,
@@ -153,7 +158,8 @@ class Runner:
         """One rollout; None when the shared budget left nothing to do."""
         started = time.monotonic()
         seed = derive_seed(self.seed, stage.name, problem.id, sample)
-        tree = await self.agent.solve(problem, seed=seed, meter=self.meter, on_step=on_step)
+        log = self._logs(key) if self._logs is not None else None
+        tree = await self.agent.solve(problem, seed=seed, meter=self.meter, on_step=on_step, log=log)
         if len(tree.nodes) == 1:
             return None
         return Rollout(

@@ -1,5 +1,6 @@
 """Independent chains: greedy decoding is one chain, best-of-N is N of them, both on the same tree."""
 
+import heapq
 from collections.abc import Mapping
 
 from tirage.core.trajectory import StopReason
@@ -20,22 +21,21 @@ class BestOfN:
         self.n = n
         self.valued = vote == "value"
         self._weigh = WEIGHTS[vote]
-        self._tips: list[int | None] = [ROOT] * n
+        self._ready: list[tuple[int, int]] = []
+        """(chain, tip) of those that can be extended now."""
         self._ids = 0
         self._inner: set[int] = set()
-        self._started: set[int] = set()
+        self._started = 0
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
-        """Extend every chain that is neither pending nor ended, in chain order."""
+        """Extend every chain that is neither pending nor ended, in chain order, then start those that are missing."""
         trials: list[Trial] = []
-        for sample, tip in enumerate(self._tips):
-            if len(trials) == most:
-                break
-            if tip is None:
-                continue
-            self._tips[sample] = None
-            if tip == ROOT:
-                self._started.add(sample)
+        while len(trials) < most and (self._ready or self._started < self.n):
+            if self._ready:
+                sample, tip = heapq.heappop(self._ready)
+            else:
+                sample, tip = self._started, ROOT
+                self._started += 1
             trials.append(Trial(id=self._ids, parent=tip, sample=sample, exclusive=tip != ROOT))
             self._ids += 1
         return trials
@@ -45,11 +45,11 @@ class BestOfN:
         if trial.parent != ROOT:
             self._inner.add(trial.parent)
         if node is not None and node.stop is StopReason.OPEN:
-            self._tips[trial.sample] = node.index
+            heapq.heappush(self._ready, (trial.sample, node.index))
 
     def is_closed(self, index: int) -> bool:
         """Inner nodes are closed once extended; the root once every chain has started."""
-        return index in self._inner or (index == ROOT and len(self._started) == self.n)
+        return index in self._inner or (index == ROOT and self._started == self.n)
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
         """The elected chain, ties to the earliest; without any answer the first leaf."""

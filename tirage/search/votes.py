@@ -38,10 +38,9 @@ WEIGHTS: dict[str, Weigh] = {"majority": ones, "value": value, "visits": visits,
 
 def elect(tree: Tree, answers: Mapping[int, str | None], weigh: Weigh = ones) -> int:
     """The winning leaf; without any answer the first leaf, without any leaf the root. Weights that are all 0 count as 1."""
-    leaves = sorted(tree.leaves(), key=lambda index: (tree.nodes[index].sample, index))
-    voters = [index for index in leaves if answers.get(index) is not None]
+    voters = sorted((index for index, answer in answers.items() if answer is not None), key=lambda index: (tree.nodes[index].sample, index))
     if not voters:
-        return leaves[0] if leaves else ROOT
+        return min(tree.leaves(), key=lambda index: (tree.nodes[index].sample, index), default=ROOT)
     weights = {index: weigh(tree, index) for index in voters}
     if not any(weights.values()):
         weights = dict.fromkeys(voters, 1.0)

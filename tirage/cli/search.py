@@ -1,0 +1,210 @@
+"""`tirage search`: grow a tree per problem, watch it, keep it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tirage.cli.display import LiveDisplay
+from tirage.cli.names import Parts, parse_problems
+from tirage.cli.searching import search_maker
+from tirage.cli.tree_display import TreeDisplay
+from tirage.config import RolloutConfig, build_config, config_hash
+from tirage.core.errors import ConfigError
+from tirage.core.problem import Problem
+from tirage.core.rollout import Rollout
+from tirage.doors import run_sync
+from tirage.evaluation import read_outcomes
+from tirage.problems import load_problems
+from tirage.rollouts.runner import unique
+from tirage.runs import RunFolder
+from tirage.search.strategies import STRATEGIES, option_names
+from tirage.stages import Display, Plan, roll_plans
+from tirage.traces.jsonl import TraceStore
+from tirage.verification.extract import final_answer
+
+STAGE = "search"
+BUDGET_KEYS = ("tokens", "tokens_in", "calls", "tool_calls", "sandbox_s", "seconds", "cost_usd", "nodes", "depth")
+
+
+def search(
+    problem: Annotated[str | None, typer.Argument(help="The problem's text.", show_default=False)] = None,
+    problems: Annotated[str | None, typer.Option("--problems", "-p", help="Many: a file, nano:SPLIT or gym:FAMILY[,FAMILY].")] = None,
+    strategy: Annotated[str, typer.Option("--strategy", "-s", help="How the tree grows; --list names them.")] = "mcts",
+    model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
+    budget: Annotated[list[str] | None, typer.Option("--budget", "-b", help="Limit of a tree, e.g. tokens=20000; repeatable.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Steps of a tree in flight at once.")] = 16,
+    valuer: Annotated[str, typer.Option(help="What values a path: auto, critic, confidence, execution, oracle, none.")] = "auto",
+    stop: Annotated[list[str] | None, typer.Option(help="End early: solved, converged, saturated; repeatable.")] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the strategy, e.g. width=3; repeatable.")] = None,
+    answer: Annotated[str | None, typer.Option(help="Reference answer to grade against (one problem).")] = None,
+    hint: Annotated[list[str] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="Of the policy.")] = 0.8,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
+    seed: Annotated[int, typer.Option(help="Every draw derives from it.")] = 0,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any other key of the configuration; repeatable.")] = None,
+    names: Annotated[bool, typer.Option("--list", help="Name the strategies and their options.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Search for a solution on a tree: watched live, kept whole, resumed after an interruption.
+
+    Example: tirage search "Use 4, 7, 8 and 8 to make 24." --strategy mcts --budget tokens=8000
+    """
+    if names:
+        _list(as_json)
+        return
+    if (problem is None) == (problems is None):
+        raise ConfigError("give the text of one problem, or --problems with a file, nano:SPLIT or gym:FAMILY")
+    data: dict[str, Any] = {
+        "model": model,
+        "seed": seed,
+        "problems": parse_problems(problems, limit).model_dump(mode="json") if problems is not None else {"type": "file", "path": "-"},
+        "sampling": {"temperature": temperature},
+        "hints": {"positions": hint} if hint else None,
+        "agent": {"search": _search_data(strategy, budget, concurrency, valuer, stop, option)},
+    }
+    config = build_config(RolloutConfig, data, "settings", settings or ())
+    assert config.agent.search is not None
+    search_maker(config.agent.search)
+    asked = unique(load_problems(config.problems)) if problem is None else (_single(problem, answer),)
+    folder = run if run is not None else Path("runs") / f"search-{config_hash(config, [item.id for item in asked])}"
+    rollouts = grow(config, folder, asked, quiet=as_json)
+    _tell(rollouts, folder, as_json)
+
+
+def _search_data(
+    strategy: str, budget: list[str] | None, concurrency: int, valuer: str, stop: list[str] | None, option: list[str] | None
+) -> dict[str, Any]:
+    return {
+        "strategy": strategy,
+        "options": _pairs(option, "--option"),
+        "valuer": valuer,
+        "stop": stop or [],
+        "budget": _pairs(budget, "--budget") or {"nodes": 64},
+        "concurrency": concurrency,
+    }
+
+
+def _pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
+    """`key=value` words; values are JSON where they read as such."""
+    found: dict[str, Any] = {}
+    for word in words or ():
+        for part in word.split(",") if flag == "--budget" else (word,):
+            key, separator, text = part.partition("=")
+            if not separator or not key:
+                raise ConfigError(
+                    f"{flag} {word!r}: write it as key=value" + (f"; keys: {', '.join(BUDGET_KEYS)}" if flag == "--budget" else "")
+                )
+            try:
+                found[key] = json.loads(text)
+            except ValueError:
+                found[key] = text
+    return found
+
+
+def _single(text: str, answer: str | None) -> Problem:
+    if not text.strip():
+        raise ConfigError("the problem is empty; give its text")
+    return Problem(prompt=text, answer=answer)
+
+
+def grow(config: RolloutConfig, folder: Path, problems: tuple[Problem, ...], *, quiet: bool) -> list[Rollout]:
+    """Grow the trees that are missing, and read all of them back."""
+    plan = Plan(name=STAGE, problems=problems, sampling=config.sampling, hints=config.hints, samples=config.samples)
+    assert config.agent.search is not None
+    limits = config.agent.search.budget
+    with RunFolder(folder, config) as run:
+        show: Display
+        if len(problems) == 1:
+            with TreeDisplay(limits, quiet=quiet) as live:
+                run_sync(roll_plans(config, run, Parts(config), live, config.model, [plan], on_step=live.step))
+        else:
+            with LiveDisplay(quiet=quiet) as show:
+                run_sync(roll_plans(config, run, Parts(config), show, config.model, [plan]))
+    wanted = {item.id for item in problems}
+    return [item for item in TraceStore(folder).read(STAGE) if item.problem.id in wanted]
+
+
+def summary(rollout: Rollout) -> dict[str, Any]:
+    """One tree in figures."""
+    tree = rollout.tree
+    path = rollout.trajectory
+    value = tree.values.get(tree.chosen)
+    return {
+        "key": rollout.key,
+        "answer": final_answer(path.response) if path is not None else None,
+        "correct": rollout.correct if rollout.problem.answer is not None or rollout.problem.verifier != "math" else None,
+        "value": value,
+        "ended": tree.ended or "exhausted",
+        "nodes": len(tree.nodes) - 1,
+        "depth": max(node.depth for node in tree.nodes),
+        "answered": sum(1 for node in tree.nodes if node.stop == "answered"),
+        "tokens_in": tree.usage.tokens_in,
+        "tokens_out": tree.usage.tokens_out,
+        "tokens_judging": tree.judging.tokens_out,
+        "model_calls": tree.usage.model_calls,
+        "tool_calls": tree.usage.tool_calls,
+        "cost_usd": tree.usage.cost_usd,
+        "seconds": round(rollout.wall_s, 3),
+    }
+
+
+def _tell(rollouts: list[Rollout], folder: Path, as_json: bool) -> None:
+    rows = [summary(rollout) for rollout in rollouts]
+    if as_json:
+        print(json.dumps({"run": str(folder), "trees": rows}, ensure_ascii=False))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if len(rows) == 1:
+        row, rollout = rows[0], rollouts[0]
+        mark = {True: " [green]correct[/green]", False: " [red]wrong[/red]", None: ""}[row["correct"]]
+        worth = "" if row["value"] is None else f" [dim](worth {row['value']:.2f})[/dim]"
+        console.print(f"[bold]answer:[/bold] {'none' if row['answer'] is None else escape(row['answer'])}{mark}{worth}")
+        if rollout.trajectory is not None and rollout.trajectory.error is not None:
+            failure = rollout.trajectory.error
+            console.print(f"[red]{failure.boundary} failed:[/red] {escape(failure.message)}")
+        console.print(
+            f"{row['ended']} · {row['nodes']} nodes, {row['depth']} deep, {row['answered']} answered · {row['model_calls']} model calls · "
+            f"{row['tokens_out']} tokens ({row['tokens_judging']} of them judging) · {row['seconds']:.1f} s",
+            style="dim",
+        )
+    else:
+        console.print(_table(rows, rollouts))
+    console.print(f"[dim]look at it:[/dim] tirage trace show {escape(str(folder))} --index 0 --tree")
+
+
+def _table(rows: list[dict[str, Any]], rollouts: list[Rollout]) -> Table:
+    outcomes = read_outcomes(rollouts)
+    graded = [item for item in outcomes if item.correct is not None]
+    right = sum(bool(item.correct) for item in graded)
+    table = Table(
+        title=f"{right} of {len(graded)} right" + (f", {len(outcomes) - len(graded)} ungraded" if len(graded) < len(outcomes) else "")
+    )
+    for name in ("ended", "trees", "right", "nodes", "tokens", "judging", "calls", "tools", "s"):
+        table.add_column(name, justify="left" if name == "ended" else "right")
+    for reason in sorted({row["ended"] for row in rows}):
+        group = [row for row in rows if row["ended"] == reason]
+        mean = {key: sum(row[key] for row in group) / len(group) for key in group[0] if isinstance(group[0][key], int | float)}
+        table.add_row(
+            reason,
+            str(len(group)),
+            str(sum(row["correct"] is True for row in group)),
+            *(f"{mean[key]:.0f}" for key in ("nodes", "tokens_out", "tokens_judging", "model_calls", "tool_calls")),
+            f"{mean['seconds']:.1f}",
+        )
+    return table
+
+
+def _list(as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({name: {"what": what, "options": option_names(name)} for name, (_, what) in STRATEGIES.items()}))
+        return
+    table = Table("strategy", "what it does", "options")
+    for name, (_, what) in STRATEGIES.items():
+        table.add_row(name, what, ", ".join(option_names(name)))
+    Console(highlight=False).print(table)

@@ -1,0 +1,70 @@
+"""From a search configuration to a maker of searches and what steers them."""
+
+from collections.abc import Callable
+
+from tirage.agents.critic import CHECK, NANO_CHECK, Critic
+from tirage.agents.equipment import Steering
+from tirage.agents.explorer import Explorer
+from tirage.agents.valuers import Confidence, Execution, Oracle, Valuer
+from tirage.config import BudgetConfig, SearchConfig
+from tirage.core.budget import Budget
+from tirage.core.errors import ConfigError
+from tirage.search.base import Search
+from tirage.search.stopping import Converged, Saturated, Solved, StopRule
+from tirage.search.strategies import strategy
+from tirage.verification.verifiers import Verifiers
+
+RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
+
+
+def search_maker(config: SearchConfig) -> Callable[[], Search]:
+    """A maker of fresh searches. Raises `ConfigError` naming what the strategy does not know."""
+    try:
+        return strategy(config.strategy, config.options)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"search: {error}") from None
+
+
+def tree_budget(config: BudgetConfig) -> Budget:
+    """The budget of one tree."""
+    return Budget(
+        tokens_in=config.tokens_in,
+        tokens_out=config.tokens,
+        model_calls=config.calls,
+        tool_calls=config.tool_calls,
+        sandbox_s=config.sandbox_s,
+        wall_s=config.seconds,
+        cost_usd=config.cost_usd,
+        nodes=config.nodes,
+        depth=config.depth,
+    )
+
+
+def steering(config: SearchConfig, *, checker: Callable[[], Explorer], nano: bool, verifiers: Verifiers | None) -> Steering:
+    """What guides the trees. `checker` makes the agent that checks answers, `verifiers` is what an oracle asks."""
+    return Steering(
+        valuer=_valuer(config, checker, nano=nano, verifiers=verifiers),
+        budget=tree_budget(config.budget),
+        stop_rules=lambda: [RULES[name]() for name in config.stop],
+        merge=config.merge,
+    )
+
+
+def _valuer(config: SearchConfig, checker: Callable[[], Explorer], *, nano: bool, verifiers: Verifiers | None) -> Valuer | None:
+    match config.valuer:
+        case "none":
+            return None
+        case "confidence":
+            return Confidence()
+        case "execution":
+            return Execution()
+        case "oracle":
+            if verifiers is None:
+                raise ConfigError(
+                    "valuer 'oracle' needs the verifiers of a run; use it with `tirage search --problems` or `tirage rollout`"
+                )
+            return Oracle(verifiers.of)
+        case _:
+            if config.valuer == "auto" and not search_maker(config)().valued:
+                return None
+            return Critic(checker(), template=NANO_CHECK if nano else CHECK, checks=config.checks)

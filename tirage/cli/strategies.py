@@ -1,0 +1,152 @@
+"""`tirage compare --strategies`: the same problems, the same budget per tree, one strategy after the other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tirage.cli.display import LiveDisplay
+from tirage.cli.names import Parts
+from tirage.cli.searching import search_maker
+from tirage.config import AgentConfig, RolloutConfig, SearchConfig
+from tirage.core.errors import ConfigError
+from tirage.core.rollout import Rollout
+from tirage.core.tree import Tree
+from tirage.doors import run_sync
+from tirage.evaluation import Outcome, Report, build_improvement_report, read_outcomes
+from tirage.evaluation.anytime import Moment, accuracy_at, moments, right_within
+from tirage.evaluation.improvement import Context
+from tirage.problems import load_problems
+from tirage.rollouts.runner import unique
+from tirage.runs import RunFolder
+from tirage.search.votes import elect, value
+from tirage.stages import Plan, roll_plans
+from tirage.traces.jsonl import TraceStore
+
+UNTIL_SPENT = 100_000
+"""Chains of a best-of-N that goes on until the budget is spent."""
+POINTS = 24
+
+
+def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path, *, quiet: bool) -> Report:
+    """Grow what is missing of every strategy's trees, and report on all of them.
+
+    `config.agent.search` holds what they have in common; with a budget of tokens a `best-of-n` goes on until it is spent.
+    Raises `ConfigError` for an unknown strategy.
+    """
+    base = config.agent.search
+    assert base is not None
+    agents = {name: config.agent.model_copy(update={"search": _search(base, name)}) for name in names}
+    if len(agents) < 2:
+        raise ConfigError(f"--strategies {','.join(names)}: name at least two different ones")
+    problems = unique(load_problems(config.problems))
+    plans = [_plan(config, name, agent, problems) for name, agent in agents.items()]
+    with RunFolder(folder, config) as run, LiveDisplay(quiet=quiet) as display:
+        run_sync(roll_plans(config, run, Parts(config), display, config.model, plans))
+    wanted = {problem.id for problem in problems}
+    store = TraceStore(folder)
+    rollouts = {name: [item for item in store.read(name) if item.problem.id in wanted] for name in agents}
+    told = {name: [moments(item, _elect) for item in items] for name, items in rollouts.items()}
+    curves = {name: anytime(items) for name, items in told.items()}
+    draw(curves, folder / "strategies.png")
+    outcomes = {name: _within(items, told[name], base.budget.tokens) for name, items in rollouts.items()}
+    return _report(config, rollouts, outcomes, curves)
+
+
+def _elect(tree: Tree, answers: Mapping[int, str | None]) -> int:
+    return elect(tree, answers, value)
+
+
+def _within(rollouts: Sequence[Rollout], told: Sequence[Sequence[Moment]], tokens: int | None) -> list[Outcome]:
+    """Outcomes at exactly the same spending: what was in flight when the budget ran out is left out of the vote."""
+    outcomes = read_outcomes(rollouts)
+    if tokens is not None:
+        outcomes = [
+            replace(outcome, correct=right_within(moments, tokens)) if moments and outcome.correct is not None else outcome
+            for outcome, moments in zip(outcomes, told, strict=True)
+        ]
+    return sorted(outcomes, key=lambda item: (item.problem_id, item.sample))
+
+
+def _search(base: SearchConfig, name: str) -> SearchConfig:
+    """The strategy with the common settings; options are kept where it has them."""
+    spent = name == "best-of-n" and base.budget.tokens is not None and "n" not in base.options
+    found = base.model_copy(update={"strategy": name, "options": {**base.options, **({"n": UNTIL_SPENT} if spent else {})}})
+    search_maker(found)
+    return found
+
+
+def _plan(config: RolloutConfig, name: str, agent: AgentConfig, problems: Sequence[Any]) -> Plan:
+    sampling = config.sampling.model_copy(update={"temperature": 0.0}) if name == "greedy" else config.sampling
+    return Plan(name=name, problems=tuple(problems), sampling=sampling, hints=config.hints, samples=config.samples, agent=agent)
+
+
+def anytime(curves: Sequence[Sequence[Moment]]) -> list[tuple[int, float]]:
+    """(sampled tokens per tree, accuracy): what stopping earlier would have given, votes weighted by value where there are values."""
+    most = max((curve[-1].tokens for curve in curves if curve), default=0)
+    grid = sorted({round(most * (point / POINTS) ** 2) for point in range(1, POINTS + 1)})
+    return list(zip(grid, accuracy_at(curves, grid), strict=True))
+
+
+def draw(curves: Mapping[str, list[tuple[int, float]]], path: Path) -> bool:
+    """The curves as a picture; False where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(8, 5), dpi=150)
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        if curve:
+            axes.plot([tokens for tokens, _ in curve], [100 * share for _, share in curve], marker=".", label=name)
+    axes.set(xlabel="sampled tokens per problem, judging included", ylabel="right, %", ylim=(0, 100))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+    return True
+
+
+def _report(
+    config: RolloutConfig,
+    rollouts: Mapping[str, list[Rollout]],
+    outcomes: Mapping[str, list[Outcome]],
+    curves: Mapping[str, list[tuple[int, float]]],
+) -> Report:
+    first, *others = rollouts
+    baselines = [name for name in rollouts if name == "greedy" or name.startswith("best-of")] or [first]
+    pairs = [(baseline, other) for baseline in baselines for other in rollouts if other != baseline and other not in baselines]
+    pairs += [(baselines[0], baselines[1])] if len(baselines) > 1 else []
+    search = config.agent.search
+    assert search is not None
+    limits = ", ".join(f"{key}={limit:g}" for key, limit in search.budget.model_dump().items() if limit is not None) or "none"
+    context = Context(
+        title="Strategies at the same budget",
+        subtitle=f"{config.model}, budget per tree: {limits}",
+        notes=(
+            "A tree may end before its budget is spent; what is in flight at that moment still joins it but has no vote here. Tokens count "
+            "everything, judging included.",
+        ),
+        sections={
+            "Cost per tree": {name: _cost(items) for name, items in rollouts.items()},
+            "Right after so many sampled tokens (stopped earlier)": {
+                name: "; ".join(f"{tokens}: {share:.0%}" for tokens, share in curve[3::4]) for name, curve in curves.items()
+            },
+        },
+    )
+    return build_improvement_report(outcomes, pairs=pairs or [(first, others[0])], context=context)
+
+
+def _cost(items: Sequence[Rollout]) -> str:
+    """Means per tree in words."""
+    count = max(1, len(items))
+    usages = [item.tree.usage for item in items]
+    sent = sum(usage.tokens_in for usage in usages)
+    cached = sum(usage.tokens_cached for usage in usages)
+    return (
+        f"{sum(usage.tokens_out for usage in usages) / count:.0f} sampled tokens "
+        f"({sum(item.tree.judging.tokens_out for item in items) / count:.0f} judging), {sent / count:.0f} prompt tokens "
+        f"({cached / sent if sent else 0:.0%} from the server's cache), {sum(usage.model_calls for usage in usages) / count:.1f} calls, "
+        f"{sum(usage.tool_calls for usage in usages) / count:.1f} tool calls, "
+        f"{sum(len(item.tree.nodes) - 1 for item in items) / count:.1f} nodes, {sum(item.wall_s for item in items) / count:.1f} s"
+    )

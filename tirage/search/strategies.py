@@ -1,0 +1,67 @@
+"""The strategies by name: what a configuration may ask for, and how it is made."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from tirage.search.base import Search
+from tirage.search.best_of_n import BestOfN
+from tirage.search.mcts import MCTS
+
+Make = Callable[..., Search]
+
+STRATEGIES: dict[str, tuple[Make, str]] = {
+    "greedy": (partial(BestOfN, 1), "one chain"),
+    "best-of-n": (partial(BestOfN, 16), "N chains, the majority's answer (self-consistency); `best-of-8` for another N"),
+    "weighted-n": (partial(BestOfN, 16, vote="value"), "N chains, each vote weighted by the valuer"),
+    "mcts": (MCTS, "Monte Carlo tree search by UCT"),
+    "puct": (partial(MCTS, c=1.25, prior="normalised"), "Monte Carlo tree search with the policy's prior"),
+}
+_COUNTED = re.compile(r"best-of-(\d+)")
+
+
+def strategy(name: str, options: Mapping[str, Any] | None = None, *, seed: int = 0) -> Callable[[], Search]:
+    """A maker of fresh searches. `seed` goes to strategies that draw.
+
+    Raises ValueError for an unknown name, for an option that the strategy does not have (naming those it has), or for a senseless value.
+    """
+    given = dict(options or {})
+    counted = _COUNTED.fullmatch(name)
+    if counted is not None:
+        name, given = "best-of-n", {"n": int(counted[1]), **given}
+    if name not in STRATEGIES:
+        near = difflib.get_close_matches(name, STRATEGIES, n=1)
+        raise ValueError(f"strategy {name!r} is not known{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(STRATEGIES)}")
+    make = STRATEGIES[name][0]
+    known = option_names(name)
+    for option in given:
+        if option not in known:
+            raise ValueError(f"strategy {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
+    target, fixed = (make.func, dict(make.keywords)) if isinstance(make, partial) else (make, {})
+    if isinstance(make, partial):
+        fixed |= dict(zip(_parameters(target), make.args, strict=False))
+    if "seed" in _parameters(target):
+        fixed["seed"] = seed
+    whole = {**fixed, **{option: _tuples(value) for option, value in given.items()}}
+    target(**whole)
+    return lambda: target(**whole)
+
+
+def option_names(name: str) -> list[str]:
+    """The options of a strategy."""
+    if name == "greedy":
+        return []
+    make = STRATEGIES[name][0]
+    return [option for option in _parameters(make.func if isinstance(make, partial) else make) if option != "seed"]
+
+
+def _parameters(make: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(make).parameters)
+
+
+def _tuples(value: Any) -> Any:
+    """Lists of a configuration file are tuples here."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
