@@ -22,6 +22,8 @@ class StopReason(StrEnum):
     """The policy's tool call could not be read and no further attempt was allowed."""
     ERROR = "error"
     """Something around the policy broke; see `error`."""
+    GAVE_UP = "gave-up"
+    """The policy gave the path up, to start again elsewhere."""
     MERGED = "merged"
     """A sibling leads to the same state; the search goes on there."""
     OPEN = "open"

@@ -24,7 +24,8 @@ class BestOfN:
         self._ready: list[tuple[int, int]] = []
         """(chain, tip) of those that can be extended now."""
         self._ids = 0
-        self._inner: set[int] = set()
+        self._tips: set[int] = set()
+        """Ends of the chains that go on."""
         self._started = 0
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
@@ -42,14 +43,14 @@ class BestOfN:
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """Move the chain's tip; a chain whose path has ended or that gave nothing is over."""
-        if trial.parent != ROOT:
-            self._inner.add(trial.parent)
+        self._tips.discard(trial.parent)
         if node is not None and node.stop is StopReason.OPEN:
             heapq.heappush(self._ready, (trial.sample, node.index))
+            self._tips.add(node.index)
 
     def is_closed(self, index: int) -> bool:
-        """Inner nodes are closed once extended; the root once every chain has started."""
-        return index in self._inner or (index == ROOT and self._started == self.n)
+        """All but the ends of chains that go on; the root is closed once every chain has started."""
+        return self._started == self.n if index == ROOT else index not in self._tips
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
         """The elected chain, ties to the earliest; without any answer the first leaf."""

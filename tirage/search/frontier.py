@@ -7,7 +7,7 @@ from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
 
-WORST = frozenset({StopReason.MALFORMED, StopReason.LENGTH, StopReason.CALLS})
+WORST = frozenset({StopReason.MALFORMED, StopReason.LENGTH, StopReason.CALLS, StopReason.GAVE_UP})
 """Ends that are the policy's own failure: worth the lowest value where the valuer says nothing."""
 NO_OUTCOME = frozenset({StopReason.ERROR, StopReason.BUDGET, StopReason.MERGED})
 """Ends that say nothing about the path's worth: nothing is backed up."""

@@ -7,8 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from tirage.search.abmcts import ABMCTS
 from tirage.search.base import Search
+from tirage.search.beam import Beam
+from tirage.search.best_first import BestFirst
 from tirage.search.best_of_n import BestOfN
+from tirage.search.dfs import DepthFirst
+from tirage.search.gumbel import GumbelHalving
 from tirage.search.mcts import MCTS
 
 Make = Callable[..., Search]
@@ -17,8 +22,16 @@ STRATEGIES: dict[str, tuple[Make, str]] = {
     "greedy": (partial(BestOfN, 1), "one chain"),
     "best-of-n": (partial(BestOfN, 16), "N chains, the majority's answer (self-consistency); `best-of-8` for another N"),
     "weighted-n": (partial(BestOfN, 16, vote="value"), "N chains, each vote weighted by the valuer"),
+    "beam": (Beam, "beam search over steps"),
+    "tot": (partial(Beam, width=5, branch=5), "Tree of Thoughts, breadth first: beam search with b = width, k = branch"),
+    "dvts": (partial(Beam, width=1, branch=4, groups=4), "diverse verifier tree search: independent beams of width 1"),
+    "best-first": (BestFirst, "the best open node first"),
+    "dfs": (partial(DepthFirst, threshold=0.5), "depth first, back where the value is below a threshold"),
+    "dfsdt": (partial(DepthFirst, aware=True), "depth first, each attempt told what its siblings tried"),
     "mcts": (MCTS, "Monte Carlo tree search by UCT"),
     "puct": (partial(MCTS, c=1.25, prior="normalised"), "Monte Carlo tree search with the policy's prior"),
+    "gumbel": (GumbelHalving, "sequential halving over the root's children, for a known budget"),
+    "ab-mcts": (ABMCTS, "wider or deeper by Thompson sampling; several models as arms"),
 }
 _COUNTED = re.compile(r"best-of-(\d+)")
 
