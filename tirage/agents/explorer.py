@@ -76,8 +76,7 @@ class Explorer:
             await growth.run()
         finally:
             await growth.close()
-        answers = {leaf: growth.answers[leaf] if leaf in growth.answers else growth.answer(leaf) for leaf in tree.leaves()}
-        tree.chosen = growth.search.choose(tree, answers)
+        tree.chosen = growth.search.choose(tree, growth.answers)
         return tree
 
     @property

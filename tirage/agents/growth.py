@@ -76,7 +76,7 @@ class Growth:
         """`meter` is shared with other trees; the agent's budget is this tree's own."""
         self.search: Search = agent.search()
         self.answers: dict[int, str | None] = {}
-        """Extracted answer of each ended leaf."""
+        """Extracted answer of each ended leaf; those of paths that broke are None."""
         self._agent = agent
         self._problem = problem
         self._tree = tree
@@ -254,14 +254,11 @@ class Growth:
         """Note the answer of a path that ended, and hear the stop rules."""
         answer = None
         if node.stop is not StopReason.OPEN:
-            answer = self.answers[node.index] = self.answer(node.index)
+            response = "".join(above.step.text for above in self._tree.path(node.index) if above.step is not None)
+            answer = self.answers[node.index] = self._agent.answer_of(response)
         reason = first_reason(self._rules, self._tree, node, answer)
         if reason is not None and not self._tree.ended:
             self._tree.ended = reason
-
-    def answer(self, leaf: int) -> str | None:
-        """The answer in the response that ends at `leaf`."""
-        return self._agent.answer_of("".join(node.step.text for node in self._tree.path(leaf) if node.step is not None))
 
     def _twin(self, trial: Trial, settled: Settled) -> int | None:
         """An earlier node in the same state, when equal states are merged; this one is remembered otherwise."""
