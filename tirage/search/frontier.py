@@ -84,13 +84,17 @@ class Frontier:
 
         Each level up the value is worth `discount` of the one below. `highest`: a node is worth the best that was backed up, not the mean.
         """
+        self.grow(tree, node)
+        self.flying[node.index] = self.seen[node.index] = 1
+        self.visit(tree, node.index, value, landed=1, discount=discount, highest=highest)
+
+    def visit(self, tree: Tree, index: int, value: float, *, landed: int = 0, discount: float = 1.0, highest: bool = False) -> None:
+        """Count a visit and add the value on a node that is known and on every node above it; `landed`: trials that are over with it."""
         flying, seen, parents, q = self.flying, self.seen, self.parents, self.q
         visits, sums = tree.visits, tree.value_sum
-        self.grow(tree, node)
-        index = node.index
-        flying[index] = seen[index] = 1
         while index >= 0:
-            flying[index] -= 1
+            flying[index] -= landed
+            seen[index] += 1 - landed
             visits[index] += 1
             sums[index] += value
             if not highest:
