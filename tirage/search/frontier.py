@@ -86,15 +86,24 @@ class Frontier:
         """
         self.grow(tree, node)
         self.flying[node.index] = self.seen[node.index] = 1
-        self.visit(tree, node.index, value, landed=1, discount=discount, highest=highest)
+        self._land(tree, node.index, value, discount, highest)
 
-    def visit(self, tree: Tree, index: int, value: float, *, landed: int = 0, discount: float = 1.0, highest: bool = False) -> None:
-        """Count a visit and add the value on a node that is known and on every node above it; `landed`: trials that are over with it."""
-        flying, seen, parents, q = self.flying, self.seen, self.parents, self.q
+    def visit(self, tree: Tree, index: int, value: float, *, discount: float = 1.0, highest: bool = False) -> None:
+        """As `credit`, but for a node that is known, without a trial."""
+        flying, seen, parents = self.flying, self.seen, self.parents
+        above = index
+        while above >= 0:
+            flying[above] += 1
+            seen[above] += 1
+            above = parents[above]
+        self._land(tree, index, value, discount, highest)
+
+    def _land(self, tree: Tree, index: int, value: float, discount: float, highest: bool) -> None:
+        """What was in flight below a node and those above it becomes a visit."""
+        flying, parents, q = self.flying, self.parents, self.q
         visits, sums = tree.visits, tree.value_sum
         while index >= 0:
-            flying[index] -= landed
-            seen[index] += 1 - landed
+            flying[index] -= 1
             visits[index] += 1
             sums[index] += value
             if not highest:
