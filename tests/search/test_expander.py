@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.search.toys import Drive, GraphEnv, GraphWorld, Outcome, path_text
+from tests.search.toys import Drive, GraphEnv, GraphWorld, Outcome, new_tree, path_text, step
 from tirage.core import StopReason, Tree
 from tirage.search.base import Trial
 from tirage.search.expander import Expander
+from tirage.search.frontier import Frontier
 from tirage.search.lats import LATS
 from tirage.search.plans import PlanSearch
 from tirage.search.rstar import RStar
@@ -123,6 +124,28 @@ def test_lost_trials_and_broken_ends_back_nothing_up_and_the_search_goes_on(sear
     assert not any(tree.visits[index] for index in broken)
     assert search.frontier.seen == tree.visits
     assert tree.visits[0] > 5
+
+
+def test_a_visit_without_a_trial_counts_as_one_with_a_trial() -> None:
+    def chain() -> tuple[Frontier, Tree]:
+        frontier, tree = Frontier(2), new_tree()
+        for parent in (0, 1):
+            trial = frontier.order(tree, parent)
+            frontier.settle(tree, trial, tree.add(parent, step()))
+        return frontier, tree
+
+    frontier, tree = chain()
+    waiting = frontier.order(tree, 1)
+    frontier.visit(tree, 2, 0.8, discount=0.5)
+    frontier.visit(tree, 1, 0.1, discount=0.5)
+    assert (tree.visits, tree.value_sum) == ([2, 2, 1], pytest.approx([0.2 + 0.05, 0.4 + 0.1, 0.8]))
+    assert (frontier.flying, frontier.seen) == ([1, 1, 0], [3, 3, 1])
+    frontier.settle(tree, waiting, None)
+    assert (frontier.flying, frontier.seen) == ([0, 0, 0], [2, 2, 1])
+    frontier, tree = chain()
+    for value in (0.2, 0.7, 0.4):
+        frontier.visit(tree, 2, value, highest=True)
+    assert frontier.q == [0.7, 0.7, 0.7]
 
 
 def test_everything_failing_ends_the_search(search: Expander) -> None:

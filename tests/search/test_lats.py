@@ -109,19 +109,17 @@ def test_the_depth_limit_is_a_failure() -> None:
 
 def test_failures_with_a_note_become_lessons_the_most_recent_three() -> None:
     def world(tree: Tree, trial: Trial) -> Outcome:
-        text = "abcaad"[trial.sample] if trial.parent else str(trial.sample)
         if trial.parent == 0:
-            return Outcome(text=text, value=0.5)
+            return Outcome(text=str(trial.sample), value=0.5)
+        text = "abcaade"[trial.sample]
         return Outcome(text=text, value=0.0, stop=StopReason.ANSWERED, note=None if text == "b" else f"not {text}")
 
-    drive = Drive(LATS(n=6, iterations=2, seed=0), world).run(12)
-    tree = drive.tree
-    shown = [["".join(path_text(tree, index)[1:]) for index in trial.lessons] for trial in drive.trials]
-    assert shown[:7] == [[]] * 7
-    # "b" has no note and the second and third "a" are the first one again.
-    assert shown[7:] == [["a"], ["a"], ["c", "a"], ["c", "a"], ["c", "a"]]
-    (after,) = Drive(LATS(n=6, iterations=3, seed=0), world).run(13).trials[12:]
-    assert [path_text(tree, index)[1:] for index in after.lessons] == ["d", "c", "a"]
+    drive = Drive(LATS(n=7, iterations=2, seed=0), world).run(15)
+    shown = ["".join(path_text(drive.tree, index)[1:] for index in trial.lessons) for trial in drive.trials]
+    assert shown[:8] == [""] * 8
+    # "b" has no note, and the second and third "a" are the first one again.
+    assert shown[8:] == ["a", "a", "ca", "ca", "ca", "dca", "edc"]
+    assert drive.trials[8].lessons == (8,)
 
 
 def test_a_note_that_comes_late_is_shown_from_then_on() -> None:

@@ -87,6 +87,19 @@ def test_schedules_at_the_start_half_way_and_at_the_end(schedule: Schedule, weig
     assert [search.weight(rollout) for rollout in (0, 8, 16)] == pytest.approx(weights)
 
 
+def test_the_schedule_goes_by_the_rollouts_before_this_one() -> None:
+    numbers = set()
+
+    class Recording(RStar):
+        def weight(self, rollout: int) -> float:
+            numbers.add(rollout)
+            return super().weight(rollout)
+
+    Drive(Recording(seed=0, rollouts=12), world).run(1000)
+    # The first eight go to the question's eight children.
+    assert numbers == {8, 9, 10, 11}
+
+
 def test_every_rollout_that_reached_an_end_counts_once_on_its_path() -> None:
     search = RStar(seed=2)
     tree = Drive(search, world).run(5000).tree

@@ -27,6 +27,7 @@ class Expander(ABC):
         if iterations < 1:
             raise ValueError(f"a search needs at least 1 iteration, got {iterations}")
         self.limit = iterations
+        """Iterations at most."""
         self.iterations = 0
         """Iterations begun."""
         self.done = False
