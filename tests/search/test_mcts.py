@@ -169,8 +169,7 @@ def test_a_tree_five_thousand_deep() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"c": -1}, {"discount": 0}, {"discount": 1.1}, {"width": 0}, {"width": None}, {"widening": (0.0, 0.5)}, {"widening": (1, 1)}],
+    "options", [{"c": -1}, {"discount": 0}, {"discount": 1.1}, {"width": 0}, {"width": None}, {"widening": (0.0, 0.5)}, {"widening": (1, 1)}]
 )
 def test_senseless_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"needs|without"):
