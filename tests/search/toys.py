@@ -25,6 +25,7 @@ class Outcome:
     value: float | None = None
     stop: StopReason = StopReason.OPEN
     prior: float | None = None
+    note: str | None = None
 
 
 World = Callable[[Tree, Trial], Outcome | None]
@@ -48,6 +49,8 @@ class Drive:
             )
             if outcome.value is not None:
                 self.tree.values[node.index] = outcome.value
+            if outcome.note is not None:
+                self.tree.notes[node.index] = outcome.note
         self.search.tell(self.tree, trial, node)
         return node
 
@@ -123,3 +126,49 @@ def pulls(drive: Drive, arms: int) -> list[int]:
     for node in drive.tree.nodes[1:]:
         counts[drive.tree.path(node.index)[0].sample] += 1
     return counts
+
+
+@dataclass(slots=True)
+class GraphEnv:
+    """A walk through a graph with one rewarding leaf. Its state is a place and a count that depends on the order of the steps."""
+
+    depth: int
+    branching: int
+    goal: str
+    place: str = ""
+    count: int = 0
+
+    def step(self, action: int) -> None:
+        self.place += str(action)
+        self.count = self.count * self.branching + action + 1
+
+    def snapshot(self) -> tuple[str, int]:
+        return self.place, self.count
+
+    def restore(self, state: tuple[str, int]) -> None:
+        self.place, self.count = state
+
+
+@dataclass(slots=True)
+class GraphWorld:
+    """One environment for a whole tree, put back to the parent's state before each step. Inner nodes are worth `guide` of the way found."""
+
+    env: GraphEnv
+    guide: float = 0.0
+    base: float = 0.5
+    """What every inner node is worth besides."""
+    states: dict[int, tuple[str, int]] = field(default_factory=lambda: {ROOT: ("", 0)})
+
+    def __call__(self, tree: Tree, trial: Trial) -> Outcome:
+        env = self.env
+        env.restore(self.states[trial.parent])
+        env.step(trial.sample % env.branching)
+        self.states[len(tree.nodes)] = env.snapshot()
+        if len(env.place) == env.depth:
+            right = env.place == env.goal
+            return Outcome(
+                text=env.place[-1], value=float(right), stop=StopReason.ANSWERED, note=None if right else f"not by way of {env.place}"
+            )
+        return Outcome(
+            text=env.place[-1], value=self.base + self.guide * env.goal.startswith(env.place) * len(env.place) / env.depth, prior=0.5
+        )

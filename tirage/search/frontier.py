@@ -84,11 +84,24 @@ class Frontier:
 
         Each level up the value is worth `discount` of the one below. `highest`: a node is worth the best that was backed up, not the mean.
         """
-        flying, seen, parents, q = self.flying, self.seen, self.parents, self.q
-        visits, sums = tree.visits, tree.value_sum
         self.grow(tree, node)
-        index = node.index
-        flying[index] = seen[index] = 1
+        self.flying[node.index] = self.seen[node.index] = 1
+        self._land(tree, node.index, value, discount, highest)
+
+    def visit(self, tree: Tree, index: int, value: float, *, discount: float = 1.0, highest: bool = False) -> None:
+        """As `credit`, but for a node that is known, without a trial."""
+        flying, seen, parents = self.flying, self.seen, self.parents
+        above = index
+        while above >= 0:
+            flying[above] += 1
+            seen[above] += 1
+            above = parents[above]
+        self._land(tree, index, value, discount, highest)
+
+    def _land(self, tree: Tree, index: int, value: float, discount: float, highest: bool) -> None:
+        """What was in flight below a node and those above it becomes a visit."""
+        flying, parents, q = self.flying, self.parents, self.q
+        visits, sums = tree.visits, tree.value_sum
         while index >= 0:
             flying[index] -= 1
             visits[index] += 1
