@@ -250,7 +250,7 @@ async def test_each_limit_ends_a_tree_with_its_name(budget: Budget, nodes: int, 
     agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=3), valuer=Execution(), budget=budget)
     tree = await agent.solve(PROBLEM, seed=0)
     assert (len(tree.nodes) - 1, tree.ended) == (nodes, ended)
-    assert tree.chosen in (0, 1)
+    assert tree.chosen <= nodes
 
 
 async def test_depth_ends_paths() -> None:

@@ -79,7 +79,7 @@ class Expander(ABC):
 
     def is_closed(self, index: int) -> bool:
         """True when node `index` will never be extended again."""
-        return self.frontier.is_closed(index)
+        return self.done or self.frontier.is_closed(index)
 
     def is_end(self, tree: Tree, index: int) -> bool:
         """True when node `index` cannot be extended: its path has ended, or the search goes no further there."""

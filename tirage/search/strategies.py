@@ -14,7 +14,9 @@ from tirage.search.best_first import BestFirst
 from tirage.search.best_of_n import BestOfN
 from tirage.search.dfs import DepthFirst
 from tirage.search.gumbel import GumbelHalving
+from tirage.search.lats import LATS
 from tirage.search.mcts import MCTS
+from tirage.search.plans import PlanSearch
 
 Make = Callable[..., Search]
 
@@ -32,6 +34,8 @@ STRATEGIES: dict[str, tuple[Make, str]] = {
     "puct": (partial(MCTS, c=1.25, prior="normalised"), "Monte Carlo tree search with the policy's prior"),
     "gumbel": (GumbelHalving, "sequential halving over the root's children, for a known budget"),
     "ab-mcts": (ABMCTS, "wider or deeper by Thompson sampling; several models as arms"),
+    "lats": (LATS, "all children at once, greedily on to an end, lessons of failures (the valuer's notes) shown later"),
+    "plans": (PlanSearch, "plan-space search (CPL): raw priors, whole expansions; values in [-1, 1]"),
 }
 _COUNTED = re.compile(r"best-of-(\d+)")
 
