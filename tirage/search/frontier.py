@@ -104,13 +104,16 @@ class Frontier:
         visits, sums = tree.visits, tree.value_sum
         while index >= 0:
             flying[index] -= 1
-            visits[index] += 1
-            sums[index] += value
+            count = visits[index] + 1
+            visits[index] = count
+            total = sums[index] + value
+            sums[index] = total
             if not highest:
-                q[index] = sums[index] / visits[index]
-            elif value > q[index] or visits[index] == 1:
+                q[index] = total / count
+            elif value > q[index] or count == 1:
                 q[index] = value
-            value *= discount
+            if discount != 1.0:
+                value *= discount
             index = parents[index]
 
     def grow(self, tree: Tree, node: Node) -> None:
