@@ -159,9 +159,7 @@ def main() -> int:
         print("iterations per CPU second".ljust(26) + "".join(f"{size:>16,}" for size in sizes))
         for label, row in table.items():
             print(label.ljust(26) + "".join(f"{value:>16,.0f}" if isinstance(value, float) else f"  {value}" for value in row.values()))
-        print(
-            f"\nUCT: fastest size {max(uct) / min(uct):.2f}x the slowest; an iteration at 10,000 nodes costs {growth:.2f}x one at 100 (depth grows)"
-        )
+        print(f"\nUCT: fastest size {max(uct) / min(uct):.2f}x the slowest; at 10,000 nodes one costs {growth:.2f}x one at 100")
         print("budgets kept" if not wrong else "MISSED: " + "; ".join(wrong))
     return 1 if wrong else 0
 

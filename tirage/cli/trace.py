@@ -24,6 +24,7 @@ from tirage.traces.export import Format, export
 from tirage.traces.index import Query, TraceIndex
 from tirage.traces.index_layout import Row
 from tirage.traces.jsonl import TraceStore
+from tirage.traces.pictures import Form, draw
 from tirage.traces.view import STYLES, excerpt, show_path, show_tree, visible
 
 trace_app = typer.Typer(help="Look at stored rollouts, export them, and follow a checkpoint back to them.", no_args_is_help=True)
@@ -83,6 +84,34 @@ def show(
     console = _console()
     wrapping = console if console.is_terminal else None
     console.print(show_tree(rollout) if tree else show_path(rollout, node, console=wrapping), soft_wrap=not console.is_terminal)
+
+
+@trace_app.command("tree", epilog="Example: tirage trace tree runs/first --index 0 --format html --out tree.html")
+def tree_picture(
+    run: RunArgument,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="Key of the rollout, or its beginning.", show_default=False)] = None,
+    index: Annotated[int | None, typer.Option("--index", "-i", help="Place in the file, from 0; -1 is the newest.")] = None,
+    form: Annotated[
+        Form, typer.Option("--format", "-f", help="html: a page to walk about in; json, dot and mermaid for other tools.")
+    ] = "html",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; html goes to tree.html in the run folder, else stdout.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Draw the tree of one rollout: an interactive page, or a form that other tools draw."""
+    picture = draw(_pick(_store(run), key, index), form)
+    place = out or (run / "tree.html" if form == "html" else None)
+    if place is None:
+        sys.stdout.write(picture)
+        return
+    if out is not None and place.exists() and not force:
+        raise ConfigError(f"{place} exists; choose another place or say that it may be replaced (--force)")
+    try:
+        place.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write {place}: {error.strerror}") from error
+    _console().print(Text(f"tree: {place}"), soft_wrap=True)
 
 
 @trace_app.command("export", epilog="Example: tirage trace export runs/first --format openai --out solved.jsonl --correct")
