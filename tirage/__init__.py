@@ -1,7 +1,9 @@
 """tirage: language-model agents that solve problems with sandboxed code, and the loop that trains them on what happened."""
 
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+from tirage import search as _search_room
 from tirage.core import Problem, Rollout, Tree, Verdict
 
 if TYPE_CHECKING:
@@ -9,7 +11,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Problem", "Rollout", "Solution", "Tree", "Verdict", "__version__", "improve", "solve"]
+__all__ = ["Problem", "Rollout", "Solution", "Tree", "Verdict", "__version__", "improve", "search", "solve"]
+
+
+class _SearchDoor(ModuleType):
+    """The room `tirage.search` is also the door: `tirage.search("...", strategy="mcts")`."""
+
+    def __call__(self, question: str, **settings: Any) -> "Solution":
+        from tirage import doors
+
+        return doors.search(question, **settings)
+
+
+_search_room.__class__ = _SearchDoor
 
 
 def __getattr__(name: str) -> object:

@@ -2,14 +2,24 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tirage.agents.growth import StepEvent
 from tirage.cli.names import Parts, make_agent, open_interpreter, open_model
-from tirage.config import AgentConfig, HintsConfig, ImproveConfig, ModelConfig, SamplingConfig, SandboxOptions, load_config
+from tirage.config import (
+    AgentConfig,
+    HintsConfig,
+    ImproveConfig,
+    ModelConfig,
+    SamplingConfig,
+    SandboxOptions,
+    SearchConfig,
+    build_config,
+    load_config,
+)
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -90,6 +100,37 @@ def solve(question: str, *, model: str = "nano", answer: str | None = None, hint
     sampling = SamplingConfig(temperature=0.0 if best_of == 1 else 0.8)
     hints = solve_hints(model, hint)
     return run_sync(solve_async(problem, model=model, agent=AgentConfig(best_of=best_of), sampling=sampling, hints=hints))
+
+
+def search(
+    question: str,
+    *,
+    strategy: str = "mcts",
+    model: str = "nano",
+    answer: str | None = None,
+    hint: bool | None = None,
+    budget: Mapping[str, float] | None = None,
+    **settings: Any,
+) -> Solution:
+    """Grow a tree of attempts at `question` and return it with its answer; called as `tirage.search(...)`.
+
+    Args:
+        question: The problem.
+        strategy: `tirage search --list` names them.
+        model: Model string.
+        answer: Reference answer to grade against; the search does not see it.
+        hint: Place a START hint before the first thought; by default only for `nano`.
+        budget: Limits of the tree, such as `{"tokens": 8000}`; 64 nodes by default. Hitting one returns the best answer so far.
+        settings: Further keys of `SearchConfig`: options, valuer, checks, stop, merge, concurrency.
+
+    Raises:
+        ConfigError: An unknown strategy, option or key; the `TirageError` family for what breaks.
+    """
+    data = {"strategy": strategy, "budget": dict(budget or {"nodes": 64}), **settings}
+    config = AgentConfig(search=build_config(SearchConfig, data, "search"))
+    hints = solve_hints(model, hint)
+    sampling = SamplingConfig(temperature=0.0 if strategy == "greedy" else 0.8)
+    return run_sync(solve_async(Problem(prompt=question, answer=answer), model=model, agent=config, sampling=sampling, hints=hints))
 
 
 def solve_hints(model: str, hint: bool | None) -> HintsConfig | None:

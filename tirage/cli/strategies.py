@@ -16,6 +16,7 @@ from tirage.doors import run_sync
 from tirage.evaluation import Outcome, Report, build_improvement_report, read_outcomes
 from tirage.evaluation.anytime import Moment, accuracy_at, moments, right_within
 from tirage.evaluation.improvement import Context
+from tirage.evaluation.prefixes import calls_of, shared_prefixes
 from tirage.problems import load_problems
 from tirage.rollouts.runner import unique
 from tirage.runs import RunFolder
@@ -26,6 +27,8 @@ from tirage.traces.jsonl import TraceStore
 UNTIL_SPENT = 100_000
 """Chains of a best-of-N that goes on until the budget is spent."""
 POINTS = 24
+BLOCK = 16
+"""Tokens per block of a prefix cache, as vLLM and SGLang have it by default on GPUs."""
 
 
 def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path, *, quiet: bool) -> Report:
@@ -143,10 +146,20 @@ def _cost(items: Sequence[Rollout]) -> str:
     usages = [item.tree.usage for item in items]
     sent = sum(usage.tokens_in for usage in usages)
     cached = sum(usage.tokens_cached for usage in usages)
+    shared = shared_prefixes((call for item in items for call in calls_of(item.tree)), block=BLOCK)
+    mean = {
+        name: sum(figures) / count
+        for name, figures in (
+            ("out", [usage.tokens_out for usage in usages]),
+            ("judging", [item.tree.judging.tokens_out for item in items]),
+            ("calls", [usage.model_calls for usage in usages]),
+            ("tools", [usage.tool_calls for usage in usages]),
+            ("nodes", [len(item.tree.nodes) - 1 for item in items]),
+            ("seconds", [item.wall_s for item in items]),
+        )
+    }
     return (
-        f"{sum(usage.tokens_out for usage in usages) / count:.0f} sampled tokens "
-        f"({sum(item.tree.judging.tokens_out for item in items) / count:.0f} judging), {sent / count:.0f} prompt tokens "
-        f"({cached / sent if sent else 0:.0%} from the server's cache), {sum(usage.model_calls for usage in usages) / count:.1f} calls, "
-        f"{sum(usage.tool_calls for usage in usages) / count:.1f} tool calls, "
-        f"{sum(len(item.tree.nodes) - 1 for item in items) / count:.1f} nodes, {sum(item.wall_s for item in items) / count:.1f} s"
+        f"{mean['out']:.0f} sampled tokens ({mean['judging']:.0f} judging), {sent / count:.0f} prompt tokens ({shared.share:.0%} could be "
+        f"shared, {cached / sent if sent else 0:.0%} came from the server's cache), {mean['calls']:.1f} calls, {mean['tools']:.1f} tool calls, "
+        f"{mean['nodes']:.1f} nodes, {mean['seconds']:.1f} s"
     )

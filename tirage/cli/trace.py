@@ -297,6 +297,8 @@ def _narrowed(query: Query, correct: bool | None) -> Query:
 
 
 def _pick(store: TraceStore, key: str | None, number: int | None) -> Rollout:
+    if key is None and number is None and len(store) == 1:
+        number = 0
     if (key is None) == (number is None):
         raise ConfigError("say which rollout: either its KEY or --index N (tirage trace ls lists them)")
     if key is not None:

@@ -160,7 +160,7 @@ class Runner:
         seed = derive_seed(self.seed, stage.name, problem.id, sample)
         log = self._logs(key) if self._logs is not None else None
         tree = await self.agent.solve(problem, seed=seed, meter=self.meter, on_step=on_step, log=log)
-        if len(tree.nodes) == 1:
+        if len(tree.nodes) == 1 and self.meter.exhausted() is not None:
             return None
         return Rollout(
             key=key,
