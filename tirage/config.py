@@ -78,6 +78,11 @@ class SearchConfig(Strict):
     stop: tuple[Literal["solved", "converged", "saturated"], ...] = Field(
         (), description="end early when an answer is valued at 1, when an answer leads by 3 votes, when 32 nodes bring no better value"
     )
+    hint_moves: Literal["none", "siblings", "rounds"] = Field(
+        "none",
+        description="START's hints as moves: siblings continue their parent with different hints (the first without), or a path takes one "
+        "hint after another",
+    )
     merge: bool = Field(False, description="take a step that repeats a sibling's calls and results, or answer, for the sibling's state")
     budget: BudgetConfig = Field(BudgetConfig(), description="limits of one tree")
     concurrency: int = Field(16, ge=1, description="steps of one tree in flight at once")

@@ -188,6 +188,7 @@ def make_agent(
         system=system_message(config, model),
         hints=plan,
         tools=(python.spec,),
+        moves=load_library() if config.search is not None and config.search.hint_moves != "none" else (),
     )
     limits = PathLimits(max_calls=config.max_calls, max_failures=config.max_failures)
     tools = {"python": python}

@@ -5,24 +5,36 @@ from collections.abc import Callable
 from tirage.agents.critic import CHECK, NANO_CHECK, Critic
 from tirage.agents.equipment import Steering
 from tirage.agents.explorer import Explorer
+from tirage.agents.hints import load_library
 from tirage.agents.valuers import Confidence, Execution, Oracle, Valuer
 from tirage.config import BudgetConfig, SearchConfig
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.search.base import Search
+from tirage.search.hint_moves import HintedChildren, HintedRounds
 from tirage.search.stopping import Converged, Saturated, Solved, StopRule
 from tirage.search.strategies import strategy
 from tirage.verification.verifiers import Verifiers
 
+ROUNDS = 2
+"""Hints that one path takes, of different families."""
 RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
 
 
 def search_maker(config: SearchConfig) -> Callable[[], Search]:
     """A maker of fresh searches. Raises `ConfigError` naming what the strategy does not know."""
     try:
-        return strategy(config.strategy, config.options)
+        make = strategy(config.strategy, config.options)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"search: {error}") from None
+    families = {hint.id: hint.family for hint in load_library()}
+    match config.hint_moves:
+        case "siblings":
+            return lambda: HintedChildren(make(), families, seed=0)
+        case "rounds":
+            return lambda: HintedRounds(make(), families, rounds=ROUNDS, seed=0)
+        case _:
+            return make
 
 
 def tree_budget(config: BudgetConfig) -> Budget:

@@ -160,6 +160,6 @@ def _cost(items: Sequence[Rollout]) -> str:
     }
     return (
         f"{mean['out']:.0f} sampled tokens ({mean['judging']:.0f} judging), {sent / count:.0f} prompt tokens ({shared.share:.0%} could be "
-        f"shared, {cached / sent if sent else 0:.0%} came from the server's cache), {mean['calls']:.1f} calls, {mean['tools']:.1f} tool calls, "
+        f"shared, {cached / sent if sent else 0:.0%} came from the server's cache), {mean['calls']:.1f} calls, {mean['tools']:.1f} tools, "
         f"{mean['nodes']:.1f} nodes, {mean['seconds']:.1f} s"
     )
