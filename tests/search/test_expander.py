@@ -46,7 +46,7 @@ def shape(tree: Tree) -> list[tuple[int, int, str]]:
 def test_two_hundred_generations_by_eight_workers_are_all_kept(search: Expander) -> None:
     drive = Drive(search, world).run(200, batch=8, shuffle=1)
     assert len(drive.tree.nodes) == 201
-    assert not search.frontier.flying[0]
+    assert not search.frontier.in_flight(0)
     assert len({(node.parent, node.sample) for node in drive.tree.nodes}) == 201
     assert search.frontier.seen == drive.tree.visits
 
@@ -139,9 +139,9 @@ def test_a_visit_without_a_trial_counts_as_one_with_a_trial() -> None:
     frontier.visit(tree, 2, 0.8, discount=0.5)
     frontier.visit(tree, 1, 0.1, discount=0.5)
     assert (tree.visits, tree.value_sum) == ([2, 2, 1], pytest.approx([0.2 + 0.05, 0.4 + 0.1, 0.8]))
-    assert (frontier.flying, frontier.seen) == ([1, 1, 0], [3, 3, 1])
+    assert ([frontier.in_flight(index) for index in range(3)], frontier.seen) == ([1, 1, 0], [3, 3, 1])
     frontier.settle(tree, waiting, None)
-    assert (frontier.flying, frontier.seen) == ([0, 0, 0], [2, 2, 1])
+    assert ([frontier.in_flight(index) for index in range(3)], frontier.seen) == ([0, 0, 0], [2, 2, 1])
     frontier, tree = chain()
     for value in (0.2, 0.7, 0.4):
         frontier.visit(tree, 2, value, highest=True)

@@ -119,7 +119,7 @@ def test_a_trial_told_twice_counts_once() -> None:
     (other,) = search.ask(tree, 1)
     for _ in range(2):
         search.tell(tree, other, None)
-    assert search.frontier.flying == [0, 0]
+    assert [search.frontier.in_flight(index) for index in range(2)] == [0, 0]
 
 
 def test_an_error_is_no_value_and_a_policys_own_failure_the_lowest() -> None:

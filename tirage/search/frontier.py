@@ -3,6 +3,8 @@
 Lists indexed by node beside the tree's own; an order or an outcome costs O(depth) at worst, nothing scans and nothing recurses.
 """
 
+import math
+
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
@@ -11,6 +13,14 @@ WORST = frozenset({StopReason.MALFORMED, StopReason.LENGTH, StopReason.CALLS, St
 """Ends that are the policy's own failure: worth the lowest value where the valuer says nothing."""
 NO_OUTCOME = frozenset({StopReason.ERROR, StopReason.BUDGET, StopReason.MERGED})
 """Ends that say nothing about the path's worth: nothing is backed up."""
+
+UNSEEN = 1e9
+"""Stands for 1 / sqrt(0): what was never looked at comes first."""
+_SPREAD = [UNSEEN, *(1 / math.sqrt(count) for count in range(1, 1024))]
+
+
+def _spread(count: int) -> float:
+    return _SPREAD[count] if count < len(_SPREAD) else 1 / math.sqrt(count)
 
 
 class Frontier:
@@ -24,10 +34,12 @@ class Frontier:
         self.parents = [-1]
         self.ordered = [0]
         """Children ordered so far: the next draw's number."""
-        self.flying = [0]
-        """Trials in flight in the subtree, the node's own children included."""
         self.seen = [0]
         """Visits with what is in flight: N + O of WU-UCT."""
+        self.spread = [UNSEEN]
+        """1 / sqrt(seen), kept because UCT reads it far more often than it changes."""
+        self._visits = [0]
+        """The tree's own list."""
         self.q = [0.0]
         """What a node is worth by what was backed up through it; its parent's worth before anything was."""
         self.free = [1]
@@ -43,7 +55,11 @@ class Frontier:
 
     def is_closed(self, index: int) -> bool:
         """True when nothing below node `index` is in flight and nothing can be ordered there."""
-        return not self.free[index] and not self.flying[index]
+        return not self.free[index] and not self.in_flight(index)
+
+    def in_flight(self, index: int) -> int:
+        """Trials in flight in the subtree of node `index`, its own children included."""
+        return self.seen[index] - self._visits[index]
 
     def order(self, tree: Tree, parent: int, *, move: str = "", beside: tuple[int, ...] = (), lessons: tuple[int, ...] = ()) -> Trial:
         """One more child of `parent`, which can take one."""
@@ -52,12 +68,8 @@ class Frontier:
         trial = Trial(self._ids, parent, sample, self.width == 1 and parent != ROOT, move, beside, lessons)
         self._pending.add(self._ids)
         self._ids += 1
-        flying, seen, parents = self.flying, self.seen, self.parents
-        index = parent
-        while index >= 0:
-            flying[index] += 1
-            seen[index] += 1
-            index = parents[index]
+        self._visits = tree.visits
+        self._see(parent)
         self.review(tree, parent)
         return trial
 
@@ -70,11 +82,12 @@ class Frontier:
 
     def settle(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """The trial is over and gave nothing to back up; a node that can be extended is free from now on."""
-        flying, seen, parents = self.flying, self.seen, self.parents
+        self._visits = tree.visits
+        seen, parents = self.seen, self.parents
         index = trial.parent
         while index >= 0:
-            flying[index] -= 1
             seen[index] -= 1
+            self.spread[index] = _spread(seen[index])
             index = parents[index]
         if node is not None:
             self.grow(tree, node)
@@ -85,25 +98,28 @@ class Frontier:
         Each level up the value is worth `discount` of the one below. `highest`: a node is worth the best that was backed up, not the mean.
         """
         self.grow(tree, node)
-        self.flying[node.index] = self.seen[node.index] = 1
+        self.seen[node.index], self.spread[node.index] = 1, 1.0
         self._land(tree, node.index, value, discount, highest)
 
     def visit(self, tree: Tree, index: int, value: float, *, discount: float = 1.0, highest: bool = False) -> None:
         """As `credit`, but for a node that is known, without a trial."""
-        flying, seen, parents = self.flying, self.seen, self.parents
-        above = index
-        while above >= 0:
-            flying[above] += 1
-            seen[above] += 1
-            above = parents[above]
+        self._see(index)
         self._land(tree, index, value, discount, highest)
+
+    def _see(self, index: int) -> None:
+        """Count what is in flight from node `index` up."""
+        seen, spread, parents, known = self.seen, self.spread, self.parents, len(_SPREAD)
+        while index >= 0:
+            count = seen[index] + 1
+            seen[index] = count
+            spread[index] = _SPREAD[count] if count < known else 1 / math.sqrt(count)
+            index = parents[index]
 
     def _land(self, tree: Tree, index: int, value: float, discount: float, highest: bool) -> None:
         """What was in flight below a node and those above it becomes a visit."""
-        flying, parents, q = self.flying, self.parents, self.q
-        visits, sums = tree.visits, tree.value_sum
+        self._visits = visits = tree.visits
+        parents, q, sums = self.parents, self.q, tree.value_sum
         while index >= 0:
-            flying[index] -= 1
             count = visits[index] + 1
             visits[index] = count
             total = sums[index] + value
@@ -122,8 +138,8 @@ class Frontier:
             raise ValueError(f"node {node.index} was told after node {len(self.parents) - 1}; tell each node once, in the tree's order")
         self.parents.append(node.parent)
         self.ordered.append(0)
-        self.flying.append(0)
         self.seen.append(0)
+        self.spread.append(UNSEEN)
         self.q.append(self.q[node.parent])
         self.free.append(0)
         self.open.append(0)

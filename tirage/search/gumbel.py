@@ -71,13 +71,13 @@ class GumbelHalving:
             if self.frontier.open[ROOT]:
                 trials.append(self.frontier.order(tree, ROOT))
                 continue
-            if self.frontier.flying[ROOT] and not any(self._due.values()):
+            if self.frontier.in_flight(ROOT) and not any(self._due.values()):
                 break
             if not any(self._due.values()) and not self._next_phase(tree):
                 break
             free = [child for child, visits in self._due.items() if visits and self.frontier.free[child]]
             if not free:
-                if any(self.frontier.flying[child] for child in self._due):
+                if any(self.frontier.in_flight(child) for child in self._due):
                     break
                 # What is left of the phase has nowhere to go.
                 self._due = dict.fromkeys(self._due, 0)

@@ -14,6 +14,8 @@ from tirage.search.base import Trial
 from tirage.search.frontier import Frontier, worth
 from tirage.search.votes import elect, value
 
+_ROOTS = [0.0, *(math.sqrt(math.log(count)) for count in range(1, 2048))]
+"""sqrt(ln N)."""
 Backup = Literal["mean", "max"]
 Prior = Literal["none", "raw", "normalised"]
 
@@ -109,17 +111,18 @@ class MCTS:
 
     def _by_uct(self, tree: Tree) -> int:
         """Down to the free child with the largest Q + c sqrt(ln N_p / N), N with what is in flight."""
-        children, q, seen = tree.children, self.frontier.q, self.frontier.seen
+        children, q, seen, spread = tree.children, self.frontier.q, self.frontier.seen, self.frontier.spread
         free, own, urgency = self.frontier.free, self.frontier.open, self.urgency
-        square, log, sqrt = self.c * self.c, math.log, math.sqrt
+        log, sqrt, lowest, c, roots, known = math.log, math.sqrt, -math.inf, self.c, _ROOTS, len(_ROOTS)
         index = ROOT
         while not own[index] or urgency is not None:
-            spread = square * log(seen[index] or 1)
-            chosen, top = index, -math.inf if urgency is None or not own[index] else urgency + sqrt(spread)
+            # c sqrt(ln N_p) of the parent times 1 / sqrt(N) of each child.
+            count = seen[index]
+            wide = c * (roots[count] if count < known else sqrt(log(count)))
+            chosen, top = index, lowest if urgency is None or not own[index] else urgency + wide
             for child in children[index]:
                 if free[child]:
-                    count = seen[child]
-                    score = q[child] + sqrt(spread / count) if count else math.inf
+                    score = q[child] + wide * spread[child]
                     if score > top:
                         chosen, top = child, score
             if chosen == index:
