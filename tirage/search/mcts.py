@@ -120,11 +120,13 @@ class MCTS:
             count = seen[index]
             wide = c * (roots[count] if count < known else sqrt(log(count)))
             chosen, top = index, lowest if urgency is None or not own[index] else urgency + wide
-            for child in children[index]:
-                if free[child]:
-                    score = q[child] + wide * spread[child]
-                    if score > top:
-                        chosen, top = child, score
+            ways = children[index]
+            if free[index] - own[index] != len(ways):
+                ways = [child for child in ways if free[child]]
+            for child in ways:
+                score = q[child] + wide * spread[child]
+                if score > top:
+                    chosen, top = child, score
             if chosen == index:
                 break
             index = chosen
