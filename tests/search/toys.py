@@ -120,6 +120,25 @@ def bandit(chances: tuple[float, ...], seed: int) -> World:
     return world
 
 
+def gamble(seed: int) -> World:
+    """A stochastic game of two moves. First 0 pays 1 in 60 % of all plays; first 1, then 1 pays in 90 %, first 1, then 0 in 10 %.
+
+    First 0 is worth 0.6; first 1, played well, 0.9, played at random, 0.5: the best first move is 1, for those who look two moves ahead.
+    """
+    rng = random.Random(seed)
+    chances = {"0": 0.6, "10": 0.1, "11": 0.9}
+
+    def world(tree: Tree, trial: Trial) -> Outcome:
+        above = path_text(tree, trial.parent).replace("x", "")
+        text = above if above in chances else above + str(trial.sample % 2)
+        paid = text in chances and rng.random() < chances[text]
+        ended = text in chances and tree.nodes[trial.parent].depth > 0 and above in chances
+        said = "x" if above in chances else text[-1]
+        return Outcome(text=said, value=float(paid) if text in chances else 0.5, stop=StopReason.ANSWERED if ended else StopReason.OPEN)
+
+    return world
+
+
 def pulls(drive: Drive, arms: int) -> list[int]:
     """Nodes in each arm's subtree."""
     counts = [0] * arms

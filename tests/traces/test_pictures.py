@@ -16,6 +16,7 @@ from tirage.core import Finish, Problem, Rollout, Source, Span, Step, StopReason
 from tirage.core.tree import ROOT
 from tirage.traces.pictures import draw, tree_data, tree_dot, tree_html, tree_mermaid
 from tirage.traces.view import show_tree
+from tirage.traces.wire import from_line, to_line
 
 EVIL = '</script><img src=x onerror=alert(1)> "q" \\ `t` \x00\x1b[31m \ud800 \u202e | ] } ; #'
 
@@ -121,6 +122,11 @@ def wide(nodes: int) -> Rollout:
 def test_a_tree_five_thousand_deep_and_one_of_twenty_thousand_nodes(form: str) -> None:
     for big in (deep(5000), wide(20_000)):
         assert len(draw(big, form)) > 100_000  # type: ignore[arg-type]
+
+
+def test_a_tree_five_thousand_deep_is_stored_and_read_back() -> None:
+    there = deep(5000)
+    assert from_line(to_line(there)) == there
 
 
 def test_the_printed_tree_is_not_afraid_of_depth() -> None:

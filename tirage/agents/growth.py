@@ -29,6 +29,9 @@ from tirage.search.base import Search, Trial
 from tirage.search.stopping import StopRule, first_reason
 from tirage.traces.search_log import Settled
 
+SWEEP_EVERY = 16
+"""Tells between two looks at all sessions: a search may close nodes far from the one that was told."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
@@ -96,7 +99,7 @@ class Growth:
         waiting: dict[int, tuple[Trial, Usage, asyncio.Task[_Result]]] = {}
         try:
             while True:
-                trials = [] if self._over() else self.search.ask(self._tree, self._room(len(waiting)))
+                trials = [] if self._full() else self.search.ask(self._tree, self._room(len(waiting)))
                 if len(trials) == 1 and not waiting:
                     # A task for a lone trial would cost turns of the event loop, between which every other rollout goes first.
                     trial, reserved = trials[0], self._reserve()
@@ -125,17 +128,18 @@ class Growth:
 
     # -- limits ----------------------------------------------------------------------------------------------
 
-    def _over(self) -> bool:
-        """Whether the tree is to stop; the reason stands in `tree.ended`."""
-        if not self._tree.ended:
-            elapsed = time.monotonic() - self._started
-            spent = self._own.exhausted(elapsed_s=elapsed) or self._shared.exhausted(elapsed_s=elapsed)
-            nodes = self._own.budget.nodes
-            if spent is None and nodes is not None and len(self._tree.nodes) > nodes:
-                spent = "nodes"
-            if spent is not None:
-                self._tree.ended = f"budget: {spent}"
-        return bool(self._tree.ended)
+    def _full(self) -> bool:
+        """Whether nothing may start: the tree has ended, for the reason in `tree.ended`, or what is in flight may use up its budget."""
+        if self._tree.ended:
+            return True
+        elapsed = time.monotonic() - self._started
+        spent = self._own.exhausted(elapsed_s=elapsed, in_flight=False) or self._shared.exhausted(elapsed_s=elapsed)
+        nodes = self._own.budget.nodes
+        if spent is None and nodes is not None and len(self._tree.nodes) > nodes:
+            spent = "nodes"
+        if spent is not None:
+            self._tree.ended = f"budget: {spent}"
+        return spent is not None or self._own.exhausted() is not None
 
     def _room(self, waiting: int) -> int:
         """How many trials may start now."""
@@ -246,6 +250,8 @@ class Growth:
         while index >= ROOT and self.search.is_closed(index):
             await self._sessions.release(index)
             index = tree.nodes[index].parent
+        if self._told % SWEEP_EVERY == 0:
+            await self._sessions.sweep(self.search.is_closed)
         self._watch(node)
         if self._on_step is not None:
             self._on_step(StepEvent(self._problem, tree, node))

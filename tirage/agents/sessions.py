@@ -57,6 +57,11 @@ class Sessions:
         if session is not None:
             await session.close()
 
+    async def sweep(self, is_closed: Callable[[int], bool]) -> None:
+        """Close the sessions of nodes that will never be extended again."""
+        for node in [node for node in self._held if is_closed(node)]:
+            await self.release(node)
+
     async def close(self) -> None:
         """Close all."""
         for node in list(self._held):

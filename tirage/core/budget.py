@@ -50,15 +50,15 @@ class Meter:
         limits = ((name, getattr(self.budget, name)) for name in _COUNTED)
         self._limits = tuple((name, limit) for name, limit in limits if limit is not None)
 
-    def exhausted(self, *, elapsed_s: float = 0.0) -> str | None:
-        """Name of the first limit that is reached by spent plus reserved, None while there is room.
+    def exhausted(self, *, elapsed_s: float = 0.0, in_flight: bool = True) -> str | None:
+        """Name of the first limit that is reached by spent plus reserved (by spent alone without `in_flight`), None while there is room.
 
         `elapsed_s` is the wall time used so far; the clock is the caller's.
         """
         if self.budget.wall_s is not None and elapsed_s >= self.budget.wall_s:
             return "wall_s"
         for name, limit in self._limits:
-            if getattr(self.spent, name) + getattr(self.reserved, name) >= limit:
+            if getattr(self.spent, name) + (getattr(self.reserved, name) if in_flight else 0) >= limit:
                 return name
         return None
 
