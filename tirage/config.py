@@ -68,12 +68,15 @@ class SearchConfig(Strict):
 
     strategy: str = Field("mcts", description="`tirage search --list` names them")
     options: dict[str, Any] = Field({}, description="of the strategy, such as width or c; `tirage search --list` names them")
-    valuer: Literal["auto", "none", "confidence", "execution", "critic", "oracle"] = Field(
+    valuer: Literal["auto", "none", "confidence", "execution", "critic", "prm", "oracle"] = Field(
         "auto",
         description="what values a path: critic (an agent checks the answer with code), confidence (its tokens' probability), "
-        "execution (did its code run), oracle (the verifier: it sees the reference answer, so for training data only); auto is critic for "
-        "searches by value",
+        "execution (did its code run), prm (a process reward model), oracle (the verifier: it sees the reference answer, so for training "
+        "data only); auto is critic for searches by value",
     )
+    prm: str | None = Field(None, description="folder or hub name of the process reward model: a token classifier with two labels")
+    prm_separator: str = Field("\n", description="what closes a step, as the process reward model was trained")
+    prm_score: Literal["last", "min", "product"] = Field("last", description="a path's score from its steps'")
     checks: int = Field(1, ge=1, description="checks per answer by the critic")
     stop: tuple[Literal["solved", "converged", "saturated"], ...] = Field(
         (), description="end early when an answer is valued at 1, when an answer leads by 3 votes, when 32 nodes bring no better value"

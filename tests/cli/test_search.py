@@ -69,7 +69,7 @@ def test_an_empty_or_tiny_budget_gives_an_answer_or_none(
         (["x", "-s", "mcts", "-o", "c=-1"], "needs c >= 0"),
         (["x", "-b", "token=3"], "did you mean 'tokens'"),
         (["x", "-b", "tokens"], "write it as key=value"),
-        (["x", "--valuer", "prm"], "valuer"),
+        (["x", "--valuer", "taste"], "valuer"),
         (["x", "--stop", "soon"], "stop"),
         (["x", "--problems", "nano:heldout"], "give the text of one problem, or --problems"),
         ([], "give the text of one problem, or --problems"),

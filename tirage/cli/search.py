@@ -38,7 +38,7 @@ def search(
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
     budget: Annotated[list[str] | None, typer.Option("--budget", "-b", help="Limit of a tree, e.g. tokens=20000; repeatable.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Steps of a tree in flight at once.")] = 16,
-    valuer: Annotated[str, typer.Option(help="What values a path: auto, critic, confidence, execution, oracle, none.")] = "auto",
+    valuer: Annotated[str, typer.Option(help="What values a path: auto, critic, confidence, execution, prm, oracle, none.")] = "auto",
     stop: Annotated[list[str] | None, typer.Option(help="End early: solved, converged, saturated; repeatable.")] = None,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the strategy, e.g. width=3; repeatable.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against (one problem).")] = None,

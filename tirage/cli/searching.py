@@ -1,15 +1,18 @@
 """From a search configuration to a maker of searches and what steers them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tirage.agents.critic import CHECK, NANO_CHECK, Critic
 from tirage.agents.equipment import Steering
 from tirage.agents.explorer import Explorer
 from tirage.agents.hints import load_library
-from tirage.agents.valuers import Confidence, Execution, Oracle, Valuer
+from tirage.agents.valuers import Batched, Confidence, Execution, Oracle, Valuer
 from tirage.config import BudgetConfig, SearchConfig
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
+from tirage.core.problem import Problem
+from tirage.core.trajectory import Trajectory
+from tirage.models.reward import open_reward_model
 from tirage.search.base import Search
 from tirage.search.hint_moves import HintedChildren, HintedRounds
 from tirage.search.stopping import Converged, Saturated, Solved, StopRule
@@ -62,6 +65,19 @@ def steering(config: SearchConfig, *, checker: Callable[[], Explorer], nano: boo
     )
 
 
+def _reward_model(config: SearchConfig) -> Valuer:
+    if config.prm is None:
+        raise ConfigError("valuer 'prm' needs a process reward model; set agent.search.prm=PATH")
+    model = open_reward_model(config.prm, separator=config.prm_separator)
+
+    def values(paths: Sequence[tuple[Problem, Trajectory]]) -> list[float | None]:
+        return [
+            *model.scores([(problem.prompt, [step.text for step in path.steps]) for problem, path in paths], aggregate=config.prm_score)
+        ]
+
+    return Batched(values)
+
+
 def _valuer(config: SearchConfig, checker: Callable[[], Explorer], *, nano: bool, verifiers: Verifiers | None) -> Valuer | None:
     match config.valuer:
         case "none":
@@ -70,6 +86,8 @@ def _valuer(config: SearchConfig, checker: Callable[[], Explorer], *, nano: bool
             return Confidence()
         case "execution":
             return Execution()
+        case "prm":
+            return _reward_model(config)
         case "oracle":
             if verifiers is None:
                 raise ConfigError(
