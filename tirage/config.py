@@ -86,6 +86,11 @@ class SearchConfig(Strict):
         description="START's hints as moves: siblings continue their parent with different hints (the first without), or a path takes one "
         "hint after another",
     )
+    separator: str | None = Field(
+        None,
+        description="text that ends a step, such as a newline or an empty line, to search over thoughts; null: up to a call or the end",
+    )
+    max_steps: int = Field(16, ge=1, description="steps of a path")
     merge: bool = Field(False, description="take a step that repeats a sibling's calls and results, or answer, for the sibling's state")
     budget: BudgetConfig = Field(BudgetConfig(), description="limits of one tree")
     concurrency: int = Field(16, ge=1, description="steps of one tree in flight at once")

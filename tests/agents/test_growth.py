@@ -23,7 +23,7 @@ from tirage.agents.policy import ModelPolicy
 from tirage.agents.sessions import DIVERGED
 from tirage.agents.valuers import Batched, Confidence, Estimate, Execution, Oracle, Stages
 from tirage.core import Budget, Finish, ObservationStatus, Problem, StopReason, Tree, Verdict
-from tirage.core.errors import ConfigError, DataError, ModelRequestError
+from tirage.core.errors import CapabilityError, ConfigError, DataError, ModelRequestError
 from tirage.core.trajectory import Trajectory
 from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
@@ -363,3 +363,17 @@ async def test_sessions_of_closed_subtrees_are_closed() -> None:
         assert max(alive) >= 2
         assert alive[-1] <= 1
         await asyncio.sleep(0)
+
+
+async def test_a_separator_makes_a_step_of_each_thought_and_code_may_reach_over_it() -> None:
+    said = ["First.\n\nnever said", "```python\nx = 6\n\nnever", "print(x * 7)\n```\n```output", "So \\boxed{42}."]
+    model, tool = ScriptedModel(said), PythonTool()
+    policy = ModelPolicy(model, FencedPython(), sampling=Sampling(), tools=(tool.spec,), separator="\n\n")
+    sandbox = TableSandbox(lambda code: ExecResult(stdout="42\n" if code == "x = 6\n\nprint(x * 7)" else "?"))
+    tree = await Explorer(policy, tools={"python": tool}, sandbox=sandbox).solve(PROBLEM, seed=0)
+    model.assert_done()
+    steps = [node.step for node in tree.nodes[1:] if node.step is not None]
+    assert [step.finish for step in steps] == [Finish.STEP, Finish.STEP, Finish.CALL, Finish.STOP]
+    assert tree.trajectory(4).response == "First.\n\n```python\nx = 6\n\nprint(x * 7)\n```\n```output\n42\n```\nSo \\boxed{42}."
+    with pytest.raises(CapabilityError, match="in the middle of a turn"):
+        ModelPolicy(ScriptedModel(said, mode="chat"), FencedPython(), sampling=Sampling(), separator="\n")

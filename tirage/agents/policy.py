@@ -8,12 +8,12 @@ from typing import Protocol
 from tirage.agents.dialect import Dialect
 from tirage.agents.hints import HintPlan, PlannedHint, cut_reason, pick_connective
 from tirage.agents.requests import Mode, Path, build_request, choose_mode, render_prompt
-from tirage.core.errors import ConfigError, ModelError
+from tirage.core.errors import CapabilityError, ConfigError, ModelError
 from tirage.core.hint import Hint, HintPosition, HintUse
 from tirage.core.message import Message, Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Finish, Source, Span, Usage
+from tirage.core.step import Finish, Source, Span, Step, Usage
 from tirage.models.base import Completion, Model, Sampling
 from tirage.tools.base import ToolSpec
 
@@ -73,6 +73,12 @@ class Policy(Protocol):
         ...
 
 
+def trailing(steps: Sequence[Step]) -> Sequence[Step]:
+    """The steps at the end of a path that a separator ended, in order."""
+    count = next((count for count, step in enumerate(reversed(steps)) if step.finish is not Finish.STEP), len(steps))
+    return steps[len(steps) - count :]
+
+
 class ModelPolicy:
     """A language model behind a dialect, optionally hinted."""
 
@@ -86,10 +92,22 @@ class ModelPolicy:
         hints: HintPlan | None = None,
         tools: Sequence[ToolSpec] = (),
         moves: Sequence[Hint] = (),
+        separator: str | None = None,
     ) -> None:
-        """`system`: system message, None for none. `moves`: hints that a search may ask for, as the move `hint:ID`.
+        """Put the parts together.
 
-        Raises `CapabilityError` when the model cannot do what the dialect needs.
+        Args:
+            model: What is sampled.
+            dialect: How calls are written.
+            sampling: How a turn is sampled.
+            system: System message, None for none.
+            hints: When to give hints unasked.
+            tools: What the model is told of, where the dialect tells it by schema.
+            moves: Hints that a search may ask for, as the move `hint:ID`.
+            separator: Text that ends a step, for searches over thoughts; None makes a step of all up to a call or the end.
+
+        Raises:
+            CapabilityError: The model cannot do what the dialect, or a separator, needs.
         """
         self.model = model
         self.dialect = dialect
@@ -99,6 +117,12 @@ class ModelPolicy:
         self.moves = {f"{HINT_MOVE}{hint.id}": hint for hint in moves}
         self.waiting = dialect.stops
         self.mode = choose_mode(model, uses_schemas=dialect.uses_schemas)
+        if separator is not None and self.mode in (Mode.TURNS, Mode.NATIVE):
+            raise CapabilityError(
+                f"{model.name} cannot go on in the middle of a turn, which a step separator needs; use a back end with raw continuation or "
+                "prefill (nano, hf/PATH, vllm/NAME), or no separator"
+            )
+        self.separator = separator
         self._schemas = tuple(tool.schema() for tool in tools) if dialect.uses_schemas else ()
         markers = model.renderer.think_markers if model.renderer is not None else None
         self._think_open = markers[0] if markers is not None else None
@@ -125,6 +149,8 @@ class ModelPolicy:
         stops = self.dialect.stops
         if self._think_close is not None and waits_for_end and self._thinking(path, opening):
             stops = (*stops, self._think_close)
+        if self.separator is not None:
+            stops = (*stops, self.separator)
         sampling = replace(self.sampling, stop=stops, seed=seed, max_tokens=limit)
         shown = (self.inject(Source.FORCED, aside), *opening) if aside else opening
         request = build_request(self.mode, path, shown, sampling, self._schemas)
@@ -138,11 +164,14 @@ class ModelPolicy:
             if cut is not None:
                 return Draft(spans=(*opening, *cut), finish=Finish.CUT, hint=use, aside=aside, usage=completion.usage)
         written = self._span(completion)
-        reading = self.dialect.read("".join(span.text for span in (*opening, written)), completion)
+        # A block of code may reach over separators.
+        begun = "".join(step.text for step in trailing(path.steps))
+        reading = self.dialect.read(begun + "".join(span.text for span in (*opening, written)), completion)
+        parted = completion.finish == "stop_string" and completion.stop_string == self.separator
         return Draft(
             spans=(*opening, written),
-            finish=reading.finish,
-            calls=reading.calls,
+            finish=Finish.STEP if parted else reading.finish,
+            calls=() if parted else reading.calls,
             hint=use,
             aside=aside,
             prior=math.exp(math.fsum(completion.logprobs) / len(completion.logprobs)) if completion.logprobs else None,

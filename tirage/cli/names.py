@@ -189,6 +189,7 @@ def make_agent(
         hints=plan,
         tools=(python.spec,),
         moves=load_library() if config.search is not None and config.search.hint_moves != "none" else (),
+        separator=config.search.separator if config.search is not None else None,
     )
     limits = PathLimits(max_calls=config.max_calls, max_failures=config.max_failures)
     tools = {"python": python}
@@ -204,7 +205,7 @@ def make_agent(
         tools=tools,
         sandbox=sandbox,
         search=search_maker(config.search),
-        limits=replace(limits, concurrency=config.search.concurrency),
+        limits=replace(limits, concurrency=config.search.concurrency, max_steps=config.search.max_steps),
         steering=steering(config.search, checker=checker, nano=is_nano(model.renderer), verifiers=verifiers),
     )
 

@@ -20,6 +20,7 @@ from tirage.evaluation.prefixes import calls_of, shared_prefixes
 from tirage.problems import load_problems
 from tirage.rollouts.runner import unique
 from tirage.runs import RunFolder
+from tirage.search.strategies import STRATEGIES, option_names
 from tirage.search.votes import elect, value
 from tirage.stages import Plan, roll_plans
 from tirage.traces.jsonl import TraceStore
@@ -74,7 +75,9 @@ def _within(rollouts: Sequence[Rollout], told: Sequence[Sequence[Moment]], token
 def _search(base: SearchConfig, name: str) -> SearchConfig:
     """The strategy with the common settings; options are kept where it has them."""
     spent = name == "best-of-n" and base.budget.tokens is not None and "n" not in base.options
-    found = base.model_copy(update={"strategy": name, "options": {**base.options, **({"n": UNTIL_SPENT} if spent else {})}})
+    known = option_names(name if name in STRATEGIES else "best-of-n")
+    options = {option: given for option, given in base.options.items() if option in known}
+    found = base.model_copy(update={"strategy": name, "options": {**options, **({"n": UNTIL_SPENT} if spent else {})}})
     search_maker(found)
     return found
 

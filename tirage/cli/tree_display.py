@@ -29,6 +29,7 @@ class TreeDisplay:
         self._limits = limits
         self._started = time.monotonic()
         self._shown = self._started
+        self._begun = False
 
     def __enter__(self) -> "TreeDisplay":
         """Start drawing."""
@@ -45,6 +46,9 @@ class TreeDisplay:
     def step(self, event: StepEvent) -> None:
         """A node was added."""
         now = time.monotonic()
+        if not self._begun:
+            # Opening the model and the sandbox is no part of the search.
+            self._begun, self._started = True, now
         if now - self._shown < (_EVERY_S if self._animated else _PLAIN_EVERY_S):
             return
         self._shown = now

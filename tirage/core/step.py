@@ -56,6 +56,8 @@ class Finish(StrEnum):
     """The token limit cut it off."""
     MALFORMED = "malformed"
     """It tried to call a tool and the call cannot be read."""
+    STEP = "step"
+    """A step separator ended it; the path goes on in the next step."""
     CUT = "cut"
     """The framework cut it at a hint position; the next step goes on from there."""
     ERROR = "error"
