@@ -54,6 +54,11 @@ PROMISED = {
         r"^the network +error",
         r"handed over on purpose",
     ],
+    "11_tree_search": [
+        r"^wanderer: 4?[0-9]+ nodes",
+        r"^best-first: \d\d nodes, 4 deep, opened: True$",
+        r"^mcts: \d\d nodes, 4 deep, opened: True$",
+    ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
 NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}
