@@ -1,4 +1,4 @@
-"""Tree search: a search of one's own against MCTS, on the same tree type, and a picture at the end (`html` instead of `mermaid` makes a page)."""
+"""Tree search: a search of one's own against best-first and MCTS, on the same tree type, and a picture (`html` makes a page)."""
 
 import random
 from collections.abc import Mapping
