@@ -20,6 +20,7 @@ from tirage.sandbox.base import ExecFailure, ExecResult
 from tirage.search.best_of_n import BestOfN
 from tirage.testing.sandbox import TableSandbox
 from tirage.testing.scripted import Reply, Said, Script, ScriptedModel
+from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
 from tirage.verification.extract import extract
 
@@ -282,3 +283,28 @@ async def test_native_tool_calls_come_back_as_tool_messages() -> None:
 def test_a_dialect_the_model_cannot_speak_is_refused_with_the_remedy() -> None:
     with pytest.raises(CapabilityError, match="fenced-python"):
         agent(ScriptedModel([]), dialect=NativeTools())
+
+
+@pytest.mark.parametrize(("parallel", "together"), [(True, 3), (False, 1)])
+async def test_calls_of_one_step_run_together_when_their_tools_allow_it(parallel: bool, together: int) -> None:
+    running, most = 0, 0
+
+    @tool(parallel=parallel)
+    async def look(place: int) -> str:
+        """Look."""
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return f"seen {place}"
+
+    calls = tuple(ToolCall(name="look", arguments=f'{{"place": {place}}}', id=f"c{place}") for place in range(3))
+    model = ScriptedModel([Reply(tool_calls=calls), "\\boxed{1}"], mode="chat")
+    policy = ModelPolicy(model, NativeTools(), sampling=Sampling(), tools=(look.spec,))
+    tree = await Explorer(policy, tools={"look": look}, sandbox=None).solve(PROBLEM, seed=0)
+    step = tree.nodes[1].step
+    assert step is not None
+    assert [item.text for item in step.observations] == ["seen 0", "seen 1", "seen 2"]
+    assert most == together
+    assert step.usage.tool_calls == 3

@@ -1,5 +1,6 @@
 """One step below a node: propose, run the calls, decide whether the path ends."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -95,8 +96,8 @@ class Stepper:
         if session is None and draft.calls:
             session = await sessions.for_child(trial.parent)
         try:
-            for number, call in enumerate(draft.calls):
-                observations.append(await self._call(call, session) if number < most else _refusal(call))
+            observations += await self._calls(draft.calls[: max(0, most)], session)
+            observations += [_refusal(call) for call in draft.calls[max(0, most) :]]
         except BaseException:
             if session is not None:
                 await session.close()
@@ -123,6 +124,16 @@ class Stepper:
             # Nothing ran, so the state is the parent's, which may be gone when this node is extended.
             session = await sessions.for_child(trial.parent)
         return Taken(step=step, stop=stop, session=session, prior=draft.prior)
+
+    async def _calls(self, calls: Sequence[ToolCall], session: Session | None) -> list[Observation]:
+        """One after the other, or together when each tool says that it may run beside others. The first bug is raised when all are done."""
+        if len(calls) < 2 or not all(getattr(self._agent.tools.get(call.name), "parallel", False) for call in calls):
+            return [await self._call(call, session) for call in calls]
+        found = await asyncio.gather(*(self._call(call, session) for call in calls), return_exceptions=True)
+        for item in found:
+            if isinstance(item, BaseException):
+                raise item
+        return [item for item in found if isinstance(item, Observation)]
 
     async def _call(self, call: ToolCall, session: Session | None) -> Observation:
         tool = self._agent.tools.get(call.name)

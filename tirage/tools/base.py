@@ -30,6 +30,8 @@ class Tool(Protocol):
         """Name, description and argument schema."""
         ...
 
+    # A tool may have an attribute `parallel`: True lets its calls run beside other such calls of a step. Without it they run in order.
+
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         """Run one call. `session` is the node's interpreter, None for tools that declare none.
 
