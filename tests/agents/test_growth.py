@@ -105,6 +105,10 @@ async def test_a_log_of_another_search_is_refused(tmp_path: Path) -> None:
     (tmp_path / SEARCHES).write_text('{"what": 1}\n')
     with pytest.raises(DataError, match="line 1: no search record"):
         SearchLog(tmp_path, set())
+    (tmp_path / SEARCHES).write_text('garbage\n{"torn": ')
+    with pytest.raises(DataError, match="line 1: not JSON"):
+        SearchLog(tmp_path, set())
+    assert (tmp_path / SEARCHES).read_text() == "garbage\n", "what was torn is cut off"
 
 
 def test_a_search_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:

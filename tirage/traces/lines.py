@@ -41,11 +41,15 @@ class LineLog:
 
     @staticmethod
     def lines(path: Path) -> Iterator[Any]:
-        """The whole lines of a file that somebody may be writing."""
+        """The whole lines of a file that somebody may be writing. Raises `DataError` naming the line that is no JSON."""
         with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    return
+                try:
                     yield json.loads(line)
+                except ValueError as error:
+                    raise DataError(f"{path}, line {number}: not JSON ({error}); delete the line") from None
 
     def close(self) -> None:
         """Let go of the file."""
