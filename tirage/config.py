@@ -81,6 +81,9 @@ class SearchConfig(Strict):
     stop: tuple[Literal["solved", "converged", "saturated"], ...] = Field(
         (), description="end early when an answer is valued at 1, when an answer leads by 3 votes, when 32 nodes bring no better value"
     )
+    models: tuple[str, ...] = Field(
+        (), description="further models as arms beside the run's own, for strategies that choose among moves (ab-mcts)"
+    )
     hint_moves: Literal["none", "siblings", "rounds"] = Field(
         "none",
         description="START's hints as moves: siblings continue their parent with different hints (the first without), or a path takes one "

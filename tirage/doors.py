@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tirage.agents.growth import StepEvent
-from tirage.cli.names import Parts, make_agent, open_interpreter, open_model
+from tirage.cli.names import Parts, make_agent, open_interpreter, open_models
 from tirage.config import (
     AgentConfig,
     HintsConfig,
@@ -70,7 +70,7 @@ async def solve_async(
     if not problem.prompt.strip():
         raise ConfigError("the question is empty; give the text of a problem")
     settings = SandboxOptions()
-    opened = await open_model(model, options)
+    opened = await open_models(model, options, agent or AgentConfig())
     try:
         async with open_interpreter(settings) as sandbox:
             chosen = sampling or SamplingConfig(temperature=0.0)

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from tirage.agents.arms import Arms
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
 from tirage.agents.equipment import PathLimits
 from tirage.agents.explorer import Explorer
@@ -18,6 +19,7 @@ from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
 from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
+from tirage.models.several import Several
 from tirage.models.wrap import Cached, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
 from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, open_sandbox
@@ -74,6 +76,19 @@ async def open_model(name: str, options: ModelConfig | None = None) -> Model:
             model = RateLimit(model, requests_per_minute=options.requests_per_minute, tokens_per_minute=options.tokens_per_minute)
         model = Retry(model, max_attempts=options.max_attempts)
     return model if options.cache is None else Cached(model, options.cache)
+
+
+async def open_models(name: str, options: ModelConfig | None, agent: AgentConfig) -> Model:
+    """The model of a run, with those that its search has as further arms. Raises as `open_model`; what was opened is then closed."""
+    first = await open_model(name, options)
+    others: dict[str, Model] = {}
+    try:
+        for other in agent.search.models if agent.search is not None else ():
+            others[other] = await open_model(other, options)
+    except BaseException:
+        await Several(first, others).close()
+        raise
+    return Several(first, others) if others else first
 
 
 async def _open(name: str, options: ModelConfig) -> Model:
@@ -175,22 +190,26 @@ def make_agent(
     plan = None
     if hints is not None:
         plan = HintPlan(library=load_library(hints.library), positions=hints.positions, rounds=hints.rounds)
-    policy = ModelPolicy(
-        model,
-        dialect,
-        sampling=Sampling(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
-            logprobs=model.capabilities.logprobs,
-        ),
-        system=system_message(config, model),
-        hints=plan,
-        tools=(python.spec,),
-        moves=load_library() if config.search is not None and config.search.hint_moves != "none" else (),
-        separator=config.search.separator if config.search is not None else None,
-    )
+
+    def policy_of(single: Model) -> ModelPolicy:
+        return ModelPolicy(
+            single,
+            dialect,
+            sampling=Sampling(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                max_tokens=sampling.max_tokens,
+                logprobs=single.capabilities.logprobs,
+            ),
+            system=system_message(config, single),
+            hints=plan,
+            tools=(python.spec,),
+            moves=load_library() if config.search is not None and config.search.hint_moves != "none" else (),
+            separator=config.search.separator if config.search is not None else None,
+        )
+
+    policy = policy_of(model)
     limits = PathLimits(max_calls=config.max_calls, max_failures=config.max_failures)
     tools = {"python": python}
     if config.search is None:
@@ -201,7 +220,7 @@ def make_agent(
         return Explorer(greedy, tools=tools, sandbox=sandbox, limits=limits)
 
     return Explorer(
-        policy,
+        Arms(policy, {name: policy_of(other) for name, other in model.others.items()}) if isinstance(model, Several) else policy,
         tools=tools,
         sandbox=sandbox,
         search=search_maker(config.search),
@@ -232,8 +251,8 @@ class Parts:
         self._config = config
 
     async def model(self, name: str) -> Model:
-        """Open a model string with the run's options."""
-        return await open_model(name, self._config.model_options)
+        """Open a model string with the run's options, and the further arms of its search."""
+        return await open_models(name, self._config.model_options, self._config.agent)
 
     def sandbox(self) -> Sandbox:
         """The run's sandbox, to be entered."""

@@ -16,7 +16,7 @@ from tirage.models.reward import open_reward_model
 from tirage.search.base import Search
 from tirage.search.hint_moves import HintedChildren, HintedRounds
 from tirage.search.stopping import Converged, Saturated, Solved, StopRule
-from tirage.search.strategies import strategy
+from tirage.search.strategies import option_names, strategy
 from tirage.verification.verifiers import Verifiers
 
 ROUNDS = 2
@@ -27,7 +27,13 @@ RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Conve
 def search_maker(config: SearchConfig) -> Callable[[], Search]:
     """A maker of fresh searches. Raises `ConfigError` naming what the strategy does not know."""
     try:
-        make = strategy(config.strategy, config.options)
+        options = dict(config.options)
+        if config.models:
+            if "moves" not in option_names(config.strategy):
+                raise ValueError(f"strategy {config.strategy!r} does not choose among models; take ab-mcts, or leave out models")
+            # The run's own model is the arm without a name.
+            options["moves"] = ("", *config.models)
+        make = strategy(config.strategy, options)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"search: {error}") from None
     families = {hint.id: hint.family for hint in load_library()}

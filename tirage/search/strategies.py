@@ -69,7 +69,7 @@ def strategy(name: str, options: Mapping[str, Any] | None = None, *, seed: int =
 
 def option_names(name: str) -> list[str]:
     """The options of a strategy."""
-    if name == "greedy":
+    if name == "greedy" or name not in STRATEGIES:
         return []
     make = STRATEGIES[name][0]
     return [option for option in _parameters(make.func if isinstance(make, partial) else make) if option != "seed"]

@@ -1,0 +1,52 @@
+"""Several policies as moves of one search: each step is proposed by the one that the search names."""
+
+from collections.abc import Mapping, Sequence
+
+from tirage.agents.policy import HINT_MOVE, Draft, ModelPolicy
+from tirage.agents.requests import Mode, Path
+from tirage.core.errors import ConfigError
+from tirage.core.message import Message, Observation
+from tirage.core.problem import Problem
+from tirage.core.step import Source, Span
+
+
+class Arms:
+    """The policy port over several policies by move; the one without a name is the first, and every move that is no arm is its own."""
+
+    def __init__(self, first: ModelPolicy, others: Mapping[str, ModelPolicy]) -> None:
+        """Raises `ConfigError` when one continues by token ids and another has other ids: they would not read the same path."""
+        self._first = first
+        self._others = dict(others)
+        tokenizers = {policy.model.renderer.hash for policy in (first, *others.values()) if policy.model.renderer is not None}
+        by_ids = any(policy.mode is Mode.TOKENS for policy in (first, *others.values()))
+        if by_ids and (len(tokenizers) > 1 or any(policy.mode is not first.mode for policy in others.values())):
+            names = ", ".join(policy.model.name for policy in (first, *others.values()))
+            raise ConfigError(
+                f"{names} have different tokenizers and cannot go on with each other's tokens; put them behind chat endpoints"
+            )
+        self.id = "+".join([first.id, *(policy.id for policy in others.values())])
+        self.waiting = tuple(dict.fromkeys(text for policy in (first, *others.values()) for text in policy.waiting))
+
+    def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
+        """The first one's."""
+        return self._first.prompt(problem)
+
+    async def propose(
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+    ) -> Draft:
+        """By the arm that the move names."""
+        policy = self._others.get(move)
+        if policy is None and move and not move.startswith(HINT_MOVE):
+            raise ConfigError(f"there is no arm {move!r}; arms: {', '.join(self._others) or 'none'}, and the first without a name")
+        own = move if policy is None else ""
+        return await (policy or self._first).propose(
+            problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=own, aside=aside
+        )
+
+    def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
+        """As the first one writes it; all use one dialect."""
+        return self._first.show(path, draft, observations)
+
+    def inject(self, source: Source, text: str) -> Span:
+        """As the first one."""
+        return self._first.inject(source, text)
