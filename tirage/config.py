@@ -74,6 +74,10 @@ class SearchConfig(Strict):
         "execution (did its code run), prm (a process reward model), oracle (the verifier: it sees the reference answer, so for training "
         "data only); auto is critic for searches by value",
     )
+    cheap: Literal["none", "confidence", "execution"] = Field(
+        "none", description="a free estimate that is asked first; the valuer is asked only where it reaches `gate`"
+    )
+    gate: float = Field(0.5, description="what the cheap estimate must reach")
     prm: str | None = Field(None, description="folder or hub name of the process reward model: a token classifier with two labels")
     prm_separator: str = Field("\n", description="what closes a step, as the process reward model was trained")
     prm_score: Literal["last", "min", "product"] = Field("last", description="a path's score from its steps'")

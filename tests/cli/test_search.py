@@ -124,3 +124,15 @@ def test_several_models_are_arms_of_one_tree(tmp_path: Path) -> None:
         tirage.search("1 + 1?", strategy="mcts", model=first, models=[second])  # type: ignore[operator]
     with pytest.raises(ConfigError, match="different tokenizers"):
         tirage.search("1 + 1?", strategy="ab-mcts", model=first, models=["nano"], valuer="confidence")  # type: ignore[operator]
+
+
+def test_the_costly_valuer_is_asked_only_where_the_cheap_one_agrees(tmp_path: Path) -> None:
+    for gate, judged in ((0.4, True), (0.6, False)):
+        (tmp_path / str(gate)).mkdir()
+        # Nothing was run, so the cheap estimate is 0.5; the check that follows each answer is asked for above the gate only.
+        model = script(tmp_path / str(gate), *(["\\boxed{1}", "Verdict: correct"] * 2 if judged else ["\\boxed{1}"] * 2))
+        solution = tirage.search(  # type: ignore[operator]
+            "1 + 1?", strategy="weighted-n", options={"n": 2}, model=model, valuer="critic", cheap="execution", gate=gate, concurrency=1
+        )
+        assert set(solution.tree.values.values()) == ({1.0} if judged else {0.5})
+        assert (solution.tree.judging.model_calls == 2) is judged

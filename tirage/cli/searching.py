@@ -6,7 +6,7 @@ from tirage.agents.critic import CHECK, NANO_CHECK, Critic
 from tirage.agents.equipment import Steering
 from tirage.agents.explorer import Explorer
 from tirage.agents.hints import load_library
-from tirage.agents.valuers import Batched, Confidence, Execution, Oracle, Valuer
+from tirage.agents.valuers import Batched, Confidence, Execution, Oracle, Stages, Valuer
 from tirage.config import BudgetConfig, SearchConfig
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
@@ -21,6 +21,7 @@ from tirage.verification.verifiers import Verifiers
 
 ROUNDS = 2
 """Hints that one path takes, of different families."""
+FREE: dict[str, Callable[[], Valuer]] = {"confidence": Confidence, "execution": Execution}
 RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
 
 
@@ -63,8 +64,11 @@ def tree_budget(config: BudgetConfig) -> Budget:
 
 def steering(config: SearchConfig, *, checker: Callable[[], Explorer], nano: bool, verifiers: Verifiers | None) -> Steering:
     """What guides the trees. `checker` makes the agent that checks answers, `verifiers` is what an oracle asks."""
+    valuer = _valuer(config, checker, nano=nano, verifiers=verifiers)
+    if config.cheap != "none" and valuer is not None:
+        valuer = Stages(FREE[config.cheap](), valuer, gate=config.gate)
     return Steering(
-        valuer=_valuer(config, checker, nano=nano, verifiers=verifiers),
+        valuer=valuer,
         budget=tree_budget(config.budget),
         stop_rules=lambda: [RULES[name]() for name in config.stop],
         merge=config.merge,
@@ -88,10 +92,8 @@ def _valuer(config: SearchConfig, checker: Callable[[], Explorer], *, nano: bool
     match config.valuer:
         case "none":
             return None
-        case "confidence":
-            return Confidence()
-        case "execution":
-            return Execution()
+        case "confidence" | "execution":
+            return FREE[config.valuer]()
         case "prm":
             return _reward_model(config)
         case "oracle":
