@@ -109,6 +109,9 @@ class AgentConfig(Strict):
     dialect: Literal["fenced-python", "native-tools"] = Field(
         "fenced-python", description="how the model calls Python: a fenced block in its text, or the tool calls of its chat API"
     )
+    tools: tuple[Literal["python", "shell"], ...] = Field(
+        ("python",), min_length=1, description="what the model may use; shell needs the native-tools dialect"
+    )
     system: str | None = Field(
         "auto",
         description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "

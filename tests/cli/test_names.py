@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
-from tirage.cli.names import open_model, sandbox_config, served_like, system_message, weights_of
-from tirage.config import AgentConfig, SandboxOptions
+from tirage.cli.names import make_agent, open_interpreter, open_model, sandbox_config, served_like, system_message, weights_of
+from tirage.config import AgentConfig, SamplingConfig, SandboxOptions
+from tirage.core import Problem, ToolCall
 from tirage.core.errors import ConfigError
 from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
 from tirage.models.template import HFRenderer, folder_hash
 from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig
 from tirage.testing.models import ScriptedModel
+from tirage.testing.scripted import Reply
 
 
 class NanoLike(ScriptedModel):
@@ -91,3 +93,20 @@ def test_each_back_end_gets_its_own_configuration() -> None:
 def test_docker_without_an_image_names_the_remedy() -> None:
     with pytest.raises(ConfigError, match=r"sandbox.image=NAME.*docker_image.sh"):
         sandbox_config(SandboxOptions(backend="docker"))
+
+
+async def test_the_shell_is_a_tool_of_chat_models() -> None:
+    model = ScriptedModel(
+        [Reply(tool_calls=(ToolCall(name="shell", arguments='{"command": "echo $((6 * 7))"}', id="c"),)), "\\boxed{42}"], mode="chat"
+    )
+    settings = SandboxOptions()
+    async with open_interpreter(settings) as sandbox:
+        config = AgentConfig(tools=("python", "shell"), dialect="native-tools")
+        agent = make_agent(model, config, SamplingConfig(temperature=0), sandbox=sandbox, options=settings)
+        tree = await agent.solve(Problem(prompt="6 * 7?"), seed=0)
+        step = tree.nodes[1].step
+        assert step is not None
+        assert [item.text for item in step.observations] == ["42\n"]
+        assert {spec["function"]["name"] for spec in model.requests[0].tools} == {"python", "shell"}
+        with pytest.raises(ConfigError, match=r"agent\.dialect=native-tools"):
+            make_agent(ScriptedModel(), AgentConfig(tools=("shell",)), SamplingConfig(), sandbox=sandbox, options=settings)

@@ -27,7 +27,9 @@ from tirage.sandbox.base import Limits, Sandbox
 from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
 from tirage.stages import Plan
+from tirage.tools.base import Tool
 from tirage.tools.python import PythonTool
+from tirage.tools.shell import ShellTool
 from tirage.verification.verifiers import Verifiers
 
 FORMS = {
@@ -174,6 +176,14 @@ def sandbox_config(options: SandboxOptions) -> AnyConfig:
             )
 
 
+def _tools(config: AgentConfig, limits: Limits) -> dict[str, Tool]:
+    """The tools by name. Raises `ConfigError` for one that the dialect cannot call."""
+    if "shell" in config.tools and config.dialect != "native-tools":
+        raise ConfigError("the tool 'shell' needs --set agent.dialect=native-tools; the fenced dialect calls Python only")
+    made: dict[str, Tool] = {"python": PythonTool(limits=limits), "shell": ShellTool(limits=limits)}
+    return {name: made[name] for name in config.tools}
+
+
 def make_agent(
     model: Model,
     config: AgentConfig,
@@ -185,7 +195,8 @@ def make_agent(
     verifiers: Verifiers | None = None,
 ) -> Explorer:
     """An agent over `model`; hinted when `hints` is given. `verifiers` is what an oracle asks, if the search has one."""
-    python = PythonTool(limits=Limits(wall_s=options.timeout_s))
+    tools = _tools(config, Limits(wall_s=options.timeout_s))
+    specs = tuple(item.spec for item in tools.values())
     dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
     plan = None
     if hints is not None:
@@ -204,19 +215,18 @@ def make_agent(
             ),
             system=system_message(config, single),
             hints=plan,
-            tools=(python.spec,),
+            tools=specs,
             moves=load_library() if config.search is not None and config.search.hint_moves != "none" else (),
             separator=config.search.separator if config.search is not None else None,
         )
 
     policy = policy_of(model)
     limits = PathLimits(max_calls=config.max_calls, max_failures=config.max_failures)
-    tools = {"python": python}
     if config.search is None:
         return Explorer(policy, tools=tools, sandbox=sandbox, search=lambda: BestOfN(config.best_of), limits=limits)
 
     def checker() -> Explorer:
-        greedy = ModelPolicy(model, dialect, sampling=replace(policy.sampling, temperature=0.0), system=policy.system, tools=(python.spec,))
+        greedy = ModelPolicy(model, dialect, sampling=replace(policy.sampling, temperature=0.0), system=policy.system, tools=specs)
         return Explorer(greedy, tools=tools, sandbox=sandbox, limits=limits)
 
     return Explorer(
