@@ -13,6 +13,7 @@ from rich.console import Console
 import tirage
 from tirage.cli import about, evaluate, improve, search, solve
 from tirage.cli.data import data_app
+from tirage.cli.index import index_app
 from tirage.cli.sandbox import sandbox_app
 from tirage.cli.trace import trace_app
 from tirage.cli.train import jobs_app, train
@@ -40,6 +41,7 @@ app.command()(about.doctor)
 app.command()(about.models)
 app.add_typer(trace_app, name="trace")
 app.add_typer(data_app, name="data")
+app.add_typer(index_app, name="index")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(about.problems_app, name="problems")

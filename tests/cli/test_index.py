@@ -1,0 +1,62 @@
+"""`tirage index`, as a user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_main import run
+from tirage.tools.retrieval.readers import html_text
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.md").write_text("# Branches\n\nA branch of a session is exact.\n")
+    (folder / "deep" / "b.html").write_text(
+        "<head><title>no</title></head><p>Otters <b>eat</b> urchins&amp;clams<script>no()</script><p>Next"
+    )
+    (folder / "c.jsonl").write_text('{"id": "x", "text": "Basalt is a rock."}\n\n{"text": "Butter melts."}\n')
+    (folder / "d.bin").write_bytes(b"\x00")
+    return folder
+
+
+def test_files_are_added_found_and_counted(capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path) -> None:
+    store = str(tmp_path / "c.sqlite")
+    code, out, _ = run(capsys, "index", "add", store, str(corpus), "--json")
+    first = json.loads(out)
+    assert (code, first["files"], first["documents"], first["chunks"]) == (0, 3, 4, 4)
+    assert json.loads(run(capsys, "index", "add", store, str(corpus), "--json")[1]) == first
+    out = run(capsys, "index", "search", store, "is a branch exact?", "-k", "1", "--json")[1]
+    assert json.loads(out)["document"].endswith("a.md")
+    assert "c.jsonl#x" in run(capsys, "index", "search", store, "basalt", "--mode", "keywords")[1]
+    assert "nothing was found" in run(capsys, "index", "search", store, "?")[1]
+    assert "hashing-384/1" in run(capsys, "index", "stats", store)[1]
+    assert "4 documents of 3 files" in run(capsys, "index", "add", store, str(corpus))[1]
+
+
+def test_a_page_is_what_its_reader_sees() -> None:
+    page = "<head><title>no</title></head><p>Otters <b>eat</b> urchins&amp;clams<script>no()</script><p>Next"
+    assert html_text(page) == "Otters eat urchins&clams\nNext"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "exits"),
+    [
+        (["add", "STORE", "FOLDER/none"], "there is no file or folder", 3),
+        (["add", "STORE", "FOLDER/d.bin"], "files that end in .bin cannot be read", 3),
+        (["add", "STORE", "FOLDER/c.jsonl", "--field", "body"], "line 1: no JSON object with a text under 'body'", 3),
+        (["add", "STORE", "FOLDER", "--size", "50", "--overlap", "50"], "must be smaller", 2),
+        (["add", "FOLDER/a.md", "FOLDER/c.jsonl"], "is no collection", 3),
+        (["search", "STORE", "x"], "there is no collection", 3),
+        (["stats", "STORE"], "tirage index add", 3),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path, arguments: list[str], says: str, exits: int
+) -> None:
+    named = [word.replace("STORE", str(tmp_path / "c.sqlite")).replace("FOLDER", str(corpus)) for word in arguments]
+    code, _, err = run(capsys, "index", *named)
+    assert code == exits
+    assert says in err

@@ -1,0 +1,162 @@
+"""Collections: what is found, what is kept, and that no query breaks them."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tirage.core import ObservationStatus, ToolCall
+from tirage.core.errors import ConfigError, DataError
+from tirage.tools.retrieval import Collection, HashingEmbedder, SearchTool
+from tirage.tools.retrieval.chunks import split
+
+DOCUMENTS = [
+    ("otters", "Sea otters hold hands while they sleep. They eat urchins and clams."),
+    ("volcano", "A volcano erupts when molten rock reaches the surface.\n\nLava cools to basalt."),
+    ("basalt", "Basalt is a dark rock. Columns of basalt stand at the coast of Ireland."),
+    ("recipe", "Melt butter, add flour, then milk: a sauce called béchamel."),
+]
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Collection:
+    made = Collection(tmp_path / "c.sqlite")
+    assert list(made.add(DOCUMENTS)) == [4]
+    return made
+
+
+def found(collection: Collection, query: str, **options: object) -> list[str]:
+    return [hit.chunk.document for hit in collection.search(query, **options)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "keywords", "vectors"])
+def test_the_right_document_comes_first(collection: Collection, mode: str) -> None:
+    assert found(collection, "basalt columns in Ireland", mode=mode)[0] == "basalt"
+    assert found(collection, "what do sea otters eat", mode=mode)[0] == "otters"
+    assert found(collection, "bechamel sauce", mode=mode)[0] == "recipe"
+
+
+def test_fusion_by_hand(collection: Collection) -> None:
+    """Reciprocal ranks: first in both rankings is 2 / 61."""
+    (best, *_) = collection.search("basalt columns in Ireland", 3)
+    assert best.score == pytest.approx(2 / 61)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '"',
+        "'; DROP TABLE chunks; --",
+        "NEAR(a b)",
+        "AND OR NOT",
+        "a*",
+        "col:on",
+        "^x",
+        "(",
+        "{a b}",
+        "🦦 otter 🦦",
+        "\x00",
+        "\ud800 rock",
+        "",
+        "   ",
+        "é" * 5000,
+        "-rock",
+    ],
+)
+def test_any_text_is_a_query(collection: Collection, query: str) -> None:
+    for mode in ("hybrid", "keywords", "vectors"):
+        collection.search(query, 2, mode=mode)  # type: ignore[arg-type]
+    assert found(collection, "🦦 otters")[0] == "otters"
+
+
+def test_adding_again_changes_nothing_and_a_new_text_replaces_the_old(collection: Collection) -> None:
+    before, mark = len(collection), collection.fingerprint
+    list(collection.add(DOCUMENTS))
+    assert (len(collection), collection.documents, collection.fingerprint) == (before, 4, mark)
+    list(collection.add([("otters", "Otters build nothing.")]))
+    assert "urchins" not in " ".join(hit.chunk.text for hit in collection.search("otters urchins", 9))
+    assert collection.fingerprint != mark
+    list(collection.add([DOCUMENTS[0]]))
+    assert collection.fingerprint == mark
+    assert collection.remove("recipe")
+    assert not collection.remove("recipe")
+    assert found(collection, "béchamel", mode="keywords") == []
+    list(collection.add([("twice", "first text"), ("twice", "second text")]))
+    assert [hit.chunk.text for hit in collection.search("text", mode="keywords")] == ["second text"]
+
+
+def test_the_fingerprint_does_not_depend_on_the_order(tmp_path: Path, collection: Collection) -> None:
+    with Collection(tmp_path / "other.sqlite") as other:
+        list(other.add(reversed(DOCUMENTS)))
+        assert other.fingerprint == collection.fingerprint
+        assert [hit.chunk.id for hit in other.search("basalt", 3)] == [hit.chunk.id for hit in collection.search("basalt", 3)]
+
+
+def test_reopening_and_a_lost_copy_of_the_vectors(tmp_path: Path, collection: Collection) -> None:
+    collection.search("rock")
+    collection.close()
+    for copy in tmp_path.glob("*.npy"):
+        copy.unlink()
+    with Collection(tmp_path / "c.sqlite") as again:
+        assert found(again, "molten rock")[0] == "volcano"
+        assert len(list(tmp_path.glob("*.npy"))) == 1
+
+
+def test_what_cannot_be_opened_says_why(tmp_path: Path, collection: Collection) -> None:
+    collection.close()
+    with pytest.raises(ConfigError, match=r"has embedder 'hashing-384/1', not 'hashing-64/1'; open it with that embedder"):
+        Collection(tmp_path / "c.sqlite", HashingEmbedder(64))
+    (tmp_path / "junk").write_text("not a database, and long enough to be looked at " * 20)
+    with pytest.raises(DataError, match="is no collection"):
+        Collection(tmp_path / "junk")
+    with pytest.raises(ValueError, match="at least 8"):
+        HashingEmbedder(4)
+
+
+def test_chunks_end_at_sentences_and_overlap() -> None:
+    text = " ".join(f"Sentence number {n} is here." for n in range(40))
+    chunks = list(split("d", text, size=200, overlap=30))
+    assert all(len(chunk.text) <= 200 for chunk in chunks)
+    assert all(chunk.text.endswith(".") for chunk in chunks)
+    assert [chunk.place for chunk in chunks] == list(range(len(chunks)))
+    assert len({chunk.id for chunk in chunks}) == len(chunks)
+    joined = " ".join(chunk.text for chunk in chunks)
+    assert all(f"Sentence number {n} is here." in joined for n in range(40))
+    assert next(split("d", "x" * 1000, size=100, overlap=10)).text == "x" * 100
+    assert list(split("d", "   ")) == []
+    with pytest.raises(ValueError, match="overlap < size"):
+        list(split("d", "x", size=5, overlap=5))
+
+
+def test_vectors_are_unit_length_and_order_matters_a_little() -> None:
+    embedder = HashingEmbedder()
+    vectors = embedder.embed(["dog bites man", "man bites dog", "", "stock market"])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 0, 1])
+    assert 0.8 < float(vectors[0] @ vectors[1]) < 0.999
+    assert float(vectors[0] @ vectors[3]) < 0.5
+
+
+async def test_the_tool_shows_passages_and_says_what_they_are(collection: Collection) -> None:
+    tool = SearchTool(collection)
+    seen = await tool.call(ToolCall(name="search", arguments=json.dumps({"query": "basalt columns", "k": 2}), id="c"), None)
+    assert seen.text.startswith("[1] basalt\nBasalt is a dark rock.")
+    assert seen.data == {"collection": collection.fingerprint, "chunks": [hit.chunk.id for hit in collection.search("basalt columns", 2)]}
+    nothing = await tool.call(ToolCall(name="search", arguments='{"query": "?"}'), None)
+    assert nothing.text == "Nothing was found."
+    for arguments in ("{", "[]", "{}", '{"query": 1}', '{"query": "x", "k": 0}', '{"query": "x", "k": true}', '{"query": "x", "k": 99}'):
+        assert (await tool.call(ToolCall(name="search", arguments=arguments), None)).status is ObservationStatus.INVALID
+
+
+def test_a_half_done_batch_leaves_nothing(tmp_path: Path, collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark, count = collection.fingerprint, len(collection)
+
+    def broken(*_: object) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    monkeypatch.setattr(collection, "_mix", broken)
+    with pytest.raises(sqlite3.OperationalError):
+        list(collection.add([("new", "Something new.")]))
+    monkeypatch.undo()
+    assert (collection.fingerprint, len(collection), collection.documents) == (mark, count, 4)

@@ -1,0 +1,103 @@
+"""`tirage index`: collections of documents to retrieve from."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tirage.core.errors import ConfigError, DataError
+from tirage.tools.retrieval import Collection
+from tirage.tools.retrieval.collection import Mode
+from tirage.tools.retrieval.readers import find_files, read_documents
+
+index_app = typer.Typer(help="Collections of documents to retrieve from: one SQLite file each, no server.", no_args_is_help=True)
+
+CollectionPath = Annotated[Path, typer.Argument(metavar="COLLECTION", help="The collection's file.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+
+
+@index_app.command("add", epilog="Example: tirage index add docs.sqlite docs/ notes.md corpus.jsonl")
+def add(
+    collection: CollectionPath,
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders: text, Markdown, HTML, JSON lines.", show_default=False)],
+    field: Annotated[str, typer.Option(help="JSON lines: the field with the text.")] = "text",
+    size: Annotated[int, typer.Option(min=50, help="Characters of a chunk at most.")] = 800,
+    overlap: Annotated[int, typer.Option(min=0, help="Characters that chunks share at most.")] = 80,
+    as_json: AsJson = False,
+) -> None:
+    """Add documents, replacing those that have changed; what is there already costs nothing, and an interruption loses nothing stored."""
+    if overlap >= size:
+        raise ConfigError(f"--overlap {overlap} must be smaller than --size {size}")
+    files = find_files(paths)
+    if not files:
+        raise DataError(f"nothing to read below {', '.join(map(str, paths))}")
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, quiet=as_json),
+    )
+    with Collection(collection) as opened, bars:
+        task = bars.add_task("files", total=len(files))
+
+        def documents() -> Iterator[tuple[str, str]]:
+            for path in files:
+                yield from read_documents(path, field=field)
+                bars.advance(task)
+
+        seen = max(opened.add(documents(), size=size, overlap=overlap))
+        report = {"files": len(files), "documents": seen, "chunks": len(opened), "fingerprint": opened.fingerprint}
+    print(json.dumps(report)) if as_json else Console(highlight=False).print(
+        f"{seen} documents of {len(files)} files; the collection has {report['chunks']} chunks, fingerprint {report['fingerprint']}"
+    )
+
+
+@index_app.command("search", epilog="Example: tirage index search docs.sqlite 'exact branches' -k 3")
+def search(
+    collection: CollectionPath,
+    query: Annotated[str, typer.Argument(help="Any text.", show_default=False)],
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Chunks wanted.")] = 5,
+    mode: Annotated[Mode, typer.Option(help="Keywords and vectors fused, or one of them.")] = "hybrid",
+    as_json: AsJson = False,
+) -> None:
+    """Find the best chunks."""
+    with _existing(collection) as opened:
+        hits = opened.search(query, k, mode=mode)
+    if as_json:
+        for hit in hits:
+            print(json.dumps({"id": hit.chunk.id, "document": hit.chunk.document, "score": hit.score, "text": hit.chunk.text}))
+        return
+    console = Console(highlight=False)
+    for number, hit in enumerate(hits, start=1):
+        console.print(f"[bold]{number}  {escape(hit.chunk.document)}[/bold] [dim]{hit.chunk.id}, {hit.score:.4f}[/dim]")
+        console.print(hit.chunk.text, markup=False)
+    if not hits:
+        console.print("nothing was found")
+
+
+@index_app.command("stats", epilog="Example: tirage index stats docs.sqlite")
+def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
+    """What a collection holds."""
+    with _existing(collection) as opened:
+        report = {
+            "documents": opened.documents,
+            "chunks": len(opened),
+            "embedder": opened.embedder.id,
+            "fingerprint": opened.fingerprint,
+            "megabytes": round(collection.stat().st_size / 1e6, 1),
+        }
+    print(json.dumps(report)) if as_json else Console(highlight=False).print(
+        "\n".join(f"{key:<12} {value}" for key, value in report.items())
+    )
+
+
+def _existing(path: Path) -> Collection:
+    if not path.exists():
+        raise DataError(f"there is no collection {path}; make one with: tirage index add {path} FOLDER")
+    return Collection(path)

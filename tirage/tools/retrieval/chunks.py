@@ -1,0 +1,60 @@
+"""Documents to chunks: pieces of bounded length that end where sentences or paragraphs do, with stable names."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_BREAKS = (re.compile(r"\n\s*\n"), re.compile(r"(?<=[.!?])\s+"), re.compile(r"\s+"))
+"""Where a chunk may end, best first: between paragraphs, sentences, words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A piece of a document."""
+
+    id: str
+    """16 hex digits over document, text and place; the same as long as these are."""
+    document: str
+    place: int
+    """Which piece of the document, from 0."""
+    text: str
+
+
+def split(document: str, text: str, *, size: int = 800, overlap: int = 80) -> Iterator[Chunk]:
+    """Pieces of at most `size` characters; each begins up to `overlap` characters before the end of the last, at a word.
+
+    Raises ValueError unless 0 <= overlap < size.
+    """
+    if not 0 <= overlap < size:
+        raise ValueError(f"chunks need 0 <= overlap < size, got size={size}, overlap={overlap}")
+    start = place = 0
+    while start < len(text):
+        end = _end(text, start, size)
+        piece = text[start:end].strip()
+        if piece:
+            name = hashlib.blake2b(f"{len(document)}:{document}{place}:{piece}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+            yield Chunk(id=name, document=document, place=place, text=piece)
+            place += 1
+        if end >= len(text):
+            return
+        start = max(_word(text, end - overlap, end), start + 1)
+
+
+def _end(text: str, start: int, size: int) -> int:
+    """Where the chunk that begins at `start` ends: at the last good break in its second half."""
+    if start + size >= len(text):
+        return len(text)
+    for breaks in _BREAKS:
+        places = [found.end() for found in breaks.finditer(text, start + size // 2, start + size)]
+        if places:
+            return places[-1]
+    return start + size
+
+
+def _word(text: str, low: int, high: int) -> int:
+    """The first beginning of a word in [low, high); `high` when there is none."""
+    for place in range(max(low, 1), high):
+        if text[place - 1].isspace() and not text[place].isspace():
+            return place
+    return high
