@@ -105,6 +105,13 @@ def test_strategies_are_compared_at_the_same_budget(capsys: pytest.CaptureFixtur
         assert says in err
 
 
+def test_a_separator_makes_thoughts_of_a_turn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model, folder = script(tmp_path, "first, ", "then \\boxed{2}"), str(tmp_path / "r")
+    code, out, _ = run(capsys, "search", "1 + 1?", "-s", "greedy", "-m", model, "--separator", ", ", "--run", folder, "--json")
+    (tree,) = json.loads(out)["trees"]
+    assert (code, tree["nodes"], tree["depth"], tree["answer"]) == (0, 2, 2, "2")
+
+
 def test_the_room_is_a_door() -> None:
     with pytest.raises(ConfigError, match="did you mean 'mcts'"):
         tirage.search("x", strategy="mctss")  # type: ignore[operator]

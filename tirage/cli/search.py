@@ -40,6 +40,7 @@ def search(
     concurrency: Annotated[int, typer.Option(min=1, help="Steps of a tree in flight at once.")] = 16,
     valuer: Annotated[str, typer.Option(help="What values a path: auto, critic, confidence, execution, prm, oracle, none.")] = "auto",
     stop: Annotated[list[str] | None, typer.Option(help="End early: solved, converged, saturated; repeatable.")] = None,
+    separator: Annotated[str | None, typer.Option(help=r"Text that ends a step, to search over thoughts, e.g. '\n' or '\n\n'.")] = None,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the strategy, e.g. width=3; repeatable.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against (one problem).")] = None,
     hint: Annotated[list[str] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
@@ -66,28 +67,26 @@ def search(
         "problems": parse_problems(problems, limit).model_dump(mode="json") if problems is not None else {"type": "file", "path": "-"},
         "sampling": {"temperature": temperature},
         "hints": {"positions": hint} if hint else None,
-        "agent": {"search": _search_data(strategy, budget, concurrency, valuer, stop, option)},
+        "agent": {
+            "search": {
+                "strategy": strategy,
+                "options": _pairs(option, "--option"),
+                "valuer": valuer,
+                "stop": stop or [],
+                "separator": None if separator is None else separator.replace("\\n", "\n").replace("\\t", "\t"),
+                "budget": _pairs(budget, "--budget") or {"nodes": 64},
+                "concurrency": concurrency,
+            }
+        },
     }
     config = build_config(RolloutConfig, data, "settings", settings or ())
-    assert config.agent.search is not None
+    if config.agent.search is None:
+        raise ConfigError("a search cannot do without agent.search; leave it out of --set")
     search_maker(config.agent.search)
     asked = unique(load_problems(config.problems)) if problem is None else (_single(problem, answer),)
     folder = run if run is not None else Path("runs") / f"search-{config_hash(config, [item.id for item in asked])}"
     rollouts = grow(config, folder, asked, quiet=as_json)
     _tell(rollouts, folder, as_json)
-
-
-def _search_data(
-    strategy: str, budget: list[str] | None, concurrency: int, valuer: str, stop: list[str] | None, option: list[str] | None
-) -> dict[str, Any]:
-    return {
-        "strategy": strategy,
-        "options": _pairs(option, "--option"),
-        "valuer": valuer,
-        "stop": stop or [],
-        "budget": _pairs(budget, "--budget") or {"nodes": 64},
-        "concurrency": concurrency,
-    }
 
 
 def _pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
