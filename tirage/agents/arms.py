@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from tirage.agents.policy import HINT_MOVE, Draft, ModelPolicy
+from tirage.agents.policy import Draft, ModelPolicy
 from tirage.agents.requests import Mode, Path
 from tirage.core.errors import ConfigError
 from tirage.core.message import Message, Observation
 from tirage.core.problem import Problem
 from tirage.core.step import Source, Span
+from tirage.search.hint_moves import PREFIX
 
 
 class Arms:
@@ -36,7 +37,7 @@ class Arms:
     ) -> Draft:
         """By the arm that the move names."""
         policy = self._others.get(move)
-        if policy is None and move and not move.startswith(HINT_MOVE):
+        if policy is None and move and not move.startswith(PREFIX):
             raise ConfigError(f"there is no arm {move!r}; arms: {', '.join(self._others) or 'none'}, and the first without a name")
         own = move if policy is None else ""
         return await (policy or self._first).propose(

@@ -6,7 +6,6 @@ same tree however the answers are timed, and a log of the outcomes gives it agai
 
 import ast
 import asyncio
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from tirage.core.tree import ROOT, Node, Tree
 from tirage.sandbox.base import Session
 from tirage.search.base import Search, Trial
 from tirage.search.stopping import StopRule, first_reason
+from tirage.tools.base import text_argument
 from tirage.traces.search_log import Settled
 
 SWEEP_EVERY = 16
@@ -286,8 +286,8 @@ class Growth:
 
 def plain_call(call: ToolCall) -> str:
     """A call without what changes nothing: comments and layout of Python code."""
+    code = text_argument(call, "code")
     try:
-        code = json.loads(call.arguments)["code"]
-        return f"{call.name}:{ast.unparse(ast.parse(code))}"
-    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError):
+        return f"{call.name}:{call.arguments if code is None else ast.unparse(ast.parse(code))}"
+    except (ValueError, SyntaxError, RecursionError):
         return f"{call.name}:{call.arguments}"

@@ -1,6 +1,5 @@
 """The policy: one model turn after another, with hints spliced in and every token's author kept."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -13,11 +12,10 @@ from tirage.core.hint import Hint, HintPosition, HintUse
 from tirage.core.message import Message, Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Finish, Source, Span, Step, Usage
+from tirage.core.step import Finish, Source, Span, Step, Usage, mean_probability
 from tirage.models.base import Completion, Model, Sampling
+from tirage.search.hint_moves import PREFIX
 from tirage.tools.base import ToolSpec
-
-HINT_MOVE = "hint:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +112,7 @@ class ModelPolicy:
         self.sampling = sampling
         self.system = system
         self.hints = hints
-        self.moves = {f"{HINT_MOVE}{hint.id}": hint for hint in moves}
+        self.moves = {f"{PREFIX}{hint.id}": hint for hint in moves}
         self.waiting = dialect.stops
         self.mode = choose_mode(model, uses_schemas=dialect.uses_schemas)
         if separator is not None and self.mode in (Mode.TURNS, Mode.NATIVE):
@@ -174,7 +172,7 @@ class ModelPolicy:
             calls=() if parted else reading.calls,
             hint=use,
             aside=aside,
-            prior=math.exp(math.fsum(completion.logprobs) / len(completion.logprobs)) if completion.logprobs else None,
+            prior=mean_probability(completion.logprobs or ()),
             usage=completion.usage,
             problem=reading.problem,
         )

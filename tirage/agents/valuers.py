@@ -1,14 +1,13 @@
 """What a path is worth, estimated before or without its verdict. Nothing here sees a reference answer unless its name says so."""
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tirage.core.message import ObservationStatus
 from tirage.core.problem import Problem
-from tirage.core.step import Source, Usage
+from tirage.core.step import Source, Usage, mean_probability
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.core.verdict import Verdict
 
@@ -45,8 +44,8 @@ class Confidence:
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """None where the model gave no log-probabilities."""
-        scores = [score for span in path.spans if span.source is Source.POLICY for score in span.logprobs or ()]
-        return Estimate(value=math.exp(math.fsum(scores) / len(scores)) if scores else None)
+        scores = (score for span in path.spans if span.source is Source.POLICY for score in span.logprobs or ())
+        return Estimate(value=mean_probability(scores))
 
 
 class Execution:

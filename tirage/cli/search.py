@@ -13,7 +13,7 @@ from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
 from tirage.cli.searching import search_maker
 from tirage.cli.tree_display import TreeDisplay
-from tirage.config import RolloutConfig, build_config, config_hash
+from tirage.config import BudgetConfig, RolloutConfig, build_config, config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
@@ -28,7 +28,6 @@ from tirage.traces.jsonl import TraceStore
 from tirage.verification.extract import final_answer
 
 STAGE = "search"
-BUDGET_KEYS = ("tokens", "tokens_in", "calls", "tool_calls", "sandbox_s", "seconds", "cost_usd", "nodes", "depth")
 
 
 def search(
@@ -97,7 +96,8 @@ def _pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
             key, separator, text = part.partition("=")
             if not separator or not key:
                 raise ConfigError(
-                    f"{flag} {word!r}: write it as key=value" + (f"; keys: {', '.join(BUDGET_KEYS)}" if flag == "--budget" else "")
+                    f"{flag} {word!r}: write it as key=value"
+                    + (f"; keys: {', '.join(BudgetConfig.model_fields)}" if flag == "--budget" else "")
                 )
             try:
                 found[key] = json.loads(text)

@@ -37,14 +37,12 @@ def search_maker(config: SearchConfig) -> Callable[[], Search]:
         make = strategy(config.strategy, options)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"search: {error}") from None
+    if config.hint_moves == "none":
+        return make
     families = {hint.id: hint.family for hint in load_library()}
-    match config.hint_moves:
-        case "siblings":
-            return lambda: HintedChildren(make(), families, seed=0)
-        case "rounds":
-            return lambda: HintedRounds(make(), families, rounds=ROUNDS, seed=0)
-        case _:
-            return make
+    if config.hint_moves == "siblings":
+        return lambda: HintedChildren(make(), families, seed=0)
+    return lambda: HintedRounds(make(), families, rounds=ROUNDS, seed=0)
 
 
 def tree_budget(config: BudgetConfig) -> Budget:

@@ -4,7 +4,8 @@ A step holds only the tokens it adds, so a root-to-leaf walk is exactly what the
 loss masks are derived from the sources, never stored.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -131,6 +132,12 @@ class Step:
     def policy_text(self) -> str:
         """Only what the policy wrote."""
         return "".join(span.text for span in self.spans if span.source is Source.POLICY)
+
+
+def mean_probability(logprobs: Iterable[float]) -> float | None:
+    """Geometric mean of the probabilities, exp(mean log-probability), in (0, 1]; None without any."""
+    scores = list(logprobs)
+    return math.exp(math.fsum(scores) / len(scores)) if scores else None
 
 
 def join_ids(spans: "tuple[Span, ...] | list[Span] | Iterator[Span]") -> tuple[int, ...] | None:

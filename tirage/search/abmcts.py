@@ -10,7 +10,7 @@ from typing import Literal
 
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
-from tirage.search.frontier import Frontier, worth
+from tirage.search.frontier import Frontier
 from tirage.search.votes import elect, value
 
 LIE = 0.0
@@ -119,11 +119,7 @@ class ABMCTS:
         chosen = self._flying.pop(trial.id)
         for scores in chosen:
             scores.pending -= 1
-        outcome = None if node is None else worth(tree, node)
-        if node is None or outcome is None:
-            self.frontier.settle(tree, trial, node)
-        else:
-            self.frontier.credit(tree, node, outcome)
+        outcome = self.frontier.take(tree, trial, node)
         if node is None:
             return
         for arms in (self._gen, self._cont, self._own):

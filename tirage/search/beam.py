@@ -73,11 +73,7 @@ class Beam:
         if not self.frontier.is_news(trial):
             return
         group, candidate = self._flying.pop(trial.id)
-        outcome = None if node is None else worth(tree, node)
-        if node is None or outcome is None:
-            self.frontier.settle(tree, trial, node)
-        else:
-            self.frontier.credit(tree, node, outcome)
+        outcome = self.frontier.take(tree, trial, node)
         if node is None:
             return
         rating = -math.inf if outcome is None else outcome

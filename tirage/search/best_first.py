@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
-from tirage.search.frontier import Frontier, worth
+from tirage.search.frontier import Frontier
 from tirage.search.votes import elect, value
 
 
@@ -39,11 +39,7 @@ class BestFirst:
         """Queue the node by its value; one without a value counts as its parent's worth."""
         if not self.frontier.is_news(trial):
             return
-        outcome = None if node is None else worth(tree, node)
-        if node is None or outcome is None:
-            self.frontier.settle(tree, trial, node)
-        else:
-            self.frontier.credit(tree, node, outcome)
+        outcome = self.frontier.take(tree, trial, node)
         if node is not None and node.stop is StopReason.OPEN:
             heapq.heappush(self._queue, (-(self.frontier.q[node.index] if outcome is None else outcome), node.index))
 

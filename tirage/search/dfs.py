@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
-from tirage.search.frontier import Frontier, worth
+from tirage.search.frontier import Frontier
 from tirage.search.votes import elect, value
 
 BACK = 2
@@ -60,11 +60,7 @@ class DepthFirst:
         if not self.frontier.is_news(trial):
             return
         self._busy = False
-        outcome = None if node is None else worth(tree, node)
-        if node is None or outcome is None:
-            self.frontier.settle(tree, trial, node)
-        else:
-            self.frontier.credit(tree, node, outcome)
+        outcome = self.frontier.take(tree, trial, node)
         if node is None:
             return
         if node.stop is StopReason.OPEN:

@@ -80,6 +80,15 @@ class Frontier:
         self._pending.remove(trial.id)
         return True
 
+    def take(self, tree: Tree, trial: Trial, node: Node | None, *, discount: float = 1.0, highest: bool = False) -> float | None:
+        """What a trial gave: backed up as by `credit` where it is worth something, settled where it says nothing. The worth."""
+        value = None if node is None else worth(tree, node)
+        if node is None or value is None:
+            self.settle(tree, trial, node)
+            return None
+        self.credit(tree, node, value, discount=discount, highest=highest)
+        return value
+
     def settle(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """The trial is over and gave nothing to back up; a node that can be extended is free from now on."""
         self._visits = tree.visits

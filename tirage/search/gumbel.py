@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
-from tirage.search.frontier import Frontier, worth
+from tirage.search.frontier import Frontier
 from tirage.search.votes import elect, value
 
 C_VISIT, C_SCALE = 50.0, 1.0
@@ -89,13 +89,8 @@ class GumbelHalving:
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """Back the value up as a mean."""
-        if not self.frontier.is_news(trial):
-            return
-        outcome = None if node is None else worth(tree, node)
-        if node is None or outcome is None:
-            self.frontier.settle(tree, trial, node)
-        else:
-            self.frontier.credit(tree, node, outcome)
+        if self.frontier.is_news(trial):
+            self.frontier.take(tree, trial, node)
 
     def is_closed(self, index: int) -> bool:
         """True when node `index` will never be extended again."""

@@ -11,7 +11,7 @@ from typing import Literal
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
-from tirage.search.frontier import Frontier, worth
+from tirage.search.frontier import Frontier
 from tirage.search.votes import elect, value
 
 _ROOTS = [0.0, *(math.sqrt(math.log(count)) for count in range(1, 2048))]
@@ -85,14 +85,13 @@ class MCTS:
         """Back the node's value up; outcomes that say nothing about the path (errors) are not."""
         if not self.frontier.is_news(trial):
             return
-        value = None if node is None else worth(tree, node)
-        if node is None or value is None:
-            self.frontier.settle(tree, trial, node)
-            if self._simulate and node is not None and node.stop is StopReason.OPEN:
-                self._running.append(node.index)
+        value = self.frontier.take(tree, trial, node, discount=self.discount, highest=self._highest)
+        if node is None:
             return
-        self.frontier.credit(tree, node, value, discount=self.discount, highest=self._highest)
-        if isinstance(self.frontier, _Widening):
+        if value is None:
+            if self._simulate and node.stop is StopReason.OPEN:
+                self._running.append(node.index)
+        elif isinstance(self.frontier, _Widening):
             for above in tree.path(node.parent):
                 self.frontier.review(tree, above.index)
             self.frontier.review(tree, ROOT)

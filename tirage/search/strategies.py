@@ -21,9 +21,9 @@ from tirage.search.plans import PlanSearch
 Make = Callable[..., Search]
 
 STRATEGIES: dict[str, tuple[Make, str]] = {
-    "greedy": (partial(BestOfN, 1), "one chain"),
-    "best-of-n": (partial(BestOfN, 16), "N chains, the majority's answer (self-consistency); `best-of-8` for another N"),
-    "weighted-n": (partial(BestOfN, 16, vote="value"), "N chains, each vote weighted by the valuer"),
+    "greedy": (partial(BestOfN, n=1), "one chain"),
+    "best-of-n": (partial(BestOfN, n=16), "N chains, the majority's answer (self-consistency); `best-of-8` for another N"),
+    "weighted-n": (partial(BestOfN, n=16, vote="value"), "N chains, each vote weighted by the valuer"),
     "beam": (Beam, "beam search over steps"),
     "tot": (partial(Beam, width=5, branch=5), "Tree of Thoughts, breadth first: beam search with b = width, k = branch"),
     "dvts": (partial(Beam, width=1, branch=4, groups=4), "diverse verifier tree search: independent beams of width 1"),
@@ -58,8 +58,6 @@ def strategy(name: str, options: Mapping[str, Any] | None = None, *, seed: int =
         if option not in known:
             raise ValueError(f"strategy {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
     target, fixed = (make.func, dict(make.keywords)) if isinstance(make, partial) else (make, {})
-    if isinstance(make, partial):
-        fixed |= dict(zip(_parameters(target), make.args, strict=False))
     if "seed" in _parameters(target):
         fixed["seed"] = seed
     whole = {**fixed, **{option: _tuples(value) for option, value in given.items()}}

@@ -4,9 +4,9 @@ Wang et al. 2022 (arXiv 2203.11171), eq. 1: argmax_a sum_i w_i 1[a_i = a], with 
 (arXiv 2408.03314, section 5.1) takes the verifier's value for w_i.
 """
 
-import math
 from collections.abc import Callable, Mapping
 
+from tirage.core.step import mean_probability
 from tirage.core.tree import ROOT, Tree
 
 Weigh = Callable[[Tree, int], float]
@@ -29,8 +29,8 @@ def visits(tree: Tree, index: int) -> float:
 
 def confidence(tree: Tree, index: int) -> float:
     """Geometric mean of the probabilities of the path's sampled tokens, in (0, 1]; 0 where the model gave none."""
-    scores = [score for node in tree.path(index) if node.step is not None for span in node.step.spans for score in span.logprobs or ()]
-    return math.exp(math.fsum(scores) / len(scores)) if scores else 0.0
+    steps = (node.step for node in tree.path(index) if node.step is not None)
+    return mean_probability(score for step in steps for span in step.spans for score in span.logprobs or ()) or 0.0
 
 
 WEIGHTS: dict[str, Weigh] = {"majority": ones, "value": value, "visits": visits, "confidence": confidence}

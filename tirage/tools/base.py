@@ -1,10 +1,11 @@
 """The tool port: a call in, an observation out."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tirage.core.message import Observation, ToolCall
+from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Session
 
 
@@ -20,6 +21,21 @@ class ToolSpec:
     def schema(self) -> dict[str, Any]:
         """The OpenAI function-tool form."""
         return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}}
+
+
+def text_argument(call: ToolCall, name: str) -> str | None:
+    """The text under `name` in the arguments of `call`; None where there is none."""
+    try:
+        value = json.loads(call.arguments)[name]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return value if isinstance(value, str) else None
+
+
+def needs_text(call: ToolCall, name: str) -> Observation:
+    """What the policy reads when its call lacks that text."""
+    text = f'InvalidCall: arguments must be a JSON object with a string "{name}"'
+    return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
 
 
 class Tool(Protocol):

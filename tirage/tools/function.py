@@ -48,6 +48,14 @@ class ToolContext:
 Approve = Callable[[ToolCall], bool | Awaitable[bool]]
 
 
+async def refusal(call: ToolCall, approve: Approve) -> Observation | None:
+    """Ask for approval; what the policy reads when it is not given, None when it is."""
+    allowed = approve(call)
+    if await allowed if inspect.isawaitable(allowed) else allowed:
+        return None
+    return Observation(text=f"The call of {call.name} was not approved.", status=ObservationStatus.ERROR, call_id=call.id)
+
+
 class FunctionTool:
     """A function behind the tool port. Make it with `tool`."""
 
@@ -89,18 +97,16 @@ class FunctionTool:
             given = self._arguments.model_validate_json(call.arguments or "{}")
         except ValidationError as error:
             return Observation(text=f"InvalidCall: {_explain(error)}", status=ObservationStatus.INVALID, call_id=call.id)
-        if self.approve is not None:
-            allowed = self.approve(call)
-            if not (await allowed if inspect.isawaitable(allowed) else allowed):
-                return Observation(text=f"The call of {self.spec.name} was not approved.", status=ObservationStatus.ERROR, call_id=call.id)
+        if self.approve is not None and (refused := await refusal(call, self.approve)) is not None:
+            return refused
         values = {name: getattr(given, name) for name in self._arguments.model_fields}
         if self._context is not None:
             values[self._context] = ToolContext(call=call, session=session)
         status = ObservationStatus.OK
         try:
             text = _text(await asyncio.wait_for(self._run(values), self.timeout_s))
-        except Refuse as refusal:
-            text, status = str(refusal) or "The call was refused.", ObservationStatus.ERROR
+        except Refuse as said:
+            text, status = str(said) or "The call was refused.", ObservationStatus.ERROR
         except TimeoutError:
             text, status = f"TimeoutError: {self.spec.name} took longer than {self.timeout_s:g} s", ObservationStatus.TIMEOUT
         except TirageError:

@@ -1,13 +1,11 @@
 """Run Python in the node's sandbox session."""
 
-import json
-
 from tirage.core.errors import ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Session
-from tirage.tools.base import ToolSpec
+from tirage.tools.base import ToolSpec, needs_text, text_argument
 
-_TIMEOUTS = (ExecFailure.TIMEOUT_SOFT, ExecFailure.TIMEOUT_KILLED)
+TIMEOUTS = (ExecFailure.TIMEOUT_SOFT, ExecFailure.TIMEOUT_KILLED)
 
 
 def clip(text: str, most: int) -> tuple[str, bool]:
@@ -26,7 +24,7 @@ def describe(result: ExecResult, *, wall_s: float) -> str:
     text = result.stdout
     if not text.strip() and result.value is not None:
         text = result.value
-    if result.failure in _TIMEOUTS:
+    if result.failure in TIMEOUTS:
         line = f"TimeoutError: the code ran for more than {wall_s:g} s and was stopped"
     elif result.failure is not None:
         line = ": ".join(part for part in (result.error_name or result.failure.value, result.error_text) if part)
@@ -57,18 +55,14 @@ class PythonTool:
         """Run the code of `call` as one cell of `session`."""
         if session is None:
             raise ToolError("the python tool needs a sandbox session; give the agent a sandbox")
-        try:
-            code = json.loads(call.arguments)["code"]
-        except (ValueError, KeyError, TypeError):
-            code = None
-        if not isinstance(code, str):
-            text = 'InvalidCall: arguments must be a JSON object with a string "code"'
-            return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
+        code = text_argument(call, "code")
+        if code is None:
+            return needs_text(call, "code")
         result = await session.run(code, self.limits)
         text, clipped = clip(describe(result, wall_s=self.limits.wall_s), self.clip_chars)
         status = ObservationStatus.OK
         if result.failure is not None:
-            status = ObservationStatus.TIMEOUT if result.failure in _TIMEOUTS else ObservationStatus.ERROR
+            status = ObservationStatus.TIMEOUT if result.failure in TIMEOUTS else ObservationStatus.ERROR
         data: dict[str, object] = {}
         if result.failure is not None:
             data = {"failure": result.failure.value, "error": result.error_name, "line": result.error_line}

@@ -1,12 +1,10 @@
 """Run a shell command in the node's sandbox session: same files, same working directory, same isolation as its Python."""
 
-import json
-
 from tirage.core.errors import ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
-from tirage.sandbox.base import ExecFailure, Limits, Session
-from tirage.tools.base import ToolSpec
-from tirage.tools.python import clip, describe
+from tirage.sandbox.base import Limits, Session
+from tirage.tools.base import ToolSpec, needs_text, text_argument
+from tirage.tools.python import TIMEOUTS, clip, describe
 
 _RUN = (
     "(lambda done: (print(done.stdout, end=''), done.returncode)[1])(__import__('subprocess').run(['/bin/sh', '-c', {command!r}], "
@@ -39,23 +37,16 @@ class ShellTool:
         """Run the command of `call`. Raises `ToolError` without a session."""
         if session is None:
             raise ToolError("the shell tool needs a sandbox session; give the agent a sandbox")
-        try:
-            command = json.loads(call.arguments)["command"]
-        except (ValueError, KeyError, TypeError):
-            command = None
-        if not isinstance(command, str) or "\0" in command:
-            text = 'InvalidCall: arguments must be a JSON object with a string "command"'
-            return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
+        command = text_argument(call, "command")
+        if command is None or "\0" in command:
+            return needs_text(call, "command")
         result = await session.run(_RUN.format(command=command), self.limits)
-        timed_out = result.failure in (ExecFailure.TIMEOUT_SOFT, ExecFailure.TIMEOUT_KILLED)
         if result.failure is not None:
             text = describe(result, wall_s=self.limits.wall_s).replace("the code ran", "the command ran")
-            status = ObservationStatus.TIMEOUT if timed_out else ObservationStatus.ERROR
+            status = ObservationStatus.TIMEOUT if result.failure in TIMEOUTS else ObservationStatus.ERROR
         else:
             code = result.value or "0"
             status = ObservationStatus.OK if code == "0" else ObservationStatus.ERROR
             text = result.stdout if code == "0" else f"{result.stdout.rstrip()}\n[exit code {code}]".lstrip()
         shown, clipped = clip(text if text.strip() else "(no output)", self.clip_chars)
-        return Observation(
-            text=shown, status=status, call_id=call.id, duration_s=result.duration_s, truncated=clipped or result.truncated, data={}
-        )
+        return Observation(text=shown, status=status, call_id=call.id, duration_s=result.duration_s, truncated=clipped or result.truncated)

@@ -1,6 +1,5 @@
 """Toolsets: mappings from name to tool, changed by wrapping, never in place."""
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ from tirage.core.errors import ConfigError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Session
 from tirage.tools.base import Tool, ToolSpec
-from tirage.tools.function import Approve
+from tirage.tools.function import Approve, refusal
 
 
 def toolset(*tools: Tool) -> dict[str, Tool]:
@@ -107,10 +106,7 @@ class _Approved(_Wrapped):
         self._approve = approve
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
-        allowed = self._approve(call)
-        if await allowed if inspect.isawaitable(allowed) else allowed:
-            return await self.inner.call(call, session)
-        return Observation(text=f"The call of {call.name} was not approved.", status=ObservationStatus.ERROR, call_id=call.id)
+        return await refusal(call, self._approve) or await self.inner.call(call, session)
 
 
 class _Counter:

@@ -1,11 +1,11 @@
 """The log of a search: what became of every trial, one line each, in the order in which the outcomes came.
 
-It is the checkpoint of trees that are not finished, and their live view. A search is deterministic, so its decisions follow from the
+It is the checkpoint of trees that are not finished. A search is deterministic, so its decisions follow from the
 outcomes: a resumed one asks the same trials again and takes from here what was settled, wherever it was interrupted. The finished tree
 is a rollout in `traces.jsonl` like any other, and its lines here are only history.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class SearchLog:
         self._log = LineLog(path)
         self._log.heal()
         self._known: dict[str, dict[int, Settled]] = {}
-        for number, line in enumerate(self._log.read(), start=1):
+        for number, line in enumerate(LineLog.lines(path), start=1):
             try:
                 key, data = line["key"], line["settled"]
             except (KeyError, TypeError):
@@ -77,10 +77,6 @@ class TreeLog:
         self._key = key
         self._known = dict(known)
 
-    def __len__(self) -> int:
-        """Outcomes known from before and not yet taken."""
-        return len(self._known)
-
     def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
         """What became of a trial before; None when it was not settled. Raises `DataError` when the log is of another search."""
         settled = self._known.pop(trial, None)
@@ -94,11 +90,3 @@ class TreeLog:
     def add(self, settled: Settled) -> None:
         """Keep an outcome; when this returns, it survives the death of the process."""
         self._log.append({"key": self._key, "settled": encode(settled)})
-
-
-def read_searches(folder: Path) -> Iterator[tuple[str, Settled]]:
-    """Every whole line of a run folder's search log, also while it is written: (rollout key, outcome)."""
-    path = folder / SEARCHES
-    if path.exists():
-        for line in LineLog.lines(path):
-            yield line["key"], decode(Settled, line["settled"])

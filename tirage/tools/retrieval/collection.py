@@ -7,7 +7,7 @@ mapped into memory; it is derived and can be deleted.
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -102,40 +102,40 @@ class Collection:
         """
         seen = 0
         batch: list[Chunk] = []
-        whole: list[tuple[str, str]] = []
+        whole: dict[str, str] = {}
         for name, text in documents:
             seen += 1
-            if any(name == other for other, _ in whole):
+            if name in whole:
                 # Named twice: the later text replaces the earlier one.
                 self._store(whole, batch)
-                batch, whole = [], []
+                batch, whole = [], {}
             digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
             known = self._db.execute("SELECT hash FROM documents WHERE name = ?", (name,)).fetchone()
             if known is None or known[0] != digest:
                 batch += split(name, text, size=size, overlap=overlap)
-                whole.append((name, digest))
+                whole[name] = digest
             if len(batch) >= BATCH:
                 self._store(whole, batch)
-                batch, whole = [], []
+                batch, whole = [], {}
                 yield seen
         self._store(whole, batch)
         yield seen
 
-    def _store(self, documents: Sequence[tuple[str, str]], chunks: Sequence[Chunk]) -> None:
+    def _store(self, documents: Mapping[str, str], chunks: Sequence[Chunk]) -> None:
         vectors = self.embedder.embed([chunk.text for chunk in chunks]).astype(np.float16)
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for name, _ in documents:
+            for name in documents:
                 self._drop(name)
             # The same piece twice in one document keeps its first place.
             rows = [(chunk.id, chunk.document, chunk.place, _plain(chunk.text), vectors[row].tobytes()) for row, chunk in enumerate(chunks)]
             self._db.executemany("INSERT OR IGNORE INTO chunks (id, document, place, text, vector) VALUES (?, ?, ?, ?, ?)", rows)
-            names = [name for name, _ in documents]
+            names = list(documents)
             for start in range(0, len(names), 500):
                 part = names[start : start + 500]
                 marks = ",".join("?" * len(part))
                 self._db.execute(f"INSERT INTO words (rowid, text) SELECT number, text FROM chunks WHERE document IN ({marks})", part)
-            self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?)", documents)
+            self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?)", documents.items())
             self._mix(chunk.id for chunk in chunks)
             self._db.execute("COMMIT")
         except BaseException:

@@ -1,6 +1,5 @@
 """The `search` tool: a policy asks a collection and reads the best chunks, each with the id by which rows can cite or mask it."""
 
-import asyncio
 import json
 import time
 
@@ -47,7 +46,6 @@ class SearchTool:
         if not isinstance(query, str) or not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 20:
             text = 'InvalidCall: arguments must be a JSON object with a string "query" and, if wanted, an integer "k" from 1 to 20'
             return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
-        await asyncio.sleep(0)
         hits = self.collection.search(query, k, mode=self.mode)
         shown = "\n\n".join(f"[{number}] {hit.chunk.document}\n{hit.chunk.text}" for number, hit in enumerate(hits, start=1))
         text, clipped = clip(shown or "Nothing was found.", self.clip_chars)
