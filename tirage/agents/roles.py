@@ -37,6 +37,8 @@ class Role(Generic[T]):
     """Names of the tools it may use."""
     answers: bool = False
     """Whether its reply is an answer to the problem, to be judged like one."""
+    approve: bool = False
+    """Whether a person decides on its turns before they are handed on, where the workflow has a desk."""
     sees_key: bool = False
     """Whether it is shown the reference answer: for evaluation and data only."""
     temperature: float | None = None

@@ -10,18 +10,21 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from tirage.agents.approval import Action, Desk, Terminated
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
 from tirage.agents.roles import Role, Unreadable
 from tirage.core.budget import Budget, Meter
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Opening
+from tirage.core.step import Finish, Opening, Source, Span, Step
 from tirage.core.trajectory import Failure, StopReason
 from tirage.core.tree import ROOT, Tree
 from tirage.traces.search_log import Settled
 
 T = TypeVar("T")
+PERSON = "person"
+"""The move of a node that a person wrote."""
 TRIALS = 1 << 20
 """Room for the trials of one turn in the numbering of the log."""
 
@@ -83,6 +86,8 @@ class Transcript:
     meter: Meter
     """Of this transcript; what is above it counts too."""
     company: Company
+    desk: Desk | None = None
+    """Where turns of roles that want it wait for a person."""
     key: str | None = None
     """The reference answer, shown to roles that are declared to see it."""
     log: Log | None = None
@@ -119,7 +124,7 @@ class Transcript:
         turns = [self._join(call, tree) for call, tree in zip(calls, trees, strict=True)]
         if any(len(tree.nodes) == 1 for tree in trees):
             raise OutOfBudget(self.spent() or next(tree.ended for tree in trees if len(tree.nodes) == 1).removeprefix("budget: "))
-        return turns
+        return turns if self.desk is None else [await self._decided(call, turn) for call, turn in zip(calls, turns, strict=True)]
 
     def spent(self) -> str | None:
         """The limit that is reached, None while there is room for a turn."""
@@ -136,7 +141,36 @@ class Transcript:
         """Keep what was said about a turn: a value, words."""
         self.tree.values[turn.node] = value
         if note:
-            self.tree.notes[turn.node] = note
+            self.note(turn, note)
+
+    def note(self, turn: Turn[Any], text: str) -> None:
+        """Keep words about a turn beside those that are there."""
+        before = self.tree.notes.get(turn.node, "")
+        self.tree.notes[turn.node] = f"{before}; {text}" if before else text
+
+    async def _decided(self, call: Call[T], turn: Turn[T]) -> Turn[T]:
+        """A turn once a person is content with it. Raises `Paused` and `Terminated`."""
+        if self.desk is None or not call.role.approve:
+            return turn
+        asked = call.role.messages(self._fields(call))[-1].content
+        decision = await self.desk.decide(call.role.name, asked, turn.text)
+        if decision.action is Action.MODIFY:
+            step = Step(spans=(Span(Source.FORCED, decision.text),), finish=Finish.STOP, opening=Opening(messages=(), prompt=()))
+            stop = StopReason.ANSWERED if call.role.answers else StopReason.OPEN
+            node = self.tree.add(turn.node, step, stop=stop, move=PERSON)
+            return self._read(call.role, decision.text, node.index, None)
+        if decision.action is Action.REJECT:
+            objection = f"{asked}\n\nAn earlier attempt was rejected:\n{turn.text}\n\nThe objection: {decision.text or 'none was given'}"
+            again = replace(call, role=replace(call.role, template="{_asked}"), fields={"_asked": objection}, after=turn.node)
+            return (await self.together([again]))[0]
+        return turn
+
+    def _fields(self, call: Call[Any]) -> dict[str, object]:
+        """What a role's template may be filled with."""
+        known: dict[str, object] = {"problem": self.problem.prompt, **call.fields}
+        if call.role.sees_key:
+            known["key"] = self.key
+        return known
 
     async def _solve(self, call: Call[T], number: int) -> Tree:
         """The turn as a tree of its own."""
@@ -144,10 +178,7 @@ class Transcript:
             return await self._perform(call, number)
 
     async def _perform(self, call: Call[T], number: int) -> Tree:
-        known: dict[str, object] = {"problem": self.problem.prompt, **call.fields}
-        if call.role.sees_key:
-            known["key"] = self.key
-        messages = call.role.messages(known)
+        messages = call.role.messages(self._fields(call))
         log = _Part(self.log, number * TRIALS) if self.log is not None else None
         seed = derive_seed(self.tree.seed, number, call.role.name, call.draw)
         asked = Problem(prompt=messages[-1].content, kind=self.problem.kind)
@@ -156,7 +187,7 @@ class Transcript:
     def _join(self, call: Call[T], part: Tree) -> Turn[T]:
         """Hang a turn's tree below the node that it answers."""
         role, tree, places = call.role, self.tree, {ROOT: call.after}
-        messages = role.messages({"problem": self.problem.prompt, "key": self.key, **call.fields})
+        messages = role.messages(self._fields(call))
         for node in part.nodes[1:]:
             step, stop = node.step, node.stop
             assert step is not None
@@ -174,21 +205,19 @@ class Transcript:
             if self.on_step is not None:
                 self.on_step(StepEvent(self.problem, tree, new))
         tree.judging = tree.judging + part.judging
-        return self._read(call, part, places[part.chosen])
+        if part.chosen == ROOT:
+            return Turn(role=role.name, node=call.after, text="", value=role.default, readable=False)
+        path = part.trajectory(part.chosen)
+        return self._read(role, path.response, places[part.chosen], path.error)
 
-    def _read(self, call: Call[T], part: Tree, node: int) -> Turn[T]:
+    def _read(self, role: Role[T], text: str, node: int, error: Failure | None) -> Turn[T]:
         """What a turn says."""
-        role = call.role
-        path = part.trajectory(part.chosen) if part.chosen != ROOT else None
-        text = "" if path is None else path.response
-        error = None if path is None else path.error
         try:
-            if path is None or error is not None:
-                raise Unreadable(error.message if error is not None else "nothing was written")
+            if error is not None:
+                raise Unreadable(error.message)
             return Turn(role=role.name, node=node, text=text, value=role.read(text))
         except Unreadable as reason:
-            if path is not None:
-                self.tree.notes[node] = f"default taken: {reason}"
+            self.tree.notes[node] = f"default taken: {reason}"
             return Turn(role=role.name, node=node, text=text, value=role.default, readable=False, error=error)
 
 
@@ -235,8 +264,9 @@ class Play(Protocol):
 class Workflow:
     """The agent that performs a play; fits the `Agent` port."""
 
-    def __init__(self, play: Play, company: Company, *, budget: Budget | None = None) -> None:
-        """`budget`: of each problem by itself."""
+    def __init__(self, play: Play, company: Company, *, budget: Budget | None = None, desk: Desk | None = None) -> None:
+        """`budget`: of each problem by itself; `desk`: where turns wait for a person, of one run."""
+        self.desk = desk
         self.play = play
         self.company = company
         self.budget = budget or Budget()
@@ -250,13 +280,14 @@ class Workflow:
         on_step: Callable[[StepEvent], None] | None = None,
         log: Log | None = None,
     ) -> Tree:
-        """Perform the play; when a limit is reached, the best answer so far is the tree's. Raises only what `stepper.FATAL` names."""
+        """Perform the play; at a limit the best answer so far is the tree's. Raises what `stepper.FATAL` names, and `Paused`."""
         tree = Tree(problem_id=problem.id, policy_id=f"{self.play.id}|{self.company.id}", seed=seed, prompt=())
         script = Transcript(
             problem=replace(problem, answer=None, metadata={}),
             tree=tree,
             meter=Meter(self.budget, above=meter),
             company=self.company,
+            desk=self.desk,
             key=problem.answer,
             log=log,
             on_step=on_step,
@@ -265,4 +296,6 @@ class Workflow:
             await self.play.play(script)
         except OutOfBudget as reason:
             tree.ended = f"budget: {reason}"
+        except Terminated as reason:
+            tree.ended = str(reason)
         return tree
