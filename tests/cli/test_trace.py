@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_show_json(run):
     tree = json.loads(_ok("show", run, "--index", "0", "--tree", "--json"))
     assert [node["parent"] for node in tree["nodes"]] == [-1, 0, 1]
     assert tree["nodes"][2]["correct"] is True
+
+
+def test_json_holds_no_number_that_json_lacks(run):
+    rollout = make_rollout(Turn(text="7"), stage="odd")
+    rollout.tree.value_sum[1], rollout.tree.visits[1] = math.nan, 1
+    with TraceStore(run) as store:
+        store.append(rollout)
+    for options in ("--tree", "--node=1"):
+        text = _ok("show", run, "--index", "-1", options, "--json")
+        assert '"NaN"' in text
+        assert "NaN" not in text.replace('"NaN"', "")
 
 
 @pytest.mark.parametrize(

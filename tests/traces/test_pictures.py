@@ -2,12 +2,14 @@
 
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -75,6 +77,28 @@ def test_data_holds_what_is_known_of_each_node() -> None:
     node = data["nodes"][3]
     assert (node["visits"], node["q"], node["value"], node["note"], node["verdict"]["correct"]) == (1, 0.0, 0.0, "counted wrong", False)
     assert (data["chosen"], data["nodes"][1]["prior"], data["nodes"][2]["move"]) == (2, 0.5, "hint:a")
+
+
+def boundless() -> Rollout:
+    there = small()
+    there.tree.values |= {1: math.inf, 2: math.nan, 3: -math.inf}
+    there.tree.value_sum[1] = math.nan
+    return there
+
+
+def strict(text: str) -> Any:
+    """JSON as a strict parser reads it."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_numbers_that_json_lacks_leave_as_strings() -> None:
+    nodes = strict(draw(boundless(), "json"))["nodes"]
+    assert [node["value"] for node in nodes] == [None, "Infinity", "NaN", "-Infinity"]
+    assert [node["q"] for node in nodes] == [0.5, "NaN", 1.0, 0.0]
 
 
 def evil() -> Rollout:
@@ -168,6 +192,12 @@ def test_a_browser_draws_the_tree_and_shows_the_node_that_was_asked_for(tmp_path
     assert "counted wrong" in side
     assert "compare with a sibling" in side
     assert "node 2 · chosen" in browse(tmp_path, tree_html(small()))
+
+
+def test_a_browser_shows_numbers_that_json_lacks(tmp_path: Path) -> None:
+    page = browse(tmp_path, tree_html(boundless()), "#node=1")
+    assert "<dt>mean value Q</dt><dd>NaN</dd><dt>own value</dt><dd>Infinity</dd>" in page
+    assert 'width="NaN"' not in page
 
 
 def test_a_browser_shows_hostile_text_as_text(tmp_path: Path) -> None:

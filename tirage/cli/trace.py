@@ -26,6 +26,7 @@ from tirage.traces.index_layout import Row
 from tirage.traces.jsonl import TraceStore
 from tirage.traces.pictures import Form, draw
 from tirage.traces.view import STYLES, excerpt, show_path, show_tree, visible
+from tirage.traces.wire import without_infinities
 
 trace_app = typer.Typer(help="Look at stored rollouts, export them, and follow a checkpoint back to them.", no_args_is_help=True)
 
@@ -187,8 +188,8 @@ def why(
 
 
 def _emit(data: Any) -> None:
-    """One JSON line. Halves of surrogate pairs, which no encoding can print, leave as JSON escapes."""
-    typer.echo(json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace"))
+    """One JSON line. Halves of surrogate pairs, which no encoding can print, leave as JSON escapes; numbers that JSON lacks as strings."""
+    typer.echo(json.dumps(without_infinities(data), ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace"))
 
 
 def _store(run: Path) -> TraceStore:

@@ -9,12 +9,13 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tirage.core.rollout import Rollout
 from tirage.core.step import Step
 from tirage.core.tree import ROOT, Node
 from tirage.traces.view import excerpt
+from tirage.traces.wire import without_infinities
 
 Form = Literal["html", "json", "dot", "mermaid"]
 LABEL = 60
@@ -28,9 +29,12 @@ def draw(rollout: Rollout, form: Form) -> str:
 
 
 def tree_data(rollout: Rollout) -> dict[str, Any]:
-    """Everything about a tree as JSON data; see the keys of `nodes` for what is known of each."""
+    """Everything about a tree as JSON data; see the keys of `nodes` for what is known of each.
+
+    Numbers that JSON lacks are the strings "NaN", "Infinity" and "-Infinity", as in a stored trace.
+    """
     tree, usage = rollout.tree, rollout.tree.usage
-    return {
+    data = {
         "key": rollout.key,
         "problem": rollout.problem.prompt,
         "model": rollout.model,
@@ -49,6 +53,7 @@ def tree_data(rollout: Rollout) -> dict[str, Any]:
         },
         "nodes": [_node_data(rollout, node) for node in tree.nodes],
     }
+    return cast(dict[str, Any], without_infinities(data))
 
 
 def _node_data(rollout: Rollout, node: Node) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def _node_data(rollout: Rollout, node: Node) -> dict[str, Any]:
 
 def tree_json(rollout: Rollout) -> str:
     """`tree_data` as text; half surrogate pairs stay escaped."""
-    return json.dumps(tree_data(rollout), ensure_ascii=True, allow_nan=True)
+    return json.dumps(tree_data(rollout), ensure_ascii=True, allow_nan=False)
 
 
 def tree_dot(rollout: Rollout) -> str:
@@ -123,7 +128,7 @@ def tree_mermaid(rollout: Rollout) -> str:
 def tree_html(rollout: Rollout) -> str:
     """One page without any request: pan, zoom, walk, fold, search, compare siblings; an indented text without JavaScript."""
     # Half surrogate pairs are no text that a browser could give back.
-    data = json.dumps(tree_data(rollout), ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
+    data = json.dumps(tree_data(rollout), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace").decode("utf-8")
     safe = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return _template().substitute(
         title=_html(f"{rollout.key}: {excerpt(rollout.problem.prompt)}"), data=safe, plain="\n".join(_plain(rollout))
