@@ -128,6 +128,27 @@ def test_hostile_text_stays_text_in_every_form(form: str) -> None:
         assert "<img" not in picture
 
 
+def halves() -> Rollout:
+    tree = Tree(problem_id="p", policy_id="m", seed=0, prompt=(Span(Source.PROMPT, "2 + 2?"),))
+    tree.add(ROOT, step("a\ud800b"), move="c\udc80d")
+    tree.notes[1] = "\ud83d\ude00"
+    return replace(rollout(tree, 1), problem=Problem(prompt="e\ud800f"))
+
+
+@pytest.mark.parametrize("form", ["html", "json", "dot", "mermaid"])
+def test_half_of_a_surrogate_pair_is_shown_in_valid_utf8(form: str) -> None:
+    picture = draw(halves(), form)  # type: ignore[arg-type]
+    picture.encode()
+    half, other = ("\ufffd", "\ufffd") if form in ("html", "json") else ("\\ud800", "\\udc80")
+    if form == "dot":
+        half, other = f"\\{half}", f"\\{other}"
+    for text in (f"a{half}b", f"c{other}d", f"e{half}f"):
+        assert text in picture.replace("#92;", "\\")
+    if form == "json":
+        node = json.loads(picture)["nodes"][1]
+        assert (node["spans"][0]["text"], node["note"]) == ("a\ufffdb", "\U0001f600")
+
+
 def deep(depth: int) -> Rollout:
     tree = Tree(problem_id="p", policy_id="m", seed=0, prompt=(Span(Source.PROMPT, "2 + 2?"),))
     for index in range(depth):
@@ -204,6 +225,10 @@ def test_a_browser_shows_hostile_text_as_text(tmp_path: Path) -> None:
     page = browse(tmp_path, tree_html(evil()), "#node=1")
     assert "<img" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_a_browser_shows_half_of_a_surrogate_pair(tmp_path: Path) -> None:
+    assert '<span class="policy">a\ufffdb</span>' in browse(tmp_path, tree_html(halves()))
 
 
 def test_big_trees_open_at_once(tmp_path: Path) -> None:
