@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -77,6 +78,37 @@ def test_data_holds_what_is_known_of_each_node() -> None:
     node = data["nodes"][3]
     assert (node["visits"], node["q"], node["value"], node["note"], node["verdict"]["correct"]) == (1, 0.0, 0.0, "counted wrong", False)
     assert (data["chosen"], data["nodes"][1]["prior"], data["nodes"][2]["move"]) == (2, 0.5, "hint:a")
+
+
+LITERAL = [
+    'say "hi" \\ back\\n \\N \\G',
+    "&lt;b&gt; &amp; &#35; #35; <b>x</b> {a|b} [c] (d)",
+    "1. list `code` *em* __strong__ %% a;b | c -- d",
+    "end",
+    "two\nlines",
+]
+"""Texts that mean something to the languages of pictures."""
+
+
+def literal() -> Rollout:
+    tree = Tree(problem_id="p", policy_id="m", seed=0, prompt=(Span(Source.PROMPT, "2 + 2?"),))
+    for place, text in enumerate(LITERAL):
+        tree.add(ROOT, step(text), sample=place, move=text)
+    return rollout(tree)
+
+
+def test_graphviz_shows_labels_as_they_were_written() -> None:
+    program = shutil.which("dot")
+    if program is None:
+        pytest.skip("no Graphviz; install it with: apt-get install graphviz")
+    svg = subprocess.run([program, "-Tsvg"], input=tree_dot(literal()).encode(), capture_output=True, check=True).stdout
+    name = "{http://www.w3.org/2000/svg}"
+    groups = [
+        (group.get("class"), [text.text for text in group.iter(f"{name}text")]) for group in ElementTree.fromstring(svg).iter(f"{name}g")
+    ]
+    shown = [text.replace("\n", " ") for text in LITERAL]
+    assert [lines for kind, lines in groups if kind == "edge"] == [[text] for text in shown]
+    assert [lines for kind, lines in groups if kind == "node"][1:] == [[str(place), text] for place, text in enumerate(shown, start=1)]
 
 
 def boundless() -> Rollout:

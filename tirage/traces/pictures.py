@@ -181,7 +181,8 @@ def _fill(rollout: Rollout, node: Node) -> str:
 
 
 def _dot(lines: list[str]) -> str:
-    return "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
+    # Graphviz reads entities and backslashes in quoted labels too.
+    return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"') for line in lines)
 
 
 def _mermaid(lines: list[str]) -> str:
