@@ -62,7 +62,7 @@ def test_graphviz() -> None:
 def test_mermaid() -> None:
     lines = tree_mermaid(small()).splitlines()
     assert lines[:3] == ["flowchart TD", '  n0["problem<br/>2 + 2?"]', '  n1["1 N=2 Q=0.50<br/>think"]']
-    assert "  n1 -->|#34;hint:a#34;| n2" in lines
+    assert '  n1 -->|"hint:a"| n2' in lines
     assert lines[-5:] == [
         "  classDef right fill:#d6f5e3",
         "  class n2 right",
@@ -86,6 +86,7 @@ LITERAL = [
     "1. list `code` *em* __strong__ %% a;b | c -- d",
     "end",
     "two\nlines",
+    "$$x$$ fa:fa-car style a:'b' classDef",
 ]
 """Texts that mean something to the languages of pictures."""
 
@@ -109,6 +110,16 @@ def test_graphviz_shows_labels_as_they_were_written() -> None:
     shown = [text.replace("\n", " ") for text in LITERAL]
     assert [lines for kind, lines in groups if kind == "edge"] == [[text] for text in shown]
     assert [lines for kind, lines in groups if kind == "node"][1:] == [[str(place), text] for place, text in enumerate(shown, start=1)]
+
+
+def test_mermaid_labels_are_quoted_and_hold_entities_for_what_mermaid_would_act_on() -> None:
+    lines = tree_mermaid(literal()).splitlines()
+    assert lines[3] == '  n2["2<br/>#38;lt#59;b#38;gt#59; #38;amp#59; #38;#35;35#59; #35;35#59; #60;b#62;x#60;/b#62; {a|b} [c] (d)"]'
+    edges = [line.removesuffix('"| n' + str(place)) for place, line in enumerate(lines[8:14], start=1)]
+    labels = [line.removeprefix('  n0 -->|"') for line in edges]
+    assert not any(set('"<>&`') & set(label) or re.search(r"\\\\n|\\$\\$|:fa-|style|classDef", label) for label in labels)
+    decoded = [re.sub(r"#(\d+);", lambda code: chr(int(code[1])), label).replace("\u200b", "") for label in labels]
+    assert decoded == [text.replace("\n", " ") for text in LITERAL]
 
 
 def boundless() -> Rollout:

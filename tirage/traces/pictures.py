@@ -4,6 +4,7 @@ What models wrote is not trusted: every form escapes it in its own way, and the 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from html import escape
@@ -20,6 +21,9 @@ from tirage.traces.wire import without_infinities
 Form = Literal["html", "json", "dot", "mermaid"]
 LABEL = 60
 """Characters of a step in a node's label, or of a move on an edge."""
+
+_MERMAID_ENTITIES = {ord(char): f"#{ord(char)};" for char in '"#&;<>`'}
+_MERMAID_WORDS = re.compile(r"\\(?=n)|\$(?=\$)|:(?=fa-)|styl(?=e)|classDe(?=f)")
 
 
 def draw(rollout: Rollout, form: Form) -> str:
@@ -110,13 +114,13 @@ def tree_dot(rollout: Rollout) -> str:
 
 
 def tree_mermaid(rollout: Rollout) -> str:
-    """A Mermaid flowchart, for pages that draw those."""
+    """A Mermaid flowchart, for pages that draw those; more than 500 edges only where Mermaid's `maxEdges` and `maxTextSize` are raised."""
     lines = ["flowchart TD"]
     for node in rollout.tree.nodes:
         lines.append(f'  n{node.index}["{_mermaid(_label(rollout, node))}"]')
     for node in rollout.tree.nodes[1:]:
-        move = excerpt(node.move, LABEL)
-        lines.append(f"  n{node.parent} -->{f'|{_mermaid([chr(34) + move + chr(34)])}|' if move else ''} n{node.index}")
+        label = f'|"{_mermaid([excerpt(node.move, LABEL)])}"|' if node.move else ""
+        lines.append(f"  n{node.parent} -->{label} n{node.index}")
     for name, colour in (("right", "#d6f5e3"), ("wrong", "#fde0dc"), ("broken", "#fbd38d")):
         members = ",".join(f"n{node.index}" for node in rollout.tree.nodes if _kind(rollout, node) == name)
         if members:
@@ -186,4 +190,6 @@ def _dot(lines: list[str]) -> str:
 
 
 def _mermaid(lines: list[str]) -> str:
-    return "<br/>".join("".join(f"#{ord(char)};" if char in '"#<>&;`|[]{}()\\' else char for char in line) for line in lines)
+    # Mermaid acts on some words even where entities hide their characters; a zero-width space parts those.
+    whole = (_MERMAID_WORDS.sub("\\g<0>\u200b", line).translate(_MERMAID_ENTITIES) for line in lines)
+    return "<br/>".join(whole)
