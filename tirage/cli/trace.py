@@ -101,13 +101,14 @@ def tree_picture(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Draw the tree of one rollout: an interactive page, or a form that other tools draw."""
-    picture = draw(_pick(_store(run), key, index), form)
-    place = out or (run / "tree.html" if form == "html" else None)
+    store = _store(run)
+    place = out or (store.folder / "tree.html" if form == "html" else None)
+    if place is not None and place.exists() and not force:
+        raise ConfigError(f"{place} exists; choose another place (--out) or say that it may be replaced (--force)")
+    picture = draw(_pick(store, key, index), form)
     if place is None:
-        sys.stdout.write(picture)
+        typer.echo(picture.encode(), nl=False)
         return
-    if out is not None and place.exists() and not force:
-        raise ConfigError(f"{place} exists; choose another place or say that it may be replaced (--force)")
     try:
         place.write_text(picture, encoding="utf-8")
     except OSError as error:
