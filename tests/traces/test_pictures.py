@@ -21,7 +21,7 @@ from tirage.traces.pictures import draw, tree_data, tree_dot, tree_html, tree_me
 from tirage.traces.view import show_tree
 from tirage.traces.wire import from_line, to_line
 
-EVIL = '</script><img src=x onerror=alert(1)> "q" \\ `t` \x00\x1b[31m \ud800 \u202e | ] } ; #'
+EVIL = '</script><!--<script><img src=x onerror=alert(1)> ]]> $data "q" \\ `t` \x00\x1b[31m \ud800 \u202e\u2028\u2029 | ] } ; #'
 
 
 def rollout(tree: Tree, chosen: int = 0, **verdicts: bool) -> Rollout:
@@ -160,6 +160,8 @@ def test_hostile_text_stays_text_in_every_form(form: str) -> None:
     assert "\x1b" not in picture
     if form == "html":
         assert picture.count("</script>") == 2
+        assert picture.count("<script") == 2
+        assert "<!--" not in picture
         assert "<img" not in picture
     if form == "dot":
         # Every quote inside a label is escaped.
@@ -267,7 +269,8 @@ def test_a_browser_shows_numbers_that_json_lacks(tmp_path: Path) -> None:
 def test_a_browser_shows_hostile_text_as_text(tmp_path: Path) -> None:
     page = browse(tmp_path, tree_html(evil()), "#node=1")
     assert "<img" not in page
-    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "&lt;/script&gt;&lt;!--&lt;script&gt;&lt;img src=x onerror=alert(1)&gt; ]]&gt; $data" in page
+    assert "\u2028\u2029" in page
 
 
 def test_a_browser_shows_half_of_a_surrogate_pair(tmp_path: Path) -> None:
