@@ -260,6 +260,24 @@ def test_a_browser_draws_the_tree_and_shows_the_node_that_was_asked_for(tmp_path
     assert "node 2 · chosen" in browse(tmp_path, tree_html(small()))
 
 
+HANDS = """<script>
+const press = (at, key) => at.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+find.value = "five"; find.dispatchEvent(new Event("input")); press(find, "Enter");
+const at = [selected, found.textContent]; press(stage, "ArrowLeft"); press(stage, "Enter");
+document.body.dataset.done = [...at, selected, marks.textContent.includes("\u25b8 2"), shown.length].join();
+press(stage, "Enter"); press(stage, "c");
+const choice = document.querySelector("select"); choice.value = "3"; choice.onchange();
+</script></body>"""
+
+
+def test_a_page_is_walked_with_keys_searched_folded_and_compares_siblings(tmp_path: Path) -> None:
+    page = browse(tmp_path, tree_html(small()).replace("</body>", HANDS))
+    assert 'data-done="3,1 of 1 found,1,true,2"' in page
+    assert "node 2 \u00b7 chosen" in page
+    assert "<del>\u2212 five</del><ins>+ four</ins>" in page
+    assert '<p class="authors"><span class="policy">policy</span></p>' in page
+
+
 def test_a_browser_shows_numbers_that_json_lacks(tmp_path: Path) -> None:
     page = browse(tmp_path, tree_html(boundless()), "#node=1")
     assert "<dt>mean value Q</dt><dd>NaN</dd><dt>own value</dt><dd>Infinity</dd>" in page
@@ -274,7 +292,7 @@ def test_a_browser_shows_hostile_text_as_text(tmp_path: Path) -> None:
 
 
 def test_a_browser_shows_half_of_a_surrogate_pair(tmp_path: Path) -> None:
-    assert '<span class="policy">a\ufffdb</span>' in browse(tmp_path, tree_html(halves()))
+    assert 'title="policy">a\ufffdb</span>' in browse(tmp_path, tree_html(halves()))
 
 
 def test_big_trees_open_at_once(tmp_path: Path) -> None:
