@@ -131,7 +131,7 @@ def tree_mermaid(rollout: Rollout) -> str:
 
 
 def tree_html(rollout: Rollout) -> str:
-    """One page without any request: pan, zoom, walk by mouse or keys, fold, search, compare siblings; an indented text without JavaScript."""
+    """One page without any request: pan, zoom, walk by mouse or keys, fold, search, compare siblings; plain text without JavaScript."""
     safe = tree_json(rollout).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     title = escape(f"{visible(rollout.key)}: {excerpt(rollout.problem.prompt)}")
     return _template().substitute(title=title, data=safe, plain=escape("\n".join(_plain(rollout))))
