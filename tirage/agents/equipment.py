@@ -8,7 +8,7 @@ from tirage.agents.policy import Policy
 from tirage.agents.valuers import Valuer
 from tirage.core.budget import Budget
 from tirage.sandbox.base import Sandbox
-from tirage.search.base import Search
+from tirage.search.base import SearchMaker
 from tirage.search.stopping import StopRule
 from tirage.tools.base import Tool
 
@@ -46,8 +46,7 @@ class Equipment(Protocol):
     policy: Policy
     tools: Mapping[str, Tool]
     sandbox: Sandbox | None
-    search: Callable[[], Search]
-    """Makes a fresh search per tree."""
+    search: SearchMaker
     answer_of: Callable[[str], str | None]
     """Finds the final answer in a response."""
     limits: PathLimits

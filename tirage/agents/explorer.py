@@ -14,7 +14,7 @@ from tirage.core.budget import Budget, Meter
 from tirage.core.problem import Problem
 from tirage.core.tree import Tree
 from tirage.sandbox.base import Sandbox
-from tirage.search.base import Search
+from tirage.search.base import Search, SearchMaker
 from tirage.search.best_of_n import BestOfN
 from tirage.tools.base import Tool
 from tirage.verification.extract import final_answer
@@ -36,6 +36,11 @@ class Agent(Protocol):
         ...
 
 
+def one_chain(*, seed: int) -> Search:
+    """The search of a single chain."""
+    return BestOfN()
+
+
 class Explorer:
     """The agent that runs every strategy."""
 
@@ -45,7 +50,7 @@ class Explorer:
         *,
         tools: Mapping[str, Tool],
         sandbox: Sandbox | None,
-        search: Callable[[], Search] = BestOfN,
+        search: SearchMaker = one_chain,
         answer_of: Callable[[str], str | None] = final_answer,
         limits: PathLimits | None = None,
         steering: Steering | None = None,
