@@ -1,6 +1,7 @@
 """What every search promises, whatever its rule."""
 
 import math
+import os
 import pickle
 import random
 import subprocess
@@ -20,6 +21,7 @@ from tirage.search.strategies import STRATEGIES, option_names, strategy
 from tirage.search.votes import best
 
 UNTIL_DONE = 10_000
+DEPTH = int(os.environ.get("TIRAGE_DEPTH", "1050"))
 ROOM = {
     "plans": {"iterations": 400, "depth": 9, "n": 4},
     "lats": {"iterations": 400, "depth": 9},
@@ -195,13 +197,23 @@ def test_the_same_seed_gives_the_same_tree(name: str) -> None:
     assert [(node.parent, node.sample) for node in trees[0].nodes] == [(node.parent, node.sample) for node in trees[1].nodes]
 
 
-def test_a_chain_five_thousand_deep(name: str) -> None:
-    def narrow(tree: Tree, trial: Trial) -> Outcome:
-        return Outcome(text="x", value=0.5 + 0.4 * (trial.sample == 0), prior=1.0)
-
-    drive = Drive(maker(name)(seed=7), narrow)
-    drive.run(5000)
-    assert len(drive.tree.nodes) == 1 + len(drive.trials)
+def test_a_chain_deeper_than_the_stack(name: str) -> None:
+    """One child per node; `TIRAGE_DEPTH=5000` for longer ones, whose paths cost time by the square of their length."""
+    narrow = {
+        "best-of-n": {"n": 1},
+        "weighted-n": {"n": 1},
+        "greedy": {},
+        "beam": {"width": 1, "branch": 1},
+        "tot": {"width": 1, "branch": 1},
+        "dvts": {"branch": 1, "groups": 1},
+        "gumbel": {"width": 1, "considered": 1, "simulations": DEPTH},
+        "lats": {"n": 1, "ahead": DEPTH, "depth": DEPTH},
+        "plans": {"n": 1, "root": 1, "depth": DEPTH, "iterations": DEPTH},
+    }.get(name, {"width": 1})
+    drive = Drive(strategy(name, narrow)(seed=0), lambda tree, trial: Outcome(text="x", value=0.6, prior=1.0)).run(DEPTH)
+    assert [node.depth for node in drive.tree.nodes] == list(range(DEPTH + 1))
+    assert drive.search.choose(drive.tree, {DEPTH: "x"}) == DEPTH
+    assert DEPTH > sys.getrecursionlimit()
 
 
 @pytest.mark.parametrize("name", ["mcts", "puct", "best-first"])

@@ -60,8 +60,11 @@ class Frontier:
 
         A node that has half of the batch is crowded and stands aside while `select` finds another one.
         """
-        trials: list[Trial] = []
         place, free = order or self.order, self.free
+        if most == 1:
+            parent = select(tree) if free[ROOT] else None
+            return [] if parent is None else [place(tree, parent)]
+        trials: list[Trial] = []
         half: float = (most + 1) // 2
         given: dict[int, int] = {}
         while len(trials) < most:
