@@ -20,6 +20,7 @@ class PathLimits:
     max_calls: int = 6
     """Tool calls (START: 6; Qwen2.5-Math: 4)."""
     max_steps: int = 16
+    """Steps of a path; it is part of no budget, for budgets are totals of a tree."""
     max_failures: int = 3
     """Failing calls in a row before the policy is told to go on without code."""
     concurrency: int = 16
@@ -51,8 +52,3 @@ class Equipment(Protocol):
     """Finds the final answer in a response."""
     limits: PathLimits
     steering: Steering
-
-    @property
-    def path_limits(self) -> PathLimits:
-        """The limits of a path, with the budget's depth."""
-        ...

@@ -4,7 +4,6 @@ A single chain is the trivial search, so greedy decoding, best-of-N and tree sea
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 from tirage.agents.equipment import PathLimits, Steering
@@ -83,9 +82,3 @@ class Explorer:
             await growth.close()
         tree.chosen = growth.search.choose(tree, growth.answers)
         return tree
-
-    @property
-    def path_limits(self) -> PathLimits:
-        """The limits, with the budget's depth."""
-        depth = self.steering.budget.depth
-        return self.limits if depth is None else replace(self.limits, max_steps=min(depth, self.limits.max_steps))
