@@ -26,7 +26,6 @@ from tirage.core.errors import DataError
 from tirage.models.base import Capabilities, Completion, Request, Sampling
 from tirage.rollouts.runner import Runner, Stage
 from tirage.sandbox import Limits, SandboxConfig, open_sandbox
-from tirage.search.best_of_n import BestOfN
 from tirage.tools.python import PythonTool
 from tirage.verification.extract import extract
 from tirage.verification.factory import open_verifier
@@ -129,7 +128,6 @@ async def replay(transcripts: list[Transcript], concurrency: int) -> tuple[list[
         policy,
         tools={"python": PythonTool(limits=Limits(wall_s=10.0), clip_chars=4000)},
         sandbox=sandbox,
-        search=BestOfN,
         answer_of=lambda response: extract(response).answer,
         limits=PathLimits(max_calls=8),
     )

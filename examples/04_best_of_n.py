@@ -29,7 +29,7 @@ async def solve(n: int, budget: Budget) -> tuple[Tree, Meter]:
     """Grow one tree of `n` chains; the chains are drawn concurrently, the tree is the same every time."""
     policy = ModelPolicy(ScriptedModel(CHAINS), FencedPython(), sampling=Sampling(temperature=0.8))
     async with open_sandbox() as sandbox:
-        agent = Explorer(policy, tools={"python": PythonTool()}, sandbox=sandbox, search=lambda: BestOfN(n))
+        agent = Explorer(policy, tools={"python": PythonTool()}, sandbox=sandbox, search=lambda seed: BestOfN(n))
         meter = Meter(budget)
         return await agent.solve(PROBLEM, seed=0, meter=meter), meter
 

@@ -62,7 +62,11 @@ def open_the_lock(search: Search) -> Tree:
     return tree
 
 
-for name, search in (("wanderer", Wanderer()), ("best-first", strategy("best-first")()), ("mcts", strategy("mcts", {"c": 0.2})())):
+for name, search in (
+    ("wanderer", Wanderer()),
+    ("best-first", strategy("best-first")(seed=0)),
+    ("mcts", strategy("mcts", {"c": 0.2})(seed=0)),
+):
     tree = open_the_lock(search)
     print(f"{name}: {len(tree.nodes) - 1} nodes, {max(node.depth for node in tree.nodes)} deep, opened: {tree.chosen != ROOT}")
 

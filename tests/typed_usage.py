@@ -79,7 +79,7 @@ async def parts(problem: Problem) -> None:
         session: Session = await port.open()
         assert_type(await session.run("1 + 1"), ExecResult)
         assert_type(await session.branch(), Session)
-    agent: Agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox({}), search=lambda: BestOfN(4))
+    agent: Agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox({}), search=lambda seed: BestOfN(4))
     tree = await agent.solve(problem, seed=0, meter=Meter(Budget(tokens_out=100)), on_step=seen)
     assert_type(tree, Tree)
     assert_type(await served.complete(Request(sampling=Sampling(), text="hi")), tuple[Completion, ...])

@@ -111,7 +111,7 @@ def _agent(model: Model, load: Load) -> Explorer:
         ModelPolicy(model, dialect, sampling=sampling, tools=[tool.spec for tool in tools.values()]),
         tools=tools,
         sandbox=TableSandbox({CODE: ExecResult(stdout=PRODUCT + "\n")}) if load.variant == "ids" else None,
-        search=lambda: BestOfN(1),
+        search=lambda seed: BestOfN(1),
         answer_of=lambda response: extract(response).answer,
     )
 

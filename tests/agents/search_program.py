@@ -62,7 +62,7 @@ async def grow(folder: Path, seed: int, name: str) -> Tree:
             ModelPolicy(model, FencedPython(), sampling=Sampling(temperature=1.0, logprobs=True), tools=(tool.spec,)),
             tools={"python": tool},
             sandbox=sandbox,
-            search=strategy(name, seed=seed),
+            search=strategy(name),
             steering=Steering(valuer=Execution(), budget=Budget(nodes=60)),
         )
         tree = await agent.solve(PROBLEM, seed=seed, log=log.of("a"))

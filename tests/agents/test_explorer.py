@@ -47,7 +47,7 @@ def agent(
         policy,
         tools={"python": tool},
         sandbox=TableSandbox(CELLS),
-        search=lambda: BestOfN(chains),
+        search=lambda seed: BestOfN(chains),
         answer_of=lambda response: extract(response).answer,
         limits=limits,
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ from tirage.sandbox.base import ExecResult
 from tirage.search.base import Search, Trial
 from tirage.search.best_of_n import BestOfN
 from tirage.search.dfs import DepthFirst
+from tirage.search.hint_moves import HintedChildren
 from tirage.search.mcts import MCTS
 from tirage.search.stopping import Converged, Saturated, Solved
+from tirage.search.strategies import strategy
 from tirage.testing.sandbox import TableSandbox
 from tirage.testing.scripted import Script, ScriptedModel
 from tirage.tools.python import PythonTool
@@ -49,7 +52,7 @@ def explorer(script: Script, search: "Any", **steering: "Any") -> tuple[Explorer
         ModelPolicy(model, FencedPython(), sampling=Sampling(temperature=1.0, logprobs=True), tools=(tool.spec,), moves=load_library()),
         tools={"python": tool},
         sandbox=TableSandbox(lambda code: ExecResult(stdout="42\n")),
-        search=search,
+        search=lambda seed: search(),
         limits=PathLimits(concurrency=1),
         steering=Steering(**steering),
     )
@@ -202,10 +205,12 @@ async def test_a_sibling_sees_what_was_tried_and_its_descendants_do_not() -> Non
 
 async def test_lessons_are_shown_and_moves_give_the_hint() -> None:
     class Taught(MCTS):
-        def order(self, tree: Tree, parent: int) -> Trial:
-            tree.notes[1] = "count twice" if len(tree.nodes) > 1 else ""
-            lessons = (1,) if len(tree.nodes) > 1 else ()
-            return self.frontier.order(tree, parent, lessons=lessons, move=f"hint:{load_library()[0].id}" if lessons else "")
+        def ask(self, tree: Tree, most: int) -> list[Trial]:
+            trials = super().ask(tree, most)
+            if len(tree.nodes) == 1:
+                return trials
+            tree.notes[1] = "count twice"
+            return [replace(trial, lessons=(1,), move=f"hint:{load_library()[0].id}") for trial in trials]
 
     agent, model = explorer(["\\boxed{1}", "\\boxed{2}"], lambda: Taught(width=2), valuer=Execution(), budget=Budget(nodes=2))
     tree = await agent.solve(PROBLEM, seed=0)
@@ -219,8 +224,8 @@ async def test_lessons_are_shown_and_moves_give_the_hint() -> None:
 
 async def test_an_unknown_move_ends_the_run_by_name() -> None:
     class Odd(MCTS):
-        def order(self, tree: Tree, parent: int) -> Trial:
-            return self.frontier.order(tree, parent, move="jump")
+        def ask(self, tree: Tree, most: int) -> list[Trial]:
+            return [replace(trial, move="jump") for trial in super().ask(tree, most)]
 
     agent, _ = explorer(["\\boxed{1}"], Odd, valuer=Execution())
     with pytest.raises(ConfigError, match="has no move 'jump'; its moves: hint:"):
@@ -257,8 +262,35 @@ async def test_each_limit_ends_a_tree_with_its_name(budget: Budget, nodes: int, 
     assert tree.chosen <= nodes
 
 
+@pytest.mark.parametrize("hints", [False, True])
+async def test_the_trees_seed_reaches_the_draws_of_its_search(hints: bool, tmp_path: Path) -> None:
+    """Other seeds, other trees; the same seed the same tree, also from the log of an interrupted run."""
+
+    def make(seed: int) -> Search:
+        if hints:
+            return HintedChildren(MCTS(width=4), {hint.id: hint.family for hint in load_library()}, seed=seed)
+        return strategy("ab-mcts")(seed=seed)
+
+    async def shape(seed: int, nodes: int = 16, log: Any = None) -> list[tuple[int, int, str]]:
+        agent, _ = explorer(lambda request: CODE, None, valuer=Execution(), budget=Budget(nodes=nodes))
+        agent.search = make  # type: ignore[assignment]
+        tree = await agent.solve(PROBLEM, seed=seed, log=log)
+        return [(node.parent, node.sample, node.move) for node in tree.nodes]
+
+    shapes = [await shape(seed) for seed in (0, 1, 2, 0)]
+    assert shapes[0] == shapes[3]
+    assert shapes[0] != shapes[1] != shapes[2] != shapes[0]
+    log = SearchLog(tmp_path, set())
+    assert await shape(1, 7, log.of("a")) == shapes[1][:8]
+    log.close()
+    log = SearchLog(tmp_path, set())
+    assert await shape(1, 16, log.of("a")) == shapes[1]
+    log.close()
+
+
 async def test_depth_ends_paths() -> None:
-    agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=1), valuer=Execution(), budget=Budget(depth=3))
+    agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=1), valuer=Execution())
+    agent.limits = PathLimits(concurrency=1, max_steps=3)
     tree = await agent.solve(PROBLEM, seed=0)
     assert [node.stop for node in tree.nodes[1:]] == [StopReason.OPEN, StopReason.OPEN, StopReason.CALLS]
 
@@ -360,7 +392,8 @@ async def test_sessions_of_closed_subtrees_are_closed() -> None:
         return search[-1]
 
     async with open_sandbox(SandboxConfig(preload=())) as sandbox:
-        agent, _ = explorer(lambda request: CODE, make, valuer=Execution(), budget=Budget(depth=3))
+        agent, _ = explorer(lambda request: CODE, make, valuer=Execution())
+        agent.limits = PathLimits(concurrency=1, max_steps=3)
         agent.sandbox = sandbox
         alive: list[int] = []
         await agent.solve(PROBLEM, seed=0, on_step=lambda event: alive.append(sum(len(box.sessions) for box in sandbox.boxes)))  # type: ignore[attr-defined]

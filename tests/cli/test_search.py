@@ -121,9 +121,9 @@ def test_the_room_is_a_door() -> None:
 
 def test_several_models_are_arms_of_one_tree(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    first, second = script(tmp_path, *["\\boxed{1}"] * 30), script(tmp_path / "b", *["\\boxed{2}"] * 30)
+    first, second = script(tmp_path, *["\\boxed{1}"] * 60), script(tmp_path / "b", *["\\boxed{2}"] * 60)
     solution = tirage.search(  # type: ignore[operator]
-        "1 + 1?", strategy="ab-mcts", model=first, models=[second], valuer="confidence", budget={"nodes": 20}, concurrency=1
+        "1 + 1?", strategy="ab-mcts", model=first, models=[second], valuer="confidence", budget={"nodes": 60}, concurrency=1
     )
     said = {(node.move, node.step.text) for node in solution.tree.nodes[1:] if node.step is not None}
     assert said == {("", "\\boxed{1}"), (second, "\\boxed{2}")}

@@ -1,5 +1,7 @@
 """What every search promises, whatever its rule."""
 
+import math
+import os
 import pickle
 import random
 import subprocess
@@ -11,11 +13,15 @@ import pytest
 from tests.search.toys import Drive, Outcome, gamble, needle, new_tree, path_text, step, trap
 from tirage.core import StopReason, Tree
 from tirage.core.tree import Node
-from tirage.search.base import Search, Trial
+from tirage.search.abmcts import ABMCTS
+from tirage.search.base import SearchMaker, Trial
+from tirage.search.best_first import BestFirst
+from tirage.search.mcts import MCTS
 from tirage.search.strategies import STRATEGIES, option_names, strategy
 from tirage.search.votes import best
 
 UNTIL_DONE = 10_000
+DEPTH = int(os.environ.get("TIRAGE_DEPTH", "1050"))
 ROOM = {
     "plans": {"iterations": 400, "depth": 9, "n": 4},
     "lats": {"iterations": 400, "depth": 9},
@@ -26,14 +32,14 @@ CHAINS = {"greedy", "dfs", "dfsdt"}
 """Strategies that cannot take eight trials at once."""
 
 
-def maker(name: str) -> Callable[[], Search]:
+def maker(name: str) -> SearchMaker:
     options = {key: value for key, value in ROOM.get(name, {}).items() if key in option_names(name)}
     if name in ("best-of-n", "weighted-n"):
         options = {"n": 300}
     if name in ("beam", "tot", "dvts"):
         options = {"width": 8 if name != "dvts" else 1, "branch": 4}
         options |= {"groups": 8} if name == "dvts" else {}
-    return strategy(name, options, seed=7)
+    return strategy(name, options)
 
 
 def wide(tree: Tree, trial: Trial) -> Outcome:
@@ -48,31 +54,92 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_eight_workers_two_hundred_generations_are_all_kept(name: str) -> None:
-    drive = Drive(maker(name)(), wide).run(200, batch=8, shuffle=1)
+    drive = Drive(maker(name)(seed=7), wide).run(200, batch=8, shuffle=1)
     assert len(drive.tree.nodes) == 1 + len(drive.trials)
     assert len(drive.trials) == 200 or name in CHAINS
     assert len({trial.id for trial in drive.trials}) == len(drive.trials)
 
 
-def test_a_batch_of_eight_is_spread(name: str) -> None:
-    drive = Drive(maker(name)(), wide)
-    for _ in range(25):
-        trials = drive.search.ask(drive.tree, 8)
-        alive = [node.index for node in drive.tree.nodes if not drive.search.is_closed(node.index)]
-        # A beam's first round is all below the root.
-        if len(trials) == 8 and len(alive) > 8 and max(node.depth for node in drive.tree.nodes) > 1:
-            assert len({trial.parent for trial in trials}) > 1, name
+def of_width(name: str, width: int) -> dict[str, object]:
+    """Options under which a node has `width` children, with room for many."""
+    return {
+        "lats": {"n": width, "iterations": 400, "depth": 9},
+        "plans": {"n": width, "root": width, "iterations": 400, "depth": 9},
+        "gumbel": {"width": width, "considered": width, "simulations": 400},
+        "beam": {"width": width, "branch": width},
+        "tot": {"width": width, "branch": width},
+        "dvts": {"branch": width, "groups": width},
+        "best-of-n": {"n": 300},
+        "weighted-n": {"n": 300},
+    }.get(name, {"width": width})
+
+
+def elsewhere(drive: Drive) -> bool:
+    """Whether trials can be ordered below several nodes: a copy of the search is asked for all that it has."""
+    search, tree = pickle.loads(pickle.dumps((drive.search, drive.tree)))
+    several = len({trial.parent for trial in search.ask(tree, 60)}) > 1
+    if isinstance(drive.search, MCTS | BestFirst | ABMCTS):
+        several = several or sum(drive.search.frontier.open) > 1
+    return several
+
+
+@pytest.mark.parametrize("most", [2, 8, 16])
+@pytest.mark.parametrize("width", [2, 4, 8, 16])
+def test_a_batch_is_spread(name: str, width: int, most: int) -> None:
+    if name in CHAINS:
+        pytest.skip("one trial at a time")
+    drive = Drive(strategy(name, of_width(name, width))(seed=0), wide)
+    judged = 0
+    for _ in range(8):
+        several = elsewhere(drive)
+        trials = drive.search.ask(drive.tree, most)
+        if several and len(trials) > 1:
+            judged += 1
+            assert len({trial.parent for trial in trials}) > 1
         for trial in trials:
             drive.tell(trial)
+    # The first round of a beam and the candidates of a halving are all below the root.
+    assert judged or (name in ("beam", "tot", "dvts", "gumbel") and width * width >= 8 * most)
 
 
 @pytest.mark.parametrize("batch", [1, 8])
 def test_a_finite_world_comes_to_an_end_with_everything_closed(name: str, batch: int) -> None:
-    search = strategy(name, {"width": 3})() if name == "ab-mcts" else maker(name)()
+    search = strategy(name, {"width": 3})(seed=0) if name == "ab-mcts" else maker(name)(seed=7)
     drive = Drive(search, needle(3, 3, "120", guide=0.5)).run(UNTIL_DONE, batch=batch, shuffle=2)
     assert drive.search.ask(drive.tree, 8) == []
     assert all(drive.search.is_closed(node.index) for node in drive.tree.nodes)
     assert len(drive.tree.nodes) == 1 + len(drive.trials)
+
+
+@pytest.mark.parametrize("workers", [1, 3, 8])
+def test_a_node_is_closed_only_once_nothing_flies_below_it_and_all_are_when_the_search_is_over(name: str, workers: int) -> None:
+    """Limits of iterations and answers included; what was called closed is never extended."""
+    few = {"lats": {"n": 3, "iterations": 6}, "plans": {"iterations": 8}, "gumbel": {"simulations": 40}, "ab-mcts": {"width": 3}}
+    drive = Drive(strategy(name, few.get(name, {}))(seed=0), needle(4, 3, "1201", guide=0.9))
+    rng, waiting, closed = random.Random(workers), list[Trial](), set[int]()
+    while asked := [*waiting, *drive.search.ask(drive.tree, workers - len(waiting))]:
+        waiting = asked
+        assert not closed & {trial.parent for trial in waiting}
+        for trial in waiting:
+            above = {0, trial.parent, *(node.index for node in drive.tree.path(trial.parent))}
+            assert not any(drive.search.is_closed(index) for index in above), (trial, above)
+        drive.tell(waiting.pop(rng.randrange(len(waiting))))
+        closed |= {node.index for node in drive.tree.nodes if drive.search.is_closed(node.index) and not drive.tree.children[node.index]}
+    assert all(drive.search.is_closed(node.index) for node in drive.tree.nodes)
+
+
+@pytest.mark.parametrize("words", [(math.nan,), (math.inf, -math.inf, math.nan, None, 0.5)])
+def test_values_and_priors_that_are_no_numbers_say_nothing(name: str, words: tuple[float | None, ...]) -> None:
+    def world(tree: Tree, trial: Trial) -> Outcome:
+        ended = tree.nodes[trial.parent].depth >= 2 and trial.sample % 2
+        stop = StopReason.ANSWERED if ended else StopReason.OPEN
+        return Outcome(text="x", value=words[trial.id % len(words)], prior=words[0], stop=stop)
+
+    drive = Drive(maker(name)(seed=7), world).run(60, batch=4, shuffle=3)
+    assert len(drive.trials) == 60 or name in CHAINS
+    assert all(math.isfinite(total) for total in drive.tree.value_sum)
+    assert name not in ("mcts", "puct", "best-first") or max(map(len, drive.tree.children)) <= 4
+    assert drive.tree.nodes[drive.search.choose(drive.tree, drive.answers)].stop is StopReason.ANSWERED or not drive.answers
 
 
 def test_outcomes_that_say_nothing_do_not_hang_or_count(name: str) -> None:
@@ -85,18 +152,15 @@ def test_outcomes_that_say_nothing_do_not_hang_or_count(name: str) -> None:
         deep = tree.nodes[trial.parent].depth >= 4
         return Outcome(text="x", value=0.5 if stop is StopReason.OPEN else None, stop=StopReason.ANSWERED if deep else stop)
 
-    drive = Drive(maker(name)(), world).run(300, batch=6, shuffle=5)
+    drive = Drive(maker(name)(seed=7), world).run(300, batch=6, shuffle=5)
     told = [trial.id for trial in drive.trials]
     assert len(set(told)) == len(told)
     assert all(abs(total) <= count for total, count in zip(drive.tree.value_sum, drive.tree.visits, strict=True))
 
 
 def test_telling_twice_has_no_second_effect(name: str) -> None:
-    if name in ("greedy", "best-of-n", "weighted-n"):
-        pytest.skip("chains keep no statistics")
-
     def run(times: int) -> Tree:
-        drive = Drive(maker(name)(), wide)
+        drive = Drive(maker(name)(seed=7), wide)
         tell = drive.search.tell
 
         def again(tree: Tree, trial: Trial, node: Node | None) -> None:
@@ -112,15 +176,15 @@ def test_telling_twice_has_no_second_effect(name: str) -> None:
 
 
 def test_a_search_can_be_put_away_and_goes_on_as_it_would_have(name: str) -> None:
-    whole = Drive(maker(name)(), wide).run(80, batch=4)
-    half = Drive(maker(name)(), wide).run(40, batch=4)
+    whole = Drive(maker(name)(seed=7), wide).run(80, batch=4)
+    half = Drive(maker(name)(seed=7), wide).run(40, batch=4)
     for _ in range(2):
         half.search, half.tree = pickle.loads(pickle.dumps((half.search, half.tree)))
     half.run(80, batch=4)
     if name not in CHAINS:
         # A batch is told to its end before the pause, so the halves need not ask in the same rhythm; one after the other they do.
-        whole = Drive(maker(name)(), wide).run(80)
-        half = Drive(maker(name)(), wide).run(40)
+        whole = Drive(maker(name)(seed=7), wide).run(80)
+        half = Drive(maker(name)(seed=7), wide).run(40)
         half.search, half.tree = pickle.loads(pickle.dumps((half.search, half.tree)))
         half.run(80)
     assert [(node.parent, node.sample, node.move) for node in half.tree.nodes] == [
@@ -129,25 +193,35 @@ def test_a_search_can_be_put_away_and_goes_on_as_it_would_have(name: str) -> Non
 
 
 def test_the_same_seed_gives_the_same_tree(name: str) -> None:
-    trees = [Drive(maker(name)(), wide).run(100, batch=5).tree for _ in range(2)]
+    trees = [Drive(maker(name)(seed=7), wide).run(100, batch=5).tree for _ in range(2)]
     assert [(node.parent, node.sample) for node in trees[0].nodes] == [(node.parent, node.sample) for node in trees[1].nodes]
 
 
-def test_a_chain_five_thousand_deep(name: str) -> None:
-    def narrow(tree: Tree, trial: Trial) -> Outcome:
-        return Outcome(text="x", value=0.5 + 0.4 * (trial.sample == 0), prior=1.0)
-
-    drive = Drive(maker(name)(), narrow)
-    drive.run(5000)
-    assert len(drive.tree.nodes) == 1 + len(drive.trials)
+def test_a_chain_deeper_than_the_stack(name: str) -> None:
+    """One child per node; `TIRAGE_DEPTH=5000` for longer ones, whose paths cost time by the square of their length."""
+    narrow = {
+        "best-of-n": {"n": 1},
+        "weighted-n": {"n": 1},
+        "greedy": {},
+        "beam": {"width": 1, "branch": 1},
+        "tot": {"width": 1, "branch": 1},
+        "dvts": {"branch": 1, "groups": 1},
+        "gumbel": {"width": 1, "considered": 1, "simulations": DEPTH},
+        "lats": {"n": 1, "ahead": DEPTH, "depth": DEPTH},
+        "plans": {"n": 1, "root": 1, "depth": DEPTH, "iterations": DEPTH},
+    }.get(name, {"width": 1})
+    drive = Drive(strategy(name, narrow)(seed=0), lambda tree, trial: Outcome(text="x", value=0.6, prior=1.0)).run(DEPTH)
+    assert [node.depth for node in drive.tree.nodes] == list(range(DEPTH + 1))
+    assert drive.search.choose(drive.tree, {DEPTH: "x"}) == DEPTH
+    assert DEPTH > sys.getrecursionlimit()
 
 
 @pytest.mark.parametrize("name", ["mcts", "puct", "best-first"])
 def test_a_trap_that_fools_greedy_and_a_beam(name: str) -> None:
     for fooled in ("greedy", "dfs", "beam"):
-        drive = Drive(maker(fooled)(), trap).run(400)
+        drive = Drive(maker(fooled)(seed=7), trap).run(400)
         assert path_text(drive.tree, best(drive.tree, drive.answers)) != "110", fooled
-    drive = Drive(maker(name)(), trap).run(400)
+    drive = Drive(maker(name)(seed=7), trap).run(400)
     assert path_text(drive.tree, best(drive.tree, drive.answers)) == "110", drive.answers
 
 
@@ -155,7 +229,7 @@ def test_a_needle_with_a_guide_is_found_by_every_tree(name: str) -> None:
     if name in ("greedy", "best-of-n", "weighted-n", "dfsdt"):
         pytest.skip("chains do not look at values on their way, and going back two levels leaves siblings out")
     special = {"dfs": {"width": 3, "threshold": 0.2, "answers": 99}, "ab-mcts": {"width": 3}}
-    search = strategy(name, special[name])() if name in special else maker(name)()
+    search = strategy(name, special[name])(seed=0) if name in special else maker(name)(seed=7)
     drive = Drive(search, needle(4, 3, "1201", guide=1.0)).run(200)
     assert path_text(drive.tree, best(drive.tree, drive.answers)) == "1201", drive.answers
 
@@ -165,7 +239,7 @@ def test_the_best_move_of_a_game_of_chance(name: str) -> None:
     options: dict[str, object] = {"width": 2, "considered": 2, "simulations": 300} if name == "gumbel" else {"width": 2}
     right = 0
     for seed in range(10):
-        drive = Drive(strategy(name, options)(), gamble(seed))
+        drive = Drive(strategy(name, options)(seed=0), gamble(seed))
         room = drive.search.frontier.allowed  # type: ignore[attr-defined]
 
         def allowed(tree: Tree, index: int, room: Callable[[Tree, int], int | None] = room) -> int | None:
@@ -184,7 +258,7 @@ def test_the_best_move_of_a_game_of_chance(name: str) -> None:
 
 
 def test_nothing_found_is_the_root(name: str) -> None:
-    search, tree = maker(name)(), new_tree()
+    search, tree = maker(name)(seed=7), new_tree()
     assert search.choose(tree, {}) == 0
     (trial, *_) = search.ask(tree, 1)
     search.tell(tree, trial, tree.add(0, step("x"), stop=StopReason.LENGTH, move=trial.move))
@@ -193,7 +267,9 @@ def test_nothing_found_is_the_root(name: str) -> None:
 
 def test_searching_needs_no_framework() -> None:
     heavy = "('torch', 'transformers', 'numpy', 'networkx', 'litellm')"
-    code = f"import sys, tirage.search.strategies as s; s.strategy('mcts')(); print([name for name in {heavy} if name in sys.modules])"
+    code = (
+        f"import sys, tirage.search.strategies as s; s.strategy('mcts')(seed=0); print([name for name in {heavy} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -205,4 +281,4 @@ def test_names_and_options_are_explained() -> None:
         strategy("mcts", {"depth": 3})
     with pytest.raises(ValueError, match="needs c >= 0"):
         strategy("mcts", {"c": -1})
-    assert strategy("best-of-7")().n == 7  # type: ignore[attr-defined]
+    assert strategy("best-of-7")(seed=0).n == 7  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 import random
 import statistics
+from collections.abc import Callable
 
 import pytest
 
@@ -81,6 +82,38 @@ def test_it_deepens_where_refining_helps_and_widens_where_it_does_not() -> None:
     narrow, deep = shape(0.2)
     assert wide > 2 * narrow
     assert deep > shallow
+
+
+@pytest.mark.parametrize("refill", [False, True])
+def test_eight_workers_pull_the_best_arm_and_keep_the_shape_asked_at_once_or_one_by_one(refill: bool) -> None:
+    """A worker that is refilled alone is no reason to go deeper: what is in flight counts the same."""
+
+    def grow(seed: int, act: Callable[[Tree, Trial], Outcome], search: ABMCTS, nodes: int) -> Tree:
+        drive, waiting = Drive(search, act), list[Trial]()
+        while len(drive.tree.nodes) <= nodes:
+            waiting += search.ask(drive.tree, 8 - len(waiting))
+            for _ in range(1 if refill else len(waiting)):
+                drive.tell(waiting.pop(0))
+        return drive.tree
+
+    def shape(gain: float) -> tuple[float, float]:
+        trees = [grow(seed, world(seed, fresh=0.3, gain=gain), ABMCTS(seed=seed), 64) for seed in range(8)]  # type: ignore[arg-type]
+        assert trees[0].children == grow(0, world(0, fresh=0.3, gain=gain), ABMCTS(seed=0), 64).children  # type: ignore[arg-type]
+        wide = statistics.mean(len(tree.children[ROOT]) for tree in trees)
+        return wide, statistics.mean(max(node.depth for node in tree.nodes) for tree in trees)
+
+    (wide, shallow), (narrow, deep) = shape(-0.3), shape(0.2)
+    assert wide > 1.5 * narrow
+    assert deep > shallow
+    for seed in range(4):
+        rng = random.Random(seed)
+
+        def pull(tree: Tree, trial: Trial, rng: random.Random = rng) -> Outcome:
+            paid = rng.random() < {"a": 0.2, "b": 0.5, "c": 0.8}[trial.move]
+            return Outcome(text=trial.move, value=float(paid), stop=StopReason.ANSWERED)
+
+        tree = grow(seed, pull, ABMCTS(moves=("a", "b", "c"), seed=seed), 300)
+        assert sum(node.move == "c" for node in tree.nodes) > 0.6 * 300
 
 
 @pytest.mark.parametrize("arms", ["thompson", "ucb"])

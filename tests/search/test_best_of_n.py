@@ -26,8 +26,11 @@ def test_every_chain_is_extended_until_it_ends() -> None:
     search.tell(grown, first[0], inner)
     (second,) = search.ask(grown, 10)
     assert (second.parent, second.sample, second.exclusive) == (inner.index, 0, True)
-    assert search.is_closed(0)
+    # The root has all its children, yet a step is in flight below it.
+    assert not search.is_closed(0)
     assert not search.is_closed(inner.index)
+    search.tell(grown, second, grown.add(inner.index, step("c"), stop=StopReason.ANSWERED))
+    assert all(search.is_closed(node.index) for node in grown.nodes)
 
 
 def test_asking_for_fewer_starts_fewer() -> None:

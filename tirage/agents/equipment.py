@@ -8,7 +8,7 @@ from tirage.agents.policy import Policy
 from tirage.agents.valuers import Valuer
 from tirage.core.budget import Budget
 from tirage.sandbox.base import Sandbox
-from tirage.search.base import Search
+from tirage.search.base import SearchMaker
 from tirage.search.stopping import StopRule
 from tirage.tools.base import Tool
 
@@ -20,6 +20,7 @@ class PathLimits:
     max_calls: int = 6
     """Tool calls (START: 6; Qwen2.5-Math: 4)."""
     max_steps: int = 16
+    """Steps of a path; it is part of no budget, for budgets are totals of a tree."""
     max_failures: int = 3
     """Failing calls in a row before the policy is told to go on without code."""
     concurrency: int = 16
@@ -46,14 +47,8 @@ class Equipment(Protocol):
     policy: Policy
     tools: Mapping[str, Tool]
     sandbox: Sandbox | None
-    search: Callable[[], Search]
-    """Makes a fresh search per tree."""
+    search: SearchMaker
     answer_of: Callable[[str], str | None]
     """Finds the final answer in a response."""
     limits: PathLimits
     steering: Steering
-
-    @property
-    def path_limits(self) -> PathLimits:
-        """The limits of a path, with the budget's depth."""
-        ...

@@ -4,7 +4,6 @@ A single chain is the trivial search, so greedy decoding, best-of-N and tree sea
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 from tirage.agents.equipment import PathLimits, Steering
@@ -14,7 +13,7 @@ from tirage.core.budget import Budget, Meter
 from tirage.core.problem import Problem
 from tirage.core.tree import Tree
 from tirage.sandbox.base import Sandbox
-from tirage.search.base import Search
+from tirage.search.base import Search, SearchMaker
 from tirage.search.best_of_n import BestOfN
 from tirage.tools.base import Tool
 from tirage.verification.extract import final_answer
@@ -36,6 +35,11 @@ class Agent(Protocol):
         ...
 
 
+def one_chain(*, seed: int) -> Search:
+    """The search of a single chain."""
+    return BestOfN()
+
+
 class Explorer:
     """The agent that runs every strategy."""
 
@@ -45,7 +49,7 @@ class Explorer:
         *,
         tools: Mapping[str, Tool],
         sandbox: Sandbox | None,
-        search: Callable[[], Search] = BestOfN,
+        search: SearchMaker = one_chain,
         answer_of: Callable[[str], str | None] = final_answer,
         limits: PathLimits | None = None,
         steering: Steering | None = None,
@@ -78,9 +82,3 @@ class Explorer:
             await growth.close()
         tree.chosen = growth.search.choose(tree, growth.answers)
         return tree
-
-    @property
-    def path_limits(self) -> PathLimits:
-        """The limits, with the budget's depth."""
-        depth = self.steering.budget.depth
-        return self.limits if depth is None else replace(self.limits, max_steps=min(depth, self.limits.max_steps))

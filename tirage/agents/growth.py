@@ -77,7 +77,7 @@ class Growth:
         on_step: Callable[[StepEvent], None] | None,
     ) -> None:
         """`meter` is shared with other trees; the agent's budget is this tree's own."""
-        self.search: Search = agent.search()
+        self.search: Search = agent.search(seed=derive_seed(tree.seed, "search"))
         self.answers: dict[int, str | None] = {}
         """Extracted answer of each ended leaf; those of paths that broke are None."""
         self._agent = agent

@@ -86,7 +86,7 @@ class Stepper:
 
     async def _act(self, trial: Trial, path: Path, draft: Draft, sessions: Sessions) -> Taken:
         """Run the draft's calls and close the step."""
-        limits = self._agent.path_limits
+        limits = self._agent.limits
         used = sum(len(step.calls) for step in path.steps)
         most = 0 if _failures(path.steps) >= limits.max_failures else limits.max_calls - used
         observations: list[Observation] = []

@@ -223,7 +223,7 @@ def make_agent(
     policy = policy_of(model)
     limits = PathLimits(max_calls=config.max_calls, max_failures=config.max_failures)
     if config.search is None:
-        return Explorer(policy, tools=tools, sandbox=sandbox, search=lambda: BestOfN(config.best_of), limits=limits)
+        return Explorer(policy, tools=tools, sandbox=sandbox, search=lambda seed: BestOfN(config.best_of), limits=limits)
 
     def checker() -> Explorer:
         greedy = ModelPolicy(model, dialect, sampling=replace(policy.sampling, temperature=0.0), system=policy.system, tools=specs)

@@ -13,7 +13,7 @@ from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.trajectory import Trajectory
 from tirage.models.reward import open_reward_model
-from tirage.search.base import Search
+from tirage.search.base import SearchMaker
 from tirage.search.hint_moves import HintedChildren, HintedRounds
 from tirage.search.stopping import Converged, Saturated, Solved, StopRule
 from tirage.search.strategies import option_names, strategy
@@ -25,7 +25,7 @@ FREE: dict[str, Callable[[], Valuer]] = {"confidence": Confidence, "execution": 
 RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
 
 
-def search_maker(config: SearchConfig) -> Callable[[], Search]:
+def search_maker(config: SearchConfig) -> SearchMaker:
     """A maker of fresh searches. Raises `ConfigError` naming what the strategy does not know."""
     try:
         options = dict(config.options)
@@ -41,8 +41,8 @@ def search_maker(config: SearchConfig) -> Callable[[], Search]:
         return make
     families = {hint.id: hint.family for hint in load_library()}
     if config.hint_moves == "siblings":
-        return lambda: HintedChildren(make(), families, seed=0)
-    return lambda: HintedRounds(make(), families, rounds=ROUNDS, seed=0)
+        return lambda seed: HintedChildren(make(seed=seed), families, seed=seed)
+    return lambda seed: HintedRounds(make(seed=seed), families, rounds=ROUNDS, seed=seed)
 
 
 def tree_budget(config: BudgetConfig) -> Budget:
@@ -56,7 +56,6 @@ def tree_budget(config: BudgetConfig) -> Budget:
         wall_s=config.seconds,
         cost_usd=config.cost_usd,
         nodes=config.nodes,
-        depth=config.depth,
     )
 
 
@@ -101,6 +100,6 @@ def _valuer(config: SearchConfig, checker: Callable[[], Explorer], *, nano: bool
                 )
             return Oracle(verifiers.of)
         case _:
-            if config.valuer == "auto" and not search_maker(config)().valued:
+            if config.valuer == "auto" and not search_maker(config)(seed=0).valued:
                 return None
             return Critic(checker(), template=NANO_CHECK if nano else CHECK, checks=config.checks)

@@ -18,8 +18,6 @@ class Budget:
     cost_usd: float | None = None
     nodes: int | None = None
     """Steps of a tree, whatever became of them."""
-    depth: int | None = None
-    """Steps of one path."""
 
     def __post_init__(self) -> None:
         """Refuse negative limits; zero is a valid limit (nothing may be spent)."""

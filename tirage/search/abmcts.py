@@ -95,22 +95,14 @@ class ABMCTS:
         self._ucb = arms == "ucb"
         self._moves = {move: Scores() for move in moves}
         self._gen, self._cont, self._own = [Scores()], [Scores()], [Scores()]
+        self._chosen: list[Scores] = []
+        """What the selection that was last made chose."""
         self._flying: dict[int, list[Scores]] = {}
         self._draw = random.Random(seed)
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
         """Up to `most` trials; each counts as a failure in flight for the choices of the next."""
-        trials: list[Trial] = []
-        while len(trials) < most and self.frontier.free[ROOT]:
-            chosen: list[Scores] = []
-            parent = self._select(tree, chosen, crowd=max(1, most // 2))
-            move = self._arm(chosen)
-            trial = self.frontier.order(tree, parent, move=move)
-            for scores in chosen:
-                scores.pending += 1
-            self._flying[trial.id] = chosen
-            trials.append(trial)
-        return trials
+        return self.frontier.batch(tree, most, self._select, self._order)
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """The score goes to GEN of the parent, to CONT and the child taken above it, to the arm, and to the new child itself."""
@@ -136,22 +128,28 @@ class ABMCTS:
         """The heaviest answer, each ended path weighing its value."""
         return elect(tree, answers, value)
 
-    def _select(self, tree: Tree, chosen: list[Scores], *, crowd: int) -> int:
-        """Down from the root until GEN is drawn; what was chosen on the way is noted.
-
-        A node where `crowd` new children are in flight is passed while there is another way: half of a batch is enough for one place.
-        """
+    def _select(self, tree: Tree) -> int:
+        """Down from the root until GEN is drawn; what was chosen on the way is noted."""
         index = ROOT
+        chosen: list[Scores] = []
         free, own = self.frontier.free, self.frontier.open
         while True:
             children = [child for child in tree.children[index] if free[child]]
             gen, cont = self._gen[index], self._cont[index]
-            if not children or (own[index] and gen.pending < crowd and self._sample(gen) >= self._sample(cont)):
-                chosen.append(gen)
+            if not children or (own[index] and self._sample(gen) >= self._sample(cont)):
+                self._chosen = [*chosen, gen]
                 return index
-            chosen.append(cont)
-            index = max(children, key=lambda child: self._sample(self._own[child]))
-            chosen.append(self._own[index])
+            # One way on needs no draw.
+            index = children[0] if len(children) == 1 else max(children, key=lambda child: self._sample(self._own[child]))
+            chosen += [cont, self._own[index]]
+
+    def _order(self, tree: Tree, parent: int) -> Trial:
+        chosen = self._chosen
+        trial = self.frontier.order(tree, parent, move=self._arm(chosen))
+        for scores in chosen:
+            scores.pending += 1
+        self._flying[trial.id] = chosen
+        return trial
 
     def _arm(self, chosen: list[Scores]) -> str:
         """Which of the moves makes the new child."""

@@ -45,9 +45,17 @@ class Search(Protocol):
         ...
 
     def is_closed(self, index: int) -> bool:
-        """True when node `index` will never be extended again."""
+        """True when node `index` will never be extended again and nothing is in flight at or below it; all are, once the search is over."""
         ...
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
         """The node whose path is the answer, 0 when there is none. `answers`: extracted answer of each ended leaf."""
+        ...
+
+
+class SearchMaker(Protocol):
+    """Makes a fresh search for each tree."""
+
+    def __call__(self, *, seed: int) -> Search:
+        """`seed`: of the search's draws, the tree's own; searches that draw nothing need not look at it."""
         ...

@@ -28,8 +28,9 @@ class Beam:
             width: Nodes kept per group and round, >= 1.
             branch: Children per kept node, >= 1; the root gets width * branch per group.
             groups: Beams that do not compete, >= 1.
-            lookahead: A candidate is rated by the value at the end of a chain of so many further steps (0: by its own). The steps of the
-                chain are nodes like any other: the first one is a child of the candidate should it be kept.
+            lookahead: A candidate is rated by the value at the end of a chain of so many further steps (0: by its own), or where the chain
+                breaks off. The steps of the chain are nodes like any other: the first one is a child of the candidate should it be kept,
+                and then rated in its turn, by a chain that goes on from the one there is.
 
         Raises:
             ValueError: A value out of its range.
@@ -49,23 +50,26 @@ class Beam:
         self._candidates: dict[int, tuple[int, float]] = {}
         """Candidate of this round to its group and rating."""
         self._alive = {ROOT}
-        """Nodes that may still be extended."""
+        """Nodes that may still be extended: those that were kept, the candidates, and their look-aheads."""
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
         """Look-aheads first, then the round's orders; a new round only when the last one is told."""
-        if not self._orders and not self._chains and not self._flying:
-            self._next_round(tree)
         trials: list[Trial] = []
-        while len(trials) < most and (self._chains or self._orders):
+        while len(trials) < most:
             if self._chains:
-                group, candidate, tip = self._chains.popleft()
-                trial = self.frontier.order(tree, tip)
-                self._flying[trial.id] = (group, candidate)
+                group, candidate, parent = self._chains.popleft()
+            elif self._orders:
+                (group, parent), candidate = self._orders.popleft(), None
+            elif self._flying or not self._candidates:
+                break
             else:
-                group, parent = self._orders.popleft()
-                trial = self.frontier.order(tree, parent)
-                self._flying[trial.id] = (group, None)
+                self._next_round(tree)
+                continue
+            trial = self.frontier.order(tree, parent)
+            self._flying[trial.id] = (group, candidate)
             trials.append(trial)
+        if not (self._flying or self._candidates or self._orders or self._chains):
+            self._alive.clear()
         return trials
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
@@ -74,27 +78,28 @@ class Beam:
             return
         group, candidate = self._flying.pop(trial.id)
         outcome = self.frontier.take(tree, trial, node)
-        if node is None:
+        if node is None or (candidate is None and node.stop is not StopReason.OPEN):
             return
-        rating = -math.inf if outcome is None else outcome
-        if candidate is not None:
-            self._candidates[candidate] = (group, self._candidates[candidate][1] if outcome is None else rating)
-        elif node.stop is StopReason.OPEN:
-            candidate = node.index
-            self._candidates[candidate] = (group, rating)
-            self._alive.add(candidate)
-        if candidate is not None and node.stop is StopReason.OPEN:
-            self._alive.add(node.index)
-            if node.depth - tree.nodes[candidate].depth < self._lookahead:
-                self._chains.append((group, candidate, node.index))
+        if candidate is None:
+            self._candidates[node.index] = (group, -math.inf if outcome is None else outcome)
+        elif outcome is not None:
+            self._candidates[candidate] = (group, outcome)
+        self._look_ahead(tree, group, node.index if candidate is None else candidate, node)
 
     def is_closed(self, index: int) -> bool:
-        """Nodes that left the beam, and those whose children are all ordered and told."""
-        return index not in self._alive
+        """Nodes that left the beam, and those whose children are all told."""
+        return index not in self._alive and not self.frontier.in_flight(index)
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
         """The heaviest answer, each ended path weighing its value; paths that did not end have no vote."""
         return elect(tree, answers, value)
+
+    def _look_ahead(self, tree: Tree, group: int, candidate: int, tip: Node) -> None:
+        """The candidate's chain has come to `tip`: go on from there unless it is long enough."""
+        if tip.stop is StopReason.OPEN:
+            self._alive.add(tip.index)
+            if tip.depth - tree.nodes[candidate].depth < self._lookahead:
+                self._chains.append((group, candidate, tip.index))
 
     def _next_round(self, tree: Tree) -> None:
         """Keep the best candidates of each group, ties to the earliest; children that a look-ahead made already count."""
@@ -108,13 +113,26 @@ class Beam:
         orders = []
         for group, indices in kept.items():
             for index in indices:
-                ready = [child for child in tree.children[index] if tree.nodes[child].stop is StopReason.OPEN]
-                for child in ready:
-                    outcome = worth(tree, tree.nodes[child])
-                    self._candidates[child] = (group, -math.inf if outcome is None else outcome)
-                    self._alive.add(child)
-                orders += [(draw, group, index) for draw in range(max(0, self._branch - len(tree.children[index])))]
+                for child in tree.children[index]:
+                    self._adopt(tree, group, child)
+                orders += [(draw, group, index) for draw in range(self._branch - self.frontier.ordered[index])]
         # Draw by draw and group by group, so that a batch is spread over all that was kept.
         self._orders.extend((group, index) for _, group, index in sorted(orders))
-        if not self._orders and self._candidates:
-            self._next_round(tree)
+
+    def _adopt(self, tree: Tree, group: int, child: int) -> None:
+        """A child that its parent's look-ahead made is a candidate, rated by what is known of its own chain so far."""
+        node = tree.nodes[child]
+        if node.stop is not StopReason.OPEN:
+            return
+        rating = -math.inf
+        while True:
+            outcome = worth(tree, node)
+            rating = rating if outcome is None else outcome
+            if node.stop is StopReason.OPEN:
+                self._alive.add(node.index)
+            if not tree.children[node.index]:
+                break
+            # Below a candidate there is nothing but the chain.
+            node = tree.nodes[tree.children[node.index][0]]
+        self._candidates[child] = (group, rating)
+        self._look_ahead(tree, group, child, node)

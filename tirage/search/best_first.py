@@ -18,22 +18,14 @@ class BestFirst:
     def __init__(self, *, width: int = 4) -> None:
         """`width`: children per node. Raises ValueError below 1."""
         self.frontier = Frontier(width)
-        self._current = ROOT
-        """The node whose children are being ordered."""
+        self._begun = [ROOT]
+        """Nodes whose children are being ordered: one, more where a batch is spread."""
         self._queue: list[tuple[float, int]] = []
         """(minus the value, node): the highest value, then the earliest node first."""
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
         """Up to `most` children, of the best nodes that have room."""
-        trials: list[Trial] = []
-        while len(trials) < most:
-            if self.frontier.open[self._current]:
-                trials.append(self.frontier.order(tree, self._current))
-            elif self._queue:
-                self._current = heapq.heappop(self._queue)[1]
-            else:
-                break
-        return trials
+        return self.frontier.batch(tree, most, self._select, self._order)
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """Queue the node by its value; one without a value counts as its parent's worth."""
@@ -50,3 +42,19 @@ class BestFirst:
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
         """The heaviest answer, each ended path weighing its value."""
         return elect(tree, answers, value)
+
+    def _select(self, tree: Tree) -> int | None:
+        """A node that has begun and is open, else the best of the queue."""
+        for index in self._begun:
+            if self.frontier.open[index]:
+                return index
+        if not self._queue:
+            return None
+        self._begun.append(heapq.heappop(self._queue)[1])
+        return self._begun[-1]
+
+    def _order(self, tree: Tree, parent: int) -> Trial:
+        trial = self.frontier.order(tree, parent)
+        if not self.frontier.open[parent]:
+            self._begun.remove(parent)
+        return trial

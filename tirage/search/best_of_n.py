@@ -26,6 +26,10 @@ class BestOfN:
         self._ids = 0
         self._tips: set[int] = set()
         """Ends of the chains that go on."""
+        self._chains: dict[int, int] = {}
+        """Node to the chain that it is in."""
+        self._flying: dict[int, int] = {}
+        """Chain to its trial in flight."""
         self._started = 0
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
@@ -37,20 +41,28 @@ class BestOfN:
             else:
                 sample, tip = self._started, ROOT
                 self._started += 1
+            self._flying[sample] = self._ids
             trials.append(Trial(id=self._ids, parent=tip, sample=sample, exclusive=tip != ROOT))
             self._ids += 1
         return trials
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
-        """Move the chain's tip; a chain whose path has ended or that gave nothing is over."""
+        """Move the chain's tip; a chain whose path has ended or that gave nothing is over. Telling it again has no effect."""
+        if self._flying.get(trial.sample) != trial.id:
+            return
+        del self._flying[trial.sample]
         self._tips.discard(trial.parent)
+        if node is not None:
+            self._chains[node.index] = trial.sample
         if node is not None and node.stop is StopReason.OPEN:
             heapq.heappush(self._ready, (trial.sample, node.index))
             self._tips.add(node.index)
 
     def is_closed(self, index: int) -> bool:
-        """All but the ends of chains that go on; the root is closed once every chain has started."""
-        return self._started == self.n if index == ROOT else index not in self._tips
+        """All but the ends of chains that go on and what is above a step in flight; the root once every chain has started."""
+        if index == ROOT:
+            return self._started == self.n and not self._flying
+        return index not in self._tips and self._chains[index] not in self._flying
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
         """The elected chain, ties to the earliest; without any answer the first leaf."""

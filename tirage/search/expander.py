@@ -13,6 +13,7 @@ from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
 from tirage.search.frontier import NO_OUTCOME, Frontier
+from tirage.search.votes import said
 
 
 class Expander(ABC):
@@ -34,7 +35,8 @@ class Expander(ABC):
         """True once nothing more need be ordered."""
         self.rng = random.Random(seed)
         self.frontier = _Room(self)
-        self._queue: deque[tuple[int, str]] = deque()
+        self._queue: dict[int, deque[str]] = {}
+        """Moves still to be ordered, by node that is being expanded."""
         self._missing: dict[int, int] = {}
         """Children not yet told, by node that is being expanded."""
         self._walks: dict[int, list[int]] = {}
@@ -58,11 +60,7 @@ class Expander(ABC):
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
         """Up to `most` trials: what is left of the expansions that have begun, then the next iteration's."""
-        trials: list[Trial] = []
-        while len(trials) < most and not self.done and (self._queue or self._begun(tree)):
-            parent, move = self._queue.popleft()
-            trials.append(self.frontier.order(tree, parent, move=move, lessons=self.lessons(tree)))
-        return trials
+        return self.frontier.batch(tree, most, self._next, self._order)
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """With the last child of an expansion, the iterations that waited for it go on."""
@@ -78,8 +76,9 @@ class Expander(ABC):
                 self._walk(tree, leaf, trial.parent)
 
     def is_closed(self, index: int) -> bool:
-        """True when node `index` will never be extended again."""
-        return self.done or self.frontier.is_closed(index)
+        """True when nothing below node `index` is in flight and nothing will be ordered there: all of it once the search is over."""
+        over = self.done or (self.iterations == self.limit and not self._missing)
+        return self.frontier.is_closed(index) or (over and not self.frontier.in_flight(index))
 
     def is_end(self, tree: Tree, index: int) -> bool:
         """True when node `index` cannot be extended: its path has ended, or the search goes no further there."""
@@ -90,7 +89,7 @@ class Expander(ABC):
         stop = tree.nodes[index].stop
         if stop in NO_OUTCOME:
             return None
-        return tree.values.get(index) if stop is StopReason.ANSWERED else self.lowest
+        return said(tree, index) if stop is StopReason.ANSWERED else self.lowest
 
     def begin(self, tree: Tree, leaf: int) -> None:
         """An iteration that went down to `leaf`."""
@@ -132,16 +131,26 @@ class Expander(ABC):
         """Queue every child of a node that has none."""
         moves = self.moves(tree, index)
         self._missing[index] = len(moves)
-        self._queue.extend((index, move) for move in moves)
+        self._queue[index] = deque(moves)
 
-    def _begun(self, tree: Tree) -> bool:
-        """Begin iterations until one orders something; False when none can."""
-        while not self._queue:
+    def _next(self, tree: Tree) -> int | None:
+        """A node whose expansion has begun, beginning an iteration where there is none; None when none can begin."""
+        while not self.done:
+            for index in self._queue:
+                if self.frontier.open[index]:
+                    return index
             if self.iterations == self.limit or not self.frontier.free[ROOT]:
-                return False
+                break
             self.iterations += 1
             self.begin(tree, self.select(tree))
-        return True
+        return None
+
+    def _order(self, tree: Tree, parent: int) -> Trial:
+        moves = self._queue[parent]
+        trial = self.frontier.order(tree, parent, move=moves.popleft(), lessons=self.lessons(tree))
+        if not moves:
+            del self._queue[parent]
+        return trial
 
     def _walk(self, tree: Tree, leaf: int, index: int) -> None:
         """Go on from node `index` until the walk backs something up or has to wait."""

@@ -4,10 +4,12 @@ Lists indexed by node beside the tree's own; an order or an outcome costs O(dept
 """
 
 import math
+from collections.abc import Callable
 
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
+from tirage.search.votes import said
 
 WORST = frozenset({StopReason.MALFORMED, StopReason.LENGTH, StopReason.CALLS, StopReason.GAVE_UP})
 """Ends that are the policy's own failure: worth the lowest value where the valuer says nothing."""
@@ -48,6 +50,43 @@ class Frontier:
         """1 while the node itself can take another child."""
         self._ids = 0
         self._pending: set[int] = set()
+        self._aside: list[int] = []
+        """Crowded nodes, out of the choice until the batch is full."""
+
+    def batch(
+        self, tree: Tree, most: int, select: Callable[[Tree], int | None], order: Callable[[Tree, int], Trial] | None = None
+    ) -> list[Trial]:
+        """Up to `most` trials, each for the node that `select` names among what is free; None from it when it wants none.
+
+        A node that has half of the batch is crowded and stands aside while `select` finds another one.
+        """
+        place, free = order or self.order, self.free
+        if most == 1:
+            parent = select(tree) if free[ROOT] else None
+            return [] if parent is None else [place(tree, parent)]
+        trials: list[Trial] = []
+        half: float = (most + 1) // 2
+        given: dict[int, int] = {}
+        while len(trials) < most:
+            parent = select(tree) if free[ROOT] else None
+            if parent is None:
+                if not self._aside:
+                    break
+                # There is no other way: from here on the crowded ones are asked too.
+                self._bring_back(tree)
+                half = math.inf
+            elif given.get(parent, 0) >= half:
+                self.shut(parent)
+                self._aside.append(parent)
+            else:
+                given[parent] = given.get(parent, 0) + 1
+                trials.append(place(tree, parent))
+        self._bring_back(tree)
+        return trials
+
+    def _bring_back(self, tree: Tree) -> None:
+        while self._aside:
+            self.review(tree, self._aside.pop())
 
     def allowed(self, tree: Tree, index: int) -> int | None:
         """Children that node `index` may have now; None for no limit."""
@@ -184,5 +223,10 @@ def worth(tree: Tree, node: Node) -> float | None:
     """The value that an outcome backs up: the valuer's, 0 for the policy's own failures, None when it says nothing."""
     if node.stop in NO_OUTCOME:
         return None
-    value = tree.values.get(node.index)
+    value = said(tree, node.index)
     return 0.0 if value is None and node.stop in WORST else value
+
+
+def weight(prior: float | None) -> float:
+    """A node's prior; one without, or with something that is no finite number, counts as 1."""
+    return prior if prior is not None and math.isfinite(prior) else 1.0

@@ -6,12 +6,13 @@ sample, and no noise is added to their logits again.
 """
 
 import math
+import sys
 from collections.abc import Mapping
 
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
-from tirage.search.frontier import Frontier
-from tirage.search.votes import elect, value
+from tirage.search.frontier import Frontier, weight
+from tirage.search.votes import best, elect, said, value
 
 C_VISIT, C_SCALE = 50.0, 1.0
 
@@ -19,7 +20,8 @@ C_VISIT, C_SCALE = 50.0, 1.0
 def halving(simulations: int, considered: int) -> list[tuple[int, int]]:
     """(candidates, further visits each) by phase: ceil(log2 m) phases of equal cost, halving the candidates, at least one visit each.
 
-    The budget is `simulations`, from which the first phase pays the drawing of its candidates. The last phase takes what is left.
+    The budget is `simulations`, from which the first phase pays the drawing of its candidates. The last phase takes what is left; what
+    does not divide among its candidates goes to the best of them, one visit each. All is spent.
     """
     phases = max(1, math.ceil(math.log2(considered)))
     plan, left, count = [], simulations, considered
@@ -32,7 +34,7 @@ def halving(simulations: int, considered: int) -> list[tuple[int, int]]:
         plan.append((count, visits))
         left -= visits * count
         count = max(2, count // 2)
-    return plan
+    return [*plan, (left, 1)] if left else plan
 
 
 class GumbelHalving:
@@ -62,30 +64,13 @@ class GumbelHalving:
         self._plan = halving(simulations, considered)
         self._phase = 0
         self._due: dict[int, int] = {}
-        """Candidate to the visits that this phase still owes it; candidates are children of the root."""
+        """Candidate that can be extended to the visits that this phase still owes it; candidates are children of the root."""
+        self._lost: set[int] = set()
+        """Candidates that were given up."""
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
-        """The root's children first; then the candidates' visits, the least visited first."""
-        trials: list[Trial] = []
-        while len(trials) < most:
-            if self.frontier.open[ROOT]:
-                trials.append(self.frontier.order(tree, ROOT))
-                continue
-            if self.frontier.in_flight(ROOT) and not any(self._due.values()):
-                break
-            if not any(self._due.values()) and not self._next_phase(tree):
-                break
-            free = [child for child, visits in self._due.items() if visits and self.frontier.free[child]]
-            if not free:
-                if any(self.frontier.in_flight(child) for child in self._due):
-                    break
-                # What is left of the phase has nowhere to go.
-                self._due = dict.fromkeys(self._due, 0)
-                continue
-            child = min(free, key=lambda item: (self.frontier.seen[item], -self._score(tree, item), item))
-            self._due[child] -= 1
-            trials.append(self.frontier.order(tree, self._below(tree, child)))
-        return trials
+        """The root's children first; then the candidates' visits, the one that is owed most first."""
+        return self.frontier.batch(tree, most, self._select, self._order)
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """Back the value up as a mean."""
@@ -97,56 +82,111 @@ class GumbelHalving:
         return self.frontier.is_closed(index)
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
-        """The best answer below the candidate that survived, else the heaviest answer of all."""
-        for child in sorted(tree.children[ROOT], key=lambda item: (tree.visits[item], self._score(tree, item)), reverse=True):
+        """The best answer below the best candidate that survived, else below the next best, else the heaviest answer of all."""
+        scores = self._scores(tree, ROOT)
+        for child in sorted(scores, key=lambda item: (item in self._lost, -scores[item], item)):
             below = {leaf: answer for leaf, answer in answers.items() if answer is not None and tree.path(leaf)[0].index == child}
             if below:
-                return elect(tree, below, value)
+                return best(tree, below)
         return elect(tree, answers, value)
 
     def policy_target(self, tree: Tree) -> dict[int, float]:
-        """The improved policy over the root's children, pi' = softmax(logits + sigma(q)) (eq. 11): a target for training the policy."""
-        return self._improved(tree, tree.children[ROOT])
+        """The improved policy over the root's children: a target for training the policy."""
+        return self._improved(tree, ROOT)
+
+    def _select(self, tree: Tree) -> int | None:
+        if self.frontier.open[ROOT]:
+            return ROOT
+        while True:
+            owed = [child for child, visits in self._due.items() if visits and self.frontier.free[child]]
+            if owed:
+                scores = self._scores(tree, ROOT)
+                return self._below(tree, max(owed, key=lambda child: (self._due[child], scores[child], -child)))
+            if self.frontier.in_flight(ROOT) or not self._next_phase(tree):
+                return None
+
+    def _order(self, tree: Tree, parent: int) -> Trial:
+        if parent != ROOT:
+            top = parent
+            while self.frontier.parents[top] != ROOT:
+                top = self.frontier.parents[top]
+            self._due[top] -= 1
+        return self.frontier.order(tree, parent)
 
     def _next_phase(self, tree: Tree) -> bool:
-        """Keep the better candidates of the next phase; False when the plan is at its end."""
-        if self._phase == len(self._plan):
-            return False
-        count, visits = self._plan[self._phase]
-        candidates = tree.children[ROOT] if not self._phase else list(self._due)
-        kept = sorted(candidates, key=lambda child: (-self._score(tree, child), child))[:count]
-        for child in set(candidates) - set(kept):
-            self.frontier.give_up(tree, child)
-        # The draw of a candidate was its first visit.
-        self._due = dict.fromkeys(kept, visits - 1 if not self._phase else visits)
+        """Share the next phase's visits among the best candidates that can be extended; with the last phase everything is given up.
+
+        One whose subtree is exhausted takes no place and no visits, yet stays in the running for the answer.
+        """
+        owed = sum(self._due.values())
+        count, visits = self._plan[self._phase] if self._phase < len(self._plan) else (len(self._due), 0)
+        total = owed + count * visits
+        if not self._phase:
+            # The draw of a candidate was its first visit.
+            total -= self.frontier.ordered[ROOT]
         self._phase += 1
-        if self._phase == len(self._plan) and not any(self._due.values()):
-            return False
+        scores = self._scores(tree, ROOT)
+        able = sorted((child for child in scores if self.frontier.free[child]), key=lambda child: (-scores[child], child))
+        kept = able[:count] if total or self._phase < len(self._plan) else []
+        for child in able[len(kept) :]:
+            if kept:
+                self._lost.add(child)
+            self.frontier.give_up(tree, child)
+        self._due = {child: total // len(kept) + (place < total % len(kept)) for place, child in enumerate(kept)}
         return bool(kept)
 
     def _below(self, tree: Tree, index: int) -> int:
-        """Down from a candidate: argmax pi'(a) - N(a) / (1 + sum N) (eq. 14), until a node takes a new child."""
+        """Down from a candidate: argmax pi'(a) - N(a) / (1 + sum N) (section 5, eq. 14), until a node takes a new child."""
+        seen = self.frontier.seen
         while not self.frontier.open[index]:
-            children = tree.children[index]
-            improved = self._improved(tree, children)
-            total = 1 + sum(self.frontier.seen[child] for child in children)
-            free = [child for child in children if self.frontier.free[child]]
-            index = max(free, key=lambda child: improved[child] - self.frontier.seen[child] / total)
+            free = [child for child in tree.children[index] if self.frontier.free[child]]
+            if len(free) > 1:
+                improved = self._improved(tree, index)
+                total = 1 + sum(seen[child] for child in improved)
+                free.sort(key=lambda child: seen[child] / total - improved[child])
+            index = free[0]
         return index
 
-    def _improved(self, tree: Tree, children: list[int]) -> dict[int, float]:
-        scores = {child: self._score(tree, child) for child in children}
-        top = max(scores.values(), default=0.0)
-        weights = {child: math.exp(score - top) for child, score in scores.items()}
-        total = math.fsum(weights.values())
-        return {child: weight / total for child, weight in weights.items()}
+    def _improved(self, tree: Tree, parent: int) -> dict[int, float]:
+        """The improved policy, pi' = softmax(logits + sigma(completedQ)) over the children of a node (eq. 11)."""
+        return softmax(self._scores(tree, parent))
 
-    def _score(self, tree: Tree, child: int) -> float:
-        """Logit + sigma(q), sigma(q) = (c_visit + max_b N(b)) c_scale q (eq. 8)."""
-        prior = tree.nodes[child].prior
-        most = max(tree.visits[sibling] for sibling in tree.children[tree.nodes[child].parent])
-        logit = math.log(prior) if prior else 0.0
-        return logit + (self._c_visit + most) * self._c_scale * self.frontier.q[child]
+    def _scores(self, tree: Tree, parent: int) -> dict[int, float]:
+        """Logit + sigma(completedQ) of each child, sigma(q) = (c_visit + max_b N(b)) c_scale q (eq. 8)."""
+        children, visits = tree.children[parent], tree.visits
+        logits = {child: logit(tree.nodes[child].prior) for child in children}
+        scale = (self._c_visit + max((visits[child] for child in children), default=0)) * self._c_scale
+        visited = [child for child in children if visits[child]]
+        # completedQ(a) is q(a), and the mixed value where nothing was backed up (eq. 10).
+        blank = 0.0 if len(visited) == len(children) else self._mixed(tree, parent, logits, visited)
+        return {child: logits[child] + scale * (self.frontier.q[child] if visits[child] else blank) for child in children}
+
+    def _mixed(self, tree: Tree, parent: int, logits: dict[int, float], visited: list[int]) -> float:
+        """What a child is worth of which nothing is known: between the parent's own value and its visited children's.
+
+        v_mix = (v + sum N * sum_visited pi q / sum_visited pi) / (1 + sum N) (appendix D, eq. 33), without v where the valuer said nothing.
+        """
+        own = said(tree, parent)
+        if not visited:
+            return own or 0.0
+        # The policy's shares among the visited: pi / sum_visited pi.
+        shares = softmax({child: logits[child] for child in visited})
+        mean = math.fsum(share * self.frontier.q[child] for child, share in shares.items())
+        count = sum(tree.visits[child] for child in visited)
+        return mean if own is None else (own + count * mean) / (1 + count)
+
+
+def logit(prior: float | None) -> float:
+    """Of a prior in [0, 1]: without one 0, as for a certain step; 0 is the least that a float can say, not nothing."""
+    return math.log(max(weight(prior), sys.float_info.min))
+
+
+def softmax(scores: Mapping[int, float]) -> dict[int, float]:
+    """Shares that sum to 1."""
+    top = max(scores.values(), default=0.0)
+    weights = {index: math.exp(score - top) for index, score in scores.items()}
+    total = math.fsum(weights.values())
+    return {index: weight / total for index, weight in weights.items()}
 
 
 class _Root(Frontier):

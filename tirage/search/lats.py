@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from tirage.core.tree import Tree
 from tirage.search.expander import Expander
-from tirage.search.votes import best
+from tirage.search.votes import best, said
 
 LESSONS = 3
 """Reflections shown at once, the most recent."""
@@ -81,7 +81,7 @@ class LATS(Expander):
 
     def prefer(self, tree: Tree, among: list[int]) -> int:
         """The child with the best value, a known end by its worth; ties at random."""
-        values = [self.reward(tree, child) if self.is_end(tree, child) else tree.values.get(child) for child in among]
+        values = [self.reward(tree, child) if self.is_end(tree, child) else said(tree, child) for child in among]
         worths = [0.0 if value is None else value for value in values]
         top = max(worths)
         return self.rng.choice([child for child, worth in zip(among, worths, strict=True) if worth == top])

@@ -11,7 +11,7 @@ from typing import Literal
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
-from tirage.search.frontier import Frontier
+from tirage.search.frontier import Frontier, weight
 from tirage.search.votes import elect, value
 
 _ROOTS = [0.0, *(math.sqrt(math.log(count)) for count in range(1, 2048))]
@@ -71,15 +71,7 @@ class MCTS:
 
     def ask(self, tree: Tree, most: int) -> list[Trial]:
         """Up to `most` trials; each counts as a visit in flight for the choice of the next."""
-        trials: list[Trial] = []
-        free = self.frontier.free
-        while len(trials) < most and free[ROOT]:
-            trials.append(self.order(tree, self._running.pop(0) if self._running else self.select(tree)))
-        return trials
-
-    def order(self, tree: Tree, parent: int) -> Trial:
-        """The trial for a node that was selected."""
-        return self.frontier.order(tree, parent)
+        return self.frontier.batch(tree, most, self.select)
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """Back the node's value up; outcomes that say nothing about the path (errors) are not."""
@@ -105,7 +97,9 @@ class MCTS:
         return elect(tree, answers, value)
 
     def select(self, tree: Tree) -> int:
-        """The node to extend: from the root to the best child until a node takes a new one. Something must be free."""
+        """The node to extend: a simulation's tip, else down by the best child until a node takes a new one. Something must be free."""
+        if self._running:
+            return self._running.pop(0)
         return self._by_uct(tree) if self._prior == "none" else self._by_puct(tree)
 
     def _by_uct(self, tree: Tree) -> int:
@@ -144,8 +138,7 @@ class MCTS:
                 top = urgency + spread / (1 + len(tree.children[index]))
             for child in tree.children[index]:
                 if free[child]:
-                    prior = tree.nodes[child].prior
-                    score = q[child] + (1.0 if prior is None else prior) / share * spread / (1 + seen[child])
+                    score = q[child] + weight(tree.nodes[child].prior) / share * spread / (1 + seen[child])
                     if score > top:
                         chosen, top = child, score
             if chosen == index:
@@ -157,8 +150,7 @@ class MCTS:
         """What priors below a node are divided by."""
         if self._prior != "normalised":
             return 1.0
-        priors = (tree.nodes[child].prior for child in tree.children[index])
-        return math.fsum(1.0 if prior is None else prior for prior in priors) or 1.0
+        return math.fsum(weight(tree.nodes[child].prior) for child in tree.children[index]) or 1.0
 
 
 class _Widening(Frontier):

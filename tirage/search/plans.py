@@ -10,7 +10,8 @@ from itertools import product
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
 from tirage.search.expander import Expander
-from tirage.search.votes import elect, value
+from tirage.search.frontier import weight
+from tirage.search.votes import elect, said, value
 
 
 class PlanSearch(Expander):
@@ -45,14 +46,14 @@ class PlanSearch(Expander):
 
     def score(self, tree: Tree, parent: int, child: int) -> float:
         """PUCT with the prior as it is, exp of the mean log-probability; a node without one counts as 1."""
-        seen, prior = self.frontier.seen, tree.nodes[child].prior
+        seen, prior = self.frontier.seen, weight(tree.nodes[child].prior)
         mean = self.frontier.q[child] if tree.visits[child] else 0.0
         # CPL, section 3.1: Q + c P sqrt(N_p) / (1 + N), Q = 0 before the first visit; N with what is in flight.
-        return mean + self._c * (1.0 if prior is None else prior) * math.sqrt(seen[parent]) / (1 + seen[child])
+        return mean + self._c * prior * math.sqrt(seen[parent]) / (1 + seen[child])
 
     def begin(self, tree: Tree, leaf: int) -> None:
         """Back up the leaf's own value, 0 (the middle of the range) where the valuer said nothing, and expand it."""
-        self.frontier.visit(tree, leaf, tree.values.get(leaf, 0.0))
+        self.frontier.visit(tree, leaf, said(tree, leaf) or 0.0)
         self.expand(tree, leaf)
 
     def ended(self, tree: Tree, index: int, reward: float | None) -> None:

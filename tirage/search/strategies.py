@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from tirage.search.abmcts import ABMCTS
-from tirage.search.base import Search
+from tirage.search.base import Search, SearchMaker
 from tirage.search.beam import Beam
 from tirage.search.best_first import BestFirst
 from tirage.search.best_of_n import BestOfN
@@ -40,8 +40,8 @@ STRATEGIES: dict[str, tuple[Make, str]] = {
 _COUNTED = re.compile(r"best-of-(\d+)")
 
 
-def strategy(name: str, options: Mapping[str, Any] | None = None, *, seed: int = 0) -> Callable[[], Search]:
-    """A maker of fresh searches. `seed` goes to strategies that draw.
+def strategy(name: str, options: Mapping[str, Any] | None = None) -> SearchMaker:
+    """A maker of fresh searches, whose seed goes to strategies that draw.
 
     Raises ValueError for an unknown name, for an option that the strategy does not have (naming those it has), or for a senseless value.
     """
@@ -58,11 +58,14 @@ def strategy(name: str, options: Mapping[str, Any] | None = None, *, seed: int =
         if option not in known:
             raise ValueError(f"strategy {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
     target, fixed = (make.func, dict(make.keywords)) if isinstance(make, partial) else (make, {})
-    if "seed" in _parameters(target):
-        fixed["seed"] = seed
+    draws = "seed" in _parameters(target)
     whole = {**fixed, **{option: _tuples(value) for option, value in given.items()}}
-    target(**whole)
-    return lambda: target(**whole)
+
+    def made(*, seed: int) -> Search:
+        return target(**whole, **({"seed": seed} if draws else {}))
+
+    made(seed=0)
+    return made
 
 
 def option_names(name: str) -> list[str]:

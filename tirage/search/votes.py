@@ -5,11 +5,18 @@ Wang et al. 2022 (arXiv 2203.11171), eq. 1: argmax_a sum_i w_i 1[a_i = a], with 
 """
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 
 from tirage.core.step import mean_probability
 from tirage.core.tree import ROOT, Tree
 
 Weigh = Callable[[Tree, int], float]
+
+
+def said(tree: Tree, index: int) -> float | None:
+    """The valuer's word on a node; None where it said nothing, or something that is no finite number."""
+    value = tree.values.get(index)
+    return value if value is not None and isfinite(value) else None
 
 
 def ones(tree: Tree, index: int) -> float:
@@ -19,7 +26,7 @@ def ones(tree: Tree, index: int) -> float:
 
 def value(tree: Tree, index: int) -> float:
     """The valuer's word on the ended path; 0 where it said nothing."""
-    return tree.values.get(index, 0.0)
+    return said(tree, index) or 0.0
 
 
 def visits(tree: Tree, index: int) -> float:
@@ -52,5 +59,5 @@ def elect(tree: Tree, answers: Mapping[int, str | None], weigh: Weigh = ones) ->
 
 def best(tree: Tree, answers: Mapping[int, str | None]) -> int:
     """Best-of-N by value: the answered path that the valuer likes most, ties to the earliest; else as `elect`."""
-    voters = [index for index in sorted(answers) if answers[index] is not None and index in tree.values]
+    voters = [index for index in sorted(answers) if answers[index] is not None and said(tree, index) is not None]
     return max(voters, key=lambda index: tree.values[index]) if voters else elect(tree, answers)
