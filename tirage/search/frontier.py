@@ -9,7 +9,6 @@ from collections.abc import Callable
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
-from tirage.search.votes import said
 
 WORST = frozenset({StopReason.MALFORMED, StopReason.LENGTH, StopReason.CALLS, StopReason.GAVE_UP})
 """Ends that are the policy's own failure: worth the lowest value where the valuer says nothing."""
@@ -223,8 +222,10 @@ def worth(tree: Tree, node: Node) -> float | None:
     """The value that an outcome backs up: the valuer's, 0 for the policy's own failures, None when it says nothing."""
     if node.stop in NO_OUTCOME:
         return None
-    value = said(tree, node.index)
-    return 0.0 if value is None and node.stop in WORST else value
+    value = tree.values.get(node.index)
+    if value is not None and math.isfinite(value):
+        return value
+    return 0.0 if node.stop in WORST else None
 
 
 def weight(prior: float | None) -> float:
