@@ -1,5 +1,7 @@
 """Run Python in the node's sandbox session."""
 
+from pathlib import Path
+
 from tirage.core.errors import ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Session
@@ -35,6 +37,9 @@ def describe(result: ExecResult, *, wall_s: float) -> str:
 
 class PythonTool:
     """The `python` tool: a stateful interpreter per node."""
+
+    needs_session = True
+    card = Path(__file__).with_suffix(".yaml")
 
     def __init__(self, *, limits: Limits | None = None, clip_chars: int = 400) -> None:
         """`limits` of one cell (10 s by default); `clip_chars`: longest observation, head and tail kept."""
