@@ -42,7 +42,8 @@ GOOD = '{"prompt": "1 + 1?", "answer": "2"}'
     [[], ["solve"], ["rollout"], ["eval"], ["compare"], ["improve"], ["doctor"], ["models"], ["train"]]
     + [["trace", name] for name in ("ls", "show", "export", "grep", "why")]
     + [["data", name] for name in ("build", "show", "check")]
-    + [["problems", name] for name in ("show", "check")],
+    + [["problems", name] for name in ("show", "check")]
+    + [["tools", name] for name in ("ls", "card")],
     ids=" ".join,
 )
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:

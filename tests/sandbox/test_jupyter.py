@@ -17,6 +17,7 @@ from tirage.core.errors import ConfigError, SandboxError
 from tirage.sandbox import ExecFailure, JupyterConfig, Limits, Session, StateKind, open_sandbox
 from tirage.sandbox.jupyter import JupyterSandbox
 from tirage.sandbox.kernel_files import read_beneath, write_beneath
+from tirage.tools.bridge import Bridge
 
 pytest.importorskip("ipykernel", reason="install the extra: pip install 'tirage[jupyter]'")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are confined on Linux only")
@@ -219,3 +220,9 @@ asyncio.run(main())
     while os.path.exists(f"/proc/{kernel}") and time.monotonic() < until:
         time.sleep(0.1)
     assert not os.path.exists(f"/proc/{kernel}")
+
+
+@module_loop
+async def test_calls_of_the_host_are_declined(session: Session) -> None:
+    with pytest.raises(ConfigError, match="the jupyter sandbox lets no cell call functions of the host; use the fork back end"):
+        await session.run("1", calls=Bridge({}))

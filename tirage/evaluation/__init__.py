@@ -14,6 +14,7 @@ from tirage.evaluation.report import Part, Report, Section, Timing, Yield, from_
 from tirage.evaluation.storage import read_report, write_report
 from tirage.evaluation.summary import Measuring, Summary, summarise
 from tirage.evaluation.tables import print_report
+from tirage.evaluation.toolsets import Selection, Trial, optimise
 
 __all__ = [
     "Accuracy",
@@ -30,8 +31,10 @@ __all__ = [
     "Report",
     "Ruling",
     "Section",
+    "Selection",
     "Summary",
     "Timing",
+    "Trial",
     "Yield",
     "accuracy",
     "best_at_k",
@@ -46,6 +49,7 @@ __all__ = [
     "mcnemar_exact",
     "mean_interval",
     "number_key",
+    "optimise",
     "outcome_of",
     "pass_at_k",
     "per_problem",

@@ -5,11 +5,13 @@ a cell that dies costs only itself. Not covered: kernel exploits, side channels,
 is the code's claim; grade outside).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import Protocol
+from typing import Literal, Protocol
+
+from tirage.core.errors import ConfigError
 
 
 class ExecFailure(StrEnum):
@@ -112,6 +114,39 @@ class SandboxCapabilities:
     """What this host does not give, and the remedy."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """What a function of the host gives to the cell that called it."""
+
+    text: str
+    kind: Literal["text", "json", "error"] = "text"
+    """`json`: the cell gets the value that `text` writes; `error`: `ToolError` is raised in the cell, with `text`."""
+
+
+class Calls(Protocol):
+    """Functions of the host that a cell may call as `tools.NAME(...)`; each result reaches the cell once, replays give it again."""
+
+    @property
+    def functions(self) -> Mapping[str, Sequence[str]]:
+        """Names, each with its parameters in order."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """Calls that one cell may make; those beyond are errors in the cell."""
+        ...
+
+    async def answer(self, name: str, arguments: str) -> CallResult:
+        """Serve one call; `arguments` is text that claims to be a JSON object. Cancelled when the cell's time is up or it is dead."""
+        ...
+
+
+def no_calls(calls: Calls | None, backend: str) -> None:
+    """Raise `ConfigError` in a back end that serves no calls, if there are functions to call."""
+    if calls is not None:
+        raise ConfigError(f"the {backend} sandbox lets no cell call functions of the host; use the fork back end, or give none")
+
+
 def check_code(code: object) -> None:
     """Raise `TypeError` for code that is no text, before anything is sent."""
     if not isinstance(code, str):
@@ -121,8 +156,12 @@ def check_code(code: object) -> None:
 class Session(Protocol):
     """A stateful interpreter. Running a cell is a transaction: a cell that dies leaves the session as it was."""
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
-        """Run one cell. Raises `SandboxError` only when the sandbox itself is broken or the session is closed."""
+    async def run(self, code: str, limits: Limits | None = None, *, calls: Calls | None = None) -> ExecResult:
+        """Run one cell, which may call the functions of `calls`; their time counts towards its limit.
+
+        Raises `SandboxError` only when the sandbox itself is broken or the session is closed, `ConfigError` when the back end serves no
+        `calls`, and what a function of `calls` raises: the cell is then taken back.
+        """
         ...
 
     async def branch(self, *, reseed: int | None = None) -> "Session":

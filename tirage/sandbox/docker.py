@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from tirage.core.codec import encode
 from tirage.core.errors import DataError, SandboxError
 from tirage.sandbox import results
-from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities, check_code
+from tirage.sandbox.base import Calls, ExecResult, Limits, SandboxCapabilities, check_code, no_calls
 from tirage.sandbox.config import DockerConfig, SandboxConfig
 from tirage.sandbox.engine import Engine, Launched, archive, free_uid
 from tirage.sandbox.frames import Frame
@@ -226,9 +226,10 @@ class DockerSession:
         self._closed = False
         box.sessions.add(self)
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
+    async def run(self, code: str, limits: Limits | None = None, *, calls: Calls | None = None) -> ExecResult:
         """Run one cell; see `Session.run`. A cancelled call takes the cell back."""
         check_code(code)
+        no_calls(calls, "docker")
         limits = limits or Limits()
         async with self._lock:
             started = time.perf_counter()

@@ -1,10 +1,11 @@
 """One cell, or one file, in one process: send it, wait, interrupt, kill, and say what came of it."""
 
 import dataclasses
+import functools
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -12,6 +13,7 @@ from tirage.core.errors import SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, StateKind
 from tirage.sandbox.box import Box
+from tirage.sandbox.calls import Desk
 from tirage.sandbox.capture import Capture, bounded_file, filled_file, written
 from tirage.sandbox.frames import Flooded
 from tirage.sandbox.guests import Gone, Guest, request_id
@@ -33,15 +35,22 @@ class Fate(Enum):
 
 
 async def run_cell(
-    box: Box, runner: Guest, code: str, limits: Limits, *, state: StateKind = StateKind.FORKED, started: float
+    box: Box,
+    runner: Guest,
+    code: str,
+    limits: Limits,
+    *,
+    state: StateKind = StateKind.FORKED,
+    started: float,
+    desk: Desk | None = None,
 ) -> tuple[ExecResult, Fate]:
-    """Run `code` in `runner`, whose state is of kind `state`; the result, and what becomes of the process.
+    """Run `code` in `runner`, whose state is of kind `state`, its calls served by `desk`; the result, and what becomes of the process.
 
     `started` is the reading of `time.perf_counter` from which the result's duration counts.
     """
     capture, handed = _capture_of(runner, limits.output_bytes)
     try:
-        result, fate = await _execute(box, runner, code, limits, handed)
+        result, fate = await _execute(box, runner, code, limits, handed, desk)
         stdout, stderr, full = capture.read()
     finally:
         capture.close()
@@ -70,7 +79,9 @@ def _capture_of(runner: Guest, cap: int) -> tuple[Capture, Capture | None]:
     return capture, capture
 
 
-async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None) -> tuple[ExecResult, Fate]:
+async def _execute(
+    box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None, desk: Desk | None
+) -> tuple[ExecResult, Fate]:
     """The result without its output; `handed` is where that goes, None when the runner has it already."""
     message: dict[str, Any] = {
         "op": "run",
@@ -81,7 +92,11 @@ async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: C
     }
     fds = [handed.out, handed.err] if handed else []
     extra = -1
-    if len(code) > INLINE_CODE:
+    wait: Callable[[str, float], Awaitable[dict[str, Any] | None]] = runner.answer
+    if desk is not None:
+        message["calls"] = desk.functions
+        wait = functools.partial(desk.attend, runner)
+    if len(code) + (desk.size if desk is not None else 0) > INLINE_CODE:
         extra = filled_file("code", code.encode("utf-8", "replace"))
         fds.append(extra)
         message["code"] = ""
@@ -89,11 +104,11 @@ async def _execute(box: Box, runner: Guest, code: str, limits: Limits, handed: C
     watch = box.watch(runner)
     try:
         runner.send(message, fds)
-        reply = await runner.answer(message["id"], limits.wall_s)
+        reply = await wait(message["id"], limits.wall_s)
         if reply is None:
             interrupted = limits.wall_s
             runner.signal(signal.SIGINT)
-            reply = await runner.answer(message["id"], limits.grace_s)
+            reply = await wait(message["id"], limits.grace_s)
         if reply is None:
             return results.killed(limits.wall_s), Fate.LOST
     except Gone:

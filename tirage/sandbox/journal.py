@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tirage.sandbox.base import ExecResult, Limits, StateKind
+from tirage.sandbox.calls import Record
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
@@ -21,6 +22,8 @@ class Cell:
     limits: Limits
     digest: int
     """Of what it gave: see `digest`."""
+    calls: Record | None = None
+    """What it called, and got; None for a cell that was served no calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ def digest(result: ExecResult) -> int:
 class Replayable(Protocol):
     """What a replay needs of a fresh session."""
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
+    async def repeat(self, cell: Cell) -> ExecResult:
         """Run one cell."""
         ...
 
@@ -93,7 +96,7 @@ async def replay(session: Replayable, past: list[Entry]) -> StateKind:
     for entry in past:
         match entry:
             case Cell():
-                if digest(await session.run(entry.code, entry.limits)) != entry.digest:
+                if digest(await session.repeat(entry)) != entry.digest:
                     state = StateKind.DIVERGED
             case File():
                 await session.put(entry.path, entry.content)

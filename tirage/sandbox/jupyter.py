@@ -11,7 +11,7 @@ from typing import Self
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox import journal
-from tirage.sandbox.base import ExecResult, Limits, SandboxCapabilities, StateKind, check_code
+from tirage.sandbox.base import Calls, ExecResult, Limits, SandboxCapabilities, StateKind, check_code, no_calls
 from tirage.sandbox.config import JupyterConfig
 from tirage.sandbox.journal import Cell, File, Journal, Seed, digest
 from tirage.sandbox.kernel_files import read_beneath
@@ -87,9 +87,10 @@ class JupyterSession:
         self._lock = asyncio.Lock()
         self._closed = False
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
+    async def run(self, code: str, limits: Limits | None = None, *, calls: Calls | None = None) -> ExecResult:
         """Run one cell; see `Session.run`. A cell that kills the kernel costs a replay of the cells before it."""
         check_code(code)
+        no_calls(calls, "jupyter")
         limits = limits or Limits()
         async with self._lock:
             kernel = await self._ready()

@@ -17,6 +17,7 @@ from tirage.core.errors import ConfigError, MissingExtra, SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits
 from tirage.sandbox.config import JupyterConfig
+from tirage.sandbox.journal import Cell
 from tirage.sandbox.kernel_files import write_beneath
 from tirage.sandbox.kernel_output import Reading
 
@@ -168,9 +169,9 @@ class Kernel:
         code = process.poll() if process is not None else None
         return None if code is None else -code if code < 0 else code << 8
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
+    async def repeat(self, cell: Cell) -> ExecResult:
         """For replays: a cell that went well before must do so again."""
-        result, lived = await self.execute(code, limits or Limits())
+        result, lived = await self.execute(cell.code, cell.limits)
         if not lived:
             raise SandboxError(
                 f"the session's state is lost: a cell ended the kernel in the replay: {result.error_text}; open a new session"

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from tirage.core.errors import SandboxError
-from tirage.sandbox.base import ExecResult, Limits, Sandbox, SandboxCapabilities, Session
+from tirage.sandbox.base import Calls, ExecResult, Limits, Sandbox, SandboxCapabilities, Session
 
 TRIES = 3
 
@@ -121,9 +121,9 @@ class Lease:
         self._held = set() if held is None else held
         self._held.add(self)
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
+    async def run(self, code: str, limits: Limits | None = None, *, calls: Calls | None = None) -> ExecResult:
         """Run one cell; see `Session.run`."""
-        return await self._session.run(code, limits)
+        return await self._session.run(code, limits, calls=calls)
 
     async def branch(self, *, reseed: int | None = None) -> "Lease":
         """An independent session with the same state; see `Session.branch`."""

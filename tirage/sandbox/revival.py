@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox import journal, results
-from tirage.sandbox.base import ExecResult, Limits, StateKind
+from tirage.sandbox.base import ExecResult, StateKind
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork, Holder
+from tirage.sandbox.calls import Again, Desk
 from tirage.sandbox.capture import filled_file
 from tirage.sandbox.execution import Fate, file_request, run_cell
 from tirage.sandbox.frames import Flooded
 from tirage.sandbox.guests import Gone, Guest, request_id
-from tirage.sandbox.journal import Journal
+from tirage.sandbox.journal import Cell, Journal
 
 
 async def revive(box: Box, checkpoint: Checkpoint, home: str) -> None:
@@ -95,8 +96,9 @@ class _Replayed:
         self._box = box
         self._guest = guest
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
-        result, fate = await run_cell(self._box, self._guest, code, limits or Limits(), started=time.perf_counter())
+    async def repeat(self, cell: Cell) -> ExecResult:
+        desk = None if cell.calls is None else Desk(Again(cell.calls))
+        result, fate = await run_cell(self._box, self._guest, cell.code, cell.limits, started=time.perf_counter(), desk=desk)
         if fate is Fate.LOST:
             raise _lost(f"a cell that went well before ended in the replay: {result.error_text}")
         return result

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox import results
-from tirage.sandbox.base import ExecFailure, ExecResult, Limits, check_code
+from tirage.sandbox.base import Calls, ExecFailure, ExecResult, Limits, check_code
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
+from tirage.sandbox.calls import Desk
 from tirage.sandbox.capture import bounded_file, filled_file, written
 from tirage.sandbox.execution import Fate, file_request, run_cell
 from tirage.sandbox.frames import Flooded
@@ -48,10 +49,11 @@ class ForkSession:
         checkpoint.holders.add(self)
         box.sessions.add(self)
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
+    async def run(self, code: str, limits: Limits | None = None, *, calls: Calls | None = None) -> ExecResult:
         """Run one cell; see `Session.run`. A cancelled call takes the cell back."""
         check_code(code)
         limits = limits or Limits()
+        desk = None if calls is None else Desk(calls)
         async with self.lock:
             started = time.perf_counter()
             try:
@@ -64,7 +66,7 @@ class ForkSession:
             self._running = runner
             self._output_bytes = limits.output_bytes
             try:
-                result, fate = await run_cell(self._box, runner, code, limits, state=self._checkpoint.state, started=started)
+                result, fate = await run_cell(self._box, runner, code, limits, state=self._checkpoint.state, started=started, desk=desk)
             except BaseException:
                 self._discard(runner)
                 raise
@@ -76,7 +78,8 @@ class ForkSession:
             if fate is Fate.LOST:
                 self._discard(runner)
             else:
-                self._promote(runner, Cell(code=code, limits=limits, digest=digest(result)), threaded=fate is Fate.THREADED)
+                cell = Cell(code=code, limits=limits, digest=digest(result), calls=None if desk is None else desk.record())
+                self._promote(runner, cell, threaded=fate is Fate.THREADED)
                 self._cells += 1
                 self._prepare_next()
             return result

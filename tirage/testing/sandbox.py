@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from tirage.core.errors import SandboxError
-from tirage.sandbox.base import ExecFailure, ExecResult, Limits, SandboxCapabilities
+from tirage.sandbox.base import Calls, ExecFailure, ExecResult, Limits, SandboxCapabilities, no_calls
 
 Answer = ExecResult | Callable[[str], ExecResult]
 Table = Mapping[str, Answer] | Callable[[str], ExecResult]
@@ -22,9 +22,10 @@ class TableSession:
         self.closed = False
         self._sandbox = sandbox
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
+    async def run(self, code: str, limits: Limits | None = None, *, calls: Calls | None = None) -> ExecResult:
         """The table's result for `code`, stripped of outer whitespace; an `ERROR` naming the cell when the table has none."""
         self._check()
+        no_calls(calls, "table")
         self._sandbox.ran.append(code)
         result = self._sandbox.look_up(code)
         if result.failure not in (ExecFailure.TIMEOUT_KILLED, ExecFailure.SIGNAL, ExecFailure.CHANNEL, ExecFailure.FORK_DENIED):

@@ -17,6 +17,8 @@ class ToolSpec:
     description: str
     parameters: Mapping[str, Any]
     """JSON Schema of the arguments object."""
+    returns: Mapping[str, Any] | None = None
+    """JSON Schema of the result where an observation's text is a JSON value; None where it is plain text."""
 
     def schema(self) -> dict[str, Any]:
         """The OpenAI function-tool form."""
@@ -46,7 +48,9 @@ class Tool(Protocol):
         """Name, description and argument schema."""
         ...
 
-    # A tool may have an attribute `parallel`: True lets its calls run beside other such calls of a step. Without it they run in order.
+    # A tool may have further attributes. `parallel`: True lets its calls run beside other such calls of a step; without it they run in
+    # order. `needs_session`: True where a call without a session raises. `card`: what its author adds to its card (`cards.CardSource`).
+    # `figures`: what its calls came to (`figures.Figures`).
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         """Run one call. `session` is the node's interpreter, None for tools that declare none.

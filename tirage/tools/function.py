@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, get_type_hints, overload
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import to_jsonable_python
 
@@ -25,6 +25,7 @@ from tirage.core.errors import ConfigError, TirageError, ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec
+from tirage.tools.cards import CardSource, make_card
 from tirage.tools.python import clip
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -68,6 +69,7 @@ class FunctionTool:
         parallel: bool = True,
         approve: Approve | None = None,
         clip_chars: int = 4000,
+        card: CardSource | None = None,
     ) -> None:
         """See `tool`."""
         self.function = function
@@ -75,6 +77,7 @@ class FunctionTool:
         self.parallel = parallel
         self.approve = approve
         self.clip_chars = clip_chars
+        self.card = card
         label = name or function.__name__
         if not _NAME.fullmatch(label):
             raise ConfigError(f"tool name {label!r} must be letters, digits, _ or -, at most 64; give another with @tool(name=...)")
@@ -83,8 +86,12 @@ class FunctionTool:
         description, told = _read_docstring(inspect.getdoc(function) or "")
         if not description:
             raise ConfigError(f"tool {label!r} has no docstring; its first paragraph is what a policy knows of it")
-        self._arguments, self._context = _arguments(function, label, told)
-        self.spec = ToolSpec(name=label, description=description, parameters=_schema(self._arguments, label))
+        hints = _hints(function, label)
+        self._arguments, self._context = _arguments(function, hints, label, told)
+        parameters = _schema(self._arguments, label)
+        self.spec = ToolSpec(name=label, description=description, parameters=parameters, returns=_returns(hints))
+        if card is not None:
+            make_card(self.spec, card)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function itself."""
@@ -129,7 +136,13 @@ def tool(function: Callable[..., Any], /) -> FunctionTool: ...
 
 @overload
 def tool(
-    *, name: str | None = None, timeout_s: float = 30.0, parallel: bool = True, approve: Approve | None = None, clip_chars: int = 4000
+    *,
+    name: str | None = None,
+    timeout_s: float = 30.0,
+    parallel: bool = True,
+    approve: Approve | None = None,
+    clip_chars: int = 4000,
+    card: CardSource | None = None,
 ) -> Callable[[Callable[..., Any]], FunctionTool]: ...
 
 
@@ -140,20 +153,24 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         function: Every parameter has a type hint; its docstring's first paragraph describes the tool, a Google-style `Args:` section the
             parameters. A parameter annotated `ToolContext` is filled in and hidden.
         options: `name`: the function's by default. `timeout_s`: of one call. `parallel`: may run beside other calls of the same step.
-            `approve`: asked before each call, may be async. `clip_chars`: longest observation, head and tail kept.
+            `approve`: asked before each call, may be async. `clip_chars`: longest observation, head and tail kept. `card`: what its
+            card has beyond the signature, as fields or as a YAML file.
 
     Raises:
-        ConfigError: No docstring, a missing or unsupported type, variable arguments, a bad name.
+        ConfigError: No docstring, a missing or unsupported type, variable arguments, a bad name, a card that does not fit.
     """
     return FunctionTool(function, **options) if function is not None else lambda target: FunctionTool(target, **options)
 
 
-def _arguments(function: Callable[..., Any], label: str, told: dict[str, str]) -> tuple[type[BaseModel], str | None]:
-    """The model of the arguments, and the name of the context's parameter."""
+def _hints(function: Callable[..., Any], label: str) -> dict[str, Any]:
     try:
-        hints = get_type_hints(function, include_extras=True)
+        return get_type_hints(function, include_extras=True)
     except Exception as error:
         raise ConfigError(f"tool {label!r}: its type hints cannot be read ({error})") from error
+
+
+def _arguments(function: Callable[..., Any], hints: dict[str, Any], label: str, told: dict[str, str]) -> tuple[type[BaseModel], str | None]:
+    """The model of the arguments, and the name of the context's parameter."""
     fields: dict[str, Any] = {}
     context: str | None = None
     for name, parameter in inspect.signature(function).parameters.items():
@@ -184,6 +201,16 @@ def _schema(arguments: type[BaseModel], label: str) -> dict[str, Any]:
     for field in schema.get("properties", {}).values():
         field.pop("title", None)
     return {"type": "object", "properties": {}, **schema}
+
+
+def _returns(hints: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema of what `_text` writes as JSON; None for a hint that also allows text or nothing, and without one."""
+    try:
+        schema = TypeAdapter(hints["return"]).json_schema(mode="serialization")
+    except (KeyError, PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError):
+        return None
+    kinds = {item.get("type", "object" if "$ref" in item else None) for item in schema.get("anyOf", [schema])}
+    return schema if kinds <= {"object", "array", "integer", "number", "boolean"} else None
 
 
 def _read_docstring(text: str) -> tuple[str, dict[str, str]]:

@@ -1,9 +1,13 @@
 """Run Python in the node's sandbox session."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from tirage.core.errors import ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Session
-from tirage.tools.base import ToolSpec, needs_text, text_argument
+from tirage.tools.base import Tool, ToolSpec, needs_text, text_argument
+from tirage.tools.bridge import Bridge, listing
 
 TIMEOUTS = (ExecFailure.TIMEOUT_SOFT, ExecFailure.TIMEOUT_KILLED)
 
@@ -36,13 +40,27 @@ def describe(result: ExecResult, *, wall_s: float) -> str:
 class PythonTool:
     """The `python` tool: a stateful interpreter per node."""
 
-    def __init__(self, *, limits: Limits | None = None, clip_chars: int = 400) -> None:
-        """`limits` of one cell (10 s by default); `clip_chars`: longest observation, head and tail kept."""
+    needs_session = True
+    card = Path(__file__).with_suffix(".yaml")
+
+    def __init__(
+        self, *, limits: Limits | None = None, clip_chars: int = 400, tools: Mapping[str, Tool] | None = None, most_calls: int = 20
+    ) -> None:
+        """`limits` of one cell (10 s by default); `clip_chars`: longest observation, head and tail kept.
+
+        The code may call `tools` as functions, `tools.NAME(...)`, `most_calls` times in a cell; what they take counts towards its time.
+        Raises `ConfigError` for tools that code cannot call.
+        """
         self.limits = limits or Limits()
         self.clip_chars = clip_chars
+        self._tools = tools or {}
+        self._most_calls = most_calls
+        if self._tools:
+            Bridge(self._tools, most=most_calls)
+        told = f" The code may call these functions:\n{listing(self._tools)}" if self._tools else ""
         self.spec = ToolSpec(
             name="python",
-            description="Run Python code in a stateful interpreter and read what it prints.",
+            description="Run Python code in a stateful interpreter and read what it prints." + told,
             parameters={
                 "type": "object",
                 "properties": {"code": {"type": "string", "description": "Python source; print what you need."}},
@@ -58,7 +76,8 @@ class PythonTool:
         code = text_argument(call, "code")
         if code is None:
             return needs_text(call, "code")
-        result = await session.run(code, self.limits)
+        bridge = Bridge(self._tools, most=self._most_calls, call_id=call.id) if self._tools else None
+        result = await (session.run(code, self.limits) if bridge is None else session.run(code, self.limits, calls=bridge))
         text, clipped = clip(describe(result, wall_s=self.limits.wall_s), self.clip_chars)
         status = ObservationStatus.OK
         if result.failure is not None:
@@ -68,6 +87,8 @@ class PythonTool:
             data = {"failure": result.failure.value, "error": result.error_name, "line": result.error_line}
         if not result.exact:
             data["exact"] = False
+        if bridge is not None and bridge.made:
+            data["calls"] = [{"tool": name, "status": ended.value} for name, ended in bridge.made]
         return Observation(
             text=text, status=status, call_id=call.id, duration_s=result.duration_s, truncated=clipped or result.truncated, data=data
         )

@@ -1,5 +1,7 @@
 """Run a shell command in the node's sandbox session: same files, same working directory, same isolation as its Python."""
 
+from pathlib import Path
+
 from tirage.core.errors import ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Limits, Session
@@ -17,6 +19,8 @@ class ShellTool:
     """The `shell` tool. Each call is a shell of its own; files stay, variables of the shell do not."""
 
     parallel = False
+    needs_session = True
+    card = Path(__file__).with_suffix(".yaml")
 
     def __init__(self, *, limits: Limits | None = None, clip_chars: int = 2000) -> None:
         """`limits` of one call (10 s by default); `clip_chars`: longest observation, head and tail kept."""

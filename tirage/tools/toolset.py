@@ -1,5 +1,6 @@
 """Toolsets: mappings from name to tool, changed by wrapping, never in place."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -7,6 +8,8 @@ from tirage.core.errors import ConfigError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Session
 from tirage.tools.base import Tool, ToolSpec
+from tirage.tools.cards import CardSource, make_card
+from tirage.tools.figures import Figures
 from tirage.tools.function import Approve, refusal
 
 
@@ -63,6 +66,26 @@ def limited(tools: Mapping[str, Tool], calls: int) -> dict[str, Tool]:
     return {name: _Limited(item, counter) for name, item in tools.items()}
 
 
+def with_card(item: Tool, card: CardSource) -> Tool:
+    """The tool with its author's notes for its card. Raises `ConfigError` when they do not fit its signature."""
+    make_card(item.spec, card)
+    return _Carded(item, card)
+
+
+def measured(tools: Mapping[str, Tool], figures: Mapping[str, Figures] | None = None) -> dict[str, Tool]:
+    """The tools with a count of how their calls end, how long they take and cost, which their cards then tell.
+
+    `figures` by name are gone on from, and changed, where there are some; `figures_of` gives them all.
+    """
+    before = figures or {}
+    return {name: _Measured(item, before.get(name) or Figures()) for name, item in tools.items()}
+
+
+def figures_of(tools: Mapping[str, Tool]) -> dict[str, Figures]:
+    """The figures of those tools that are measured, by name."""
+    return {name: figures for name, item in tools.items() if (figures := getattr(item, "figures", None)) is not None}
+
+
 def _known(tools: Mapping[str, Tool], names: Iterable[str]) -> None:
     for name in names:
         if name not in tools:
@@ -82,6 +105,18 @@ class _Wrapped:
     @property
     def parallel(self) -> bool:
         return bool(getattr(self.inner, "parallel", False))
+
+    @property
+    def needs_session(self) -> bool:
+        return bool(getattr(self.inner, "needs_session", False))
+
+    @property
+    def card(self) -> CardSource | None:
+        return getattr(self.inner, "card", None)
+
+    @property
+    def figures(self) -> Figures | None:
+        return getattr(self.inner, "figures", None)
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         return await self.inner.call(call, session)
@@ -126,3 +161,33 @@ class _Limited(_Wrapped):
             return Observation(text=text, status=ObservationStatus.ERROR, call_id=call.id)
         self._counter.left -= 1
         return await self.inner.call(call, session)
+
+
+class _Carded(_Wrapped):
+    def __init__(self, inner: Tool, card: CardSource) -> None:
+        super().__init__(inner)
+        self._card = card
+
+    @property
+    def card(self) -> CardSource:
+        return self._card
+
+
+class _Measured(_Wrapped):
+    def __init__(self, inner: Tool, figures: Figures) -> None:
+        super().__init__(inner)
+        self._figures = figures
+
+    @property
+    def figures(self) -> Figures:
+        return self._figures
+
+    async def call(self, call: ToolCall, session: Session | None) -> Observation:
+        began = time.monotonic()
+        try:
+            found = await self.inner.call(call, session)
+        except Exception:  # counted, and none of this wrapper's business
+            self._figures.add(None, time.monotonic() - began)
+            raise
+        self._figures.add(found, time.monotonic() - began)
+        return found

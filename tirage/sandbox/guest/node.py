@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import cell, kernel, landlock, openfiles, randomness, scratch, strays, streams, wire
+from . import calls, cell, kernel, landlock, openfiles, randomness, scratch, strays, streams, wire
 
 THREAD_PATIENCE_S = 0.1
 
@@ -33,6 +33,7 @@ class Node:
         self.shown = b""
         """Rich displays of the last cell, until the host asks for them."""
         self.namespace: dict[str, Any] = {}
+        self.tools = calls.Tools()
 
     def serve(self) -> NoReturn:
         """Answer until the host lets go; the child of a fork goes on in the same loop on its own socket."""
@@ -168,11 +169,24 @@ class Node:
         if fds:
             request["code"] = _read(fds.pop())
         self.serial += 1
+        line = self._open_line(request)
         reply = self._perform(request, self.namespace, self.serial)
+        if line is not None:
+            line.close()
+            self.tools._line = None
         self.shown = reply.pop("shown", b"")
         wire.send(self.channel, reply)
         self._rest()
         self.open_files = None
+
+    def _open_line(self, request: dict[str, Any]) -> calls.Line | None:
+        """Let the cell call the host's functions, if it is served any."""
+        functions = request.get("calls")
+        if functions is None:
+            return None
+        line = self.tools._line = calls.Line(self.channel, request["id"], functions)
+        self.namespace.setdefault("tools", self.tools)
+        return line
 
     def _perform(self, request: dict[str, Any], namespace: dict[str, Any], serial: int) -> dict[str, Any]:
         _limit_processes(request["processes"])

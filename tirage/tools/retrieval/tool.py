@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Session
@@ -14,6 +15,7 @@ class SearchTool:
     """Looks things up in one collection. The collection is used from one thread at a time."""
 
     parallel = False
+    card = Path(__file__).with_name("search.yaml")
 
     def __init__(self, collection: Collection, *, k: int = 3, mode: Mode = "hybrid", clip_chars: int = 4000) -> None:
         """`k`: chunks per answer unless the policy asks for another number, at most 20; `clip_chars`: longest observation."""

@@ -1,0 +1,84 @@
+"""`tirage tools`, as a user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_main import run
+from tirage.tools.retrieval import Collection
+
+MODULE = '''
+from tirage.tools.function import Refuse, tool
+
+@tool(card={"demos": [{"arguments": {"number": 4}, "description": "even"}, {"arguments": {"number": 3}, "description": "odd"}]})
+def halve(number: int) -> int:
+    """Half of an even number."""
+    if number % 2:
+        raise Refuse("give an even number")
+    return number // 2
+
+@tool
+def bare() -> str:
+    """Nothing."""
+    return ""
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "halving.py").write_text(MODULE)
+    return tmp_path
+
+
+def test_the_tools_there_are(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    listed = json.loads(run(capsys, "tools", "ls", "--json")[1])
+    assert {"python", "shell"} <= {card["name"] for card in listed}
+    code, out, _ = run(capsys, "tools", "ls", "--from", "mine")
+    assert code == 0
+    assert "halve" in out
+    assert "python" not in out
+    (folder / "tirage_test_halving.py").write_text(MODULE)
+    both = run(capsys, "tools", "ls", "--from", "tirage_test_halving:halve", "--from", "c.sqlite", "--json")
+    assert both[0] == 2
+    assert "no folder or file" in both[2]
+    with Collection(folder / "c.sqlite") as collection:
+        collection.add([("a", "A rock.")])
+    both = run(capsys, "tools", "ls", "--from", "tirage_test_halving:halve", "--from", "c.sqlite", "--json")
+    assert [card["name"] for card in json.loads(both[1])] == ["halve", "search"]
+
+
+def test_a_card_is_shown_and_measured(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    code, out, _ = run(capsys, "tools", "card", "halve", "--from", "mine")
+    assert code == 0
+    assert out.splitlines()[:3] == ["halve: Half of an even number.", "  input number (integer)", "  output: integer"]
+    assert "measured" not in out
+    out = run(capsys, "tools", "card", "halve", "--from", "mine", "--measure", "3", "--figures", "figures.json")[1]
+    assert "  measured: 3 of 6 calls failed (3 error); median " in out
+    told = json.loads(run(capsys, "tools", "card", "halve", "--from", "mine", "--figures", "figures.json", "--json")[1])
+    assert told["figures"]["ended"] == {"ok": 3, "error": 3}
+    assert told["demos"][1] == {"arguments": {"number": 3}, "description": "odd"}
+    out = run(capsys, "tools", "card", "halve", "--from", "mine", "--measure", "1", "--figures", "figures.json")[1]
+    assert "4 of 8 calls failed" in out
+
+
+def test_the_interpreter_is_measured_in_a_sandbox(capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(run(capsys, "tools", "card", "shell", "--measure", "2", "--json")[1])
+    assert told["figures"]["ended"] == {"ok": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "exits"),
+    [
+        (["card", "halv", "--from", "mine"], "no tool named 'halv'; tools: bare, halve", 2),
+        (["card", "bare", "--from", "mine", "--measure", "1"], "tool 'bare' has no demos to measure; write `demos` in its card", 2),
+        (["ls", "--from", "json:loads"], "is no tool", 2),
+        (["card", "halve", "--from", "mine", "--figures", "none.json"], "none.json", 3),
+    ],
+)
+def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], folder: Path, arguments: list[str], says: str, exits: int) -> None:
+    code, _, err = run(capsys, "tools", *arguments)
+    assert code == exits
+    assert says in err
