@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from tirage.cli.files import write_picture
 from tirage.core.codec import encode
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.rollout import Rollout
@@ -105,12 +106,7 @@ def tree_picture(
     if place is None:
         sys.stdout.write(picture)
         return
-    if out is not None and place.exists() and not force:
-        raise ConfigError(f"{place} exists; choose another place or say that it may be replaced (--force)")
-    try:
-        place.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot write {place}: {error.strerror}") from error
+    write_picture(picture, place, force=force or out is None)
     _console().print(Text(f"tree: {place}"), soft_wrap=True)
 
 

@@ -6,7 +6,6 @@ What models wrote is not trusted: every form escapes it in its own way, and the 
 import json
 from collections.abc import Iterator
 from functools import cache
-from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any, Literal
@@ -14,12 +13,12 @@ from typing import Any, Literal
 from tirage.core.rollout import Rollout
 from tirage.core.step import Step
 from tirage.core.tree import ROOT, Node
+from tirage.traces.escaping import for_dot, for_html, for_mermaid
 from tirage.traces.view import excerpt
 
 Form = Literal["html", "json", "dot", "mermaid"]
 LABEL = 60
 """Characters of a step in a node's label."""
-_CONTROL = {code: " " for code in [*range(0x20), 0x7F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]}
 
 
 def draw(rollout: Rollout, form: Form) -> str:
@@ -97,10 +96,10 @@ def tree_dot(rollout: Rollout) -> str:
     lines = ["digraph tree {", '  node [shape=box, style="rounded,filled", fillcolor="#f3f4f6", fontname="Helvetica", fontsize=10];']
     for node in rollout.tree.nodes:
         style = f', fillcolor="{_fill(rollout, node)}"' + (", penwidth=2.5" if node.index in chosen else "")
-        lines.append(f'  n{node.index} [label="{_dot(_label(rollout, node))}"{style}];')
+        lines.append(f'  n{node.index} [label="{for_dot(_label(rollout, node))}"{style}];')
     for node in rollout.tree.nodes[1:]:
         bold = ", penwidth=2.5" if node.index in chosen else ""
-        lines.append(f'  n{node.parent} -> n{node.index} [label="{_dot(node.move)}"{bold}];')
+        lines.append(f'  n{node.parent} -> n{node.index} [label="{for_dot([node.move])}"{bold}];')
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -108,9 +107,9 @@ def tree_mermaid(rollout: Rollout) -> str:
     """A Mermaid flowchart, for pages that draw those."""
     lines = ["flowchart TD"]
     for node in rollout.tree.nodes:
-        lines.append(f'  n{node.index}["{_mermaid(_label(rollout, node))}"]')
+        lines.append(f'  n{node.index}["{for_mermaid(_label(rollout, node))}"]')
     for node in rollout.tree.nodes[1:]:
-        lines.append(f"  n{node.parent} -->{f'|{_mermaid(chr(34) + node.move + chr(34))}|' if node.move else ''} n{node.index}")
+        lines.append(f"  n{node.parent} -->{f'|{for_mermaid([chr(34) + node.move + chr(34)])}|' if node.move else ''} n{node.index}")
     for name, colour in (("right", "#d6f5e3"), ("wrong", "#fde0dc"), ("broken", "#fbd38d")):
         members = ",".join(f"n{node.index}" for node in rollout.tree.nodes if _kind(rollout, node) == name)
         if members:
@@ -126,7 +125,7 @@ def tree_html(rollout: Rollout) -> str:
     data = json.dumps(tree_data(rollout), ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
     safe = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return _template().substitute(
-        title=_html(f"{rollout.key}: {excerpt(rollout.problem.prompt)}"), data=safe, plain="\n".join(_plain(rollout))
+        title=for_html(f"{rollout.key}: {excerpt(rollout.problem.prompt)}"), data=safe, plain="\n".join(_plain(rollout))
     )
 
 
@@ -142,7 +141,7 @@ def _plain(rollout: Rollout) -> Iterator[str]:
         index = todo.pop()
         node = rollout.tree.nodes[index]
         # Deep trees would otherwise be wider than any page.
-        yield _html(f"{'  ' * min(node.depth, 40)}{index}  {' | '.join(_label(rollout, node))}")
+        yield for_html(f"{'  ' * min(node.depth, 40)}{index}  {' | '.join(_label(rollout, node))}")
         todo.extend(reversed(rollout.tree.children[index]))
 
 
@@ -175,22 +174,3 @@ def _kind(rollout: Rollout, node: Node) -> str:
 
 def _fill(rollout: Rollout, node: Node) -> str:
     return {"right": "#d6f5e3", "wrong": "#fde0dc", "broken": "#fbd38d", "": "#f3f4f6"}[_kind(rollout, node)]
-
-
-def _clean(text: str) -> str:
-    """No control characters, no direction overrides, no half surrogate pairs."""
-    return text.translate(_CONTROL).encode("utf-8", "replace").decode("utf-8")
-
-
-def _dot(lines: str | list[str]) -> str:
-    whole = [lines] if isinstance(lines, str) else lines
-    return "\\n".join(_clean(line).replace("\\", "\\\\").replace('"', '\\"') for line in whole)
-
-
-def _mermaid(lines: str | list[str]) -> str:
-    whole = [lines] if isinstance(lines, str) else lines
-    return "<br/>".join("".join(f"#{ord(char)};" if char in '"#<>&;`|[]{}()\\' else char for char in _clean(line)) for line in whole)
-
-
-def _html(text: str) -> str:
-    return escape(_clean(text), quote=True)
