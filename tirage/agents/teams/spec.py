@@ -75,13 +75,13 @@ class GDesignerSettings(BaseModel):
     """Of the refinement; null: the number of members, which no edge is lost to."""
     zeta: float = Field(default=0.1, ge=0)
     """Weight of the nuclear norm in the refinement."""
-    anchor_weight: float = Field(default=0.25, ge=0, lt=0.5)
+    anchor_weight: float = Field(default=0.1, ge=0, lt=0.5)
     """Of the anchor in the refinement. With 1, as in the paper, every anchor edge stays whatever was learned; from 0.5 on it outvotes
     the sketch."""
     learning_rate: float = Field(default=4e-3, gt=0)
     """Of Adam."""
     sparsity: float = Field(default=0.25, ge=0)
-    """Weight of the nuclear norm of the edge probabilities in the loss."""
+    """Weight of the nuclear norm of the edge probabilities in the loss, in full once all answers are right."""
     anchoring: float = Field(default=0.01, ge=0)
     """Weight of the squared distance of the edge probabilities to the anchor in the loss."""
     seed: int = 0
