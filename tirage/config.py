@@ -26,7 +26,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-ConfigT = TypeVar("ConfigT", bound=Strict)
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 class SamplingConfig(Strict):

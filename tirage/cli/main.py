@@ -16,6 +16,7 @@ from tirage.cli.data import data_app
 from tirage.cli.index import index_app
 from tirage.cli.sandbox import sandbox_app
 from tirage.cli.tools import tools_app
+from tirage.cli.topology import topology_app
 from tirage.cli.trace import trace_app
 from tirage.cli.train import jobs_app, train
 from tirage.core.errors import DataError, TirageError
@@ -46,6 +47,7 @@ app.add_typer(index_app, name="index")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(tools_app, name="tools")
+app.add_typer(topology_app, name="topology")
 app.add_typer(about.problems_app, name="problems")
 
 

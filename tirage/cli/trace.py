@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from tirage.cli.files import write_picture
 from tirage.core.codec import encode
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.rollout import Rollout
@@ -109,10 +110,7 @@ def tree_picture(
     if place is None:
         typer.echo(picture.encode(), nl=False)
         return
-    try:
-        place.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot write {place}: {error.strerror}") from error
+    write_picture(picture, place, force=force)
     _console().print(Text(f"tree: {place}"), soft_wrap=True)
 
 

@@ -4,10 +4,8 @@ What models wrote is not trusted: every form escapes it in its own way, and the 
 """
 
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
-from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any, Literal, cast
@@ -15,15 +13,13 @@ from typing import Any, Literal, cast
 from tirage.core.rollout import Rollout
 from tirage.core.step import Step
 from tirage.core.tree import ROOT, Node
+from tirage.traces.escaping import for_dot, for_html, for_mermaid
 from tirage.traces.view import excerpt, visible
 from tirage.traces.wire import without_infinities
 
 Form = Literal["html", "json", "dot", "mermaid"]
 LABEL = 60
 """Characters of a step in a node's label, or of a move on an edge."""
-
-_MERMAID_ENTITIES = {ord(char): f"#{ord(char)};" for char in '"#&;<>`'}
-_MERMAID_WORDS = re.compile(r"\\(?=n)|\$(?=\$)|:(?=fa-)|styl(?=e)|classDe(?=f)")
 
 
 def draw(rollout: Rollout, form: Form) -> str:
@@ -106,10 +102,10 @@ def tree_dot(rollout: Rollout) -> str:
     lines = ["digraph tree {", '  node [shape=box, style="rounded,filled", fillcolor="#f3f4f6", fontname="Helvetica", fontsize=10];']
     for node in rollout.tree.nodes:
         style = f', fillcolor="{_fill(rollout, node)}"' + (", penwidth=2.5" if node.index in chosen else "")
-        lines.append(f'  n{node.index} [label="{_dot(_label(rollout, node))}"{style}];')
+        lines.append(f'  n{node.index} [label="{for_dot(_label(rollout, node))}"{style}];')
     for node in rollout.tree.nodes[1:]:
         bold = ", penwidth=2.5" if node.index in chosen else ""
-        lines.append(f'  n{node.parent} -> n{node.index} [label="{_dot([excerpt(node.move, LABEL)])}"{bold}];')
+        lines.append(f'  n{node.parent} -> n{node.index} [label="{for_dot([excerpt(node.move, LABEL)])}"{bold}];')
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -117,9 +113,9 @@ def tree_mermaid(rollout: Rollout) -> str:
     """A Mermaid flowchart, for pages that draw those; more than 500 edges only where Mermaid's `maxEdges` and `maxTextSize` are raised."""
     lines = ["flowchart TD"]
     for node in rollout.tree.nodes:
-        lines.append(f'  n{node.index}["{_mermaid(_label(rollout, node))}"]')
+        lines.append(f'  n{node.index}["{for_mermaid(_label(rollout, node))}"]')
     for node in rollout.tree.nodes[1:]:
-        label = f'|"{_mermaid([excerpt(node.move, LABEL)])}"|' if node.move else ""
+        label = f'|"{for_mermaid([excerpt(node.move, LABEL)])}"|' if node.move else ""
         lines.append(f"  n{node.parent} -->{label} n{node.index}")
     for name, colour in (("right", "#d6f5e3"), ("wrong", "#fde0dc"), ("broken", "#fbd38d")):
         members = ",".join(f"n{node.index}" for node in rollout.tree.nodes if _kind(rollout, node) == name)
@@ -133,8 +129,8 @@ def tree_mermaid(rollout: Rollout) -> str:
 def tree_html(rollout: Rollout) -> str:
     """One page without any request: pan, zoom, walk by mouse or keys, fold, search, compare siblings; plain text without JavaScript."""
     safe = tree_json(rollout).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    title = escape(f"{visible(rollout.key)}: {excerpt(rollout.problem.prompt)}")
-    return _template().substitute(title=title, data=safe, plain=escape("\n".join(_plain(rollout))))
+    title = for_html(f"{visible(rollout.key)}: {excerpt(rollout.problem.prompt)}")
+    return _template().substitute(title=title, data=safe, plain="\n".join(for_html(line) for line in _plain(rollout)))
 
 
 @cache
@@ -182,14 +178,3 @@ def _kind(rollout: Rollout, node: Node) -> str:
 
 def _fill(rollout: Rollout, node: Node) -> str:
     return {"right": "#d6f5e3", "wrong": "#fde0dc", "broken": "#fbd38d", "": "#f3f4f6"}[_kind(rollout, node)]
-
-
-def _dot(lines: list[str]) -> str:
-    # Graphviz reads entities and backslashes in quoted labels too.
-    return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"') for line in lines)
-
-
-def _mermaid(lines: list[str]) -> str:
-    # Mermaid acts on some words even where entities hide their characters; a zero-width space parts those.
-    whole = (_MERMAID_WORDS.sub("\\g<0>\u200b", line).translate(_MERMAID_ENTITIES) for line in lines)
-    return "<br/>".join(whole)

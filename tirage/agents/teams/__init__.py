@@ -1,0 +1,1 @@
+"""Teams of agents: who speaks to whom, as data, drawn and learned."""
