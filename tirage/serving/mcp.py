@@ -101,12 +101,13 @@ async def serve_stdio(tools: Mapping[str, Tool], sandbox: Sandbox | None, files:
     server = _server(tools, sandbox, one_client=True)
     source, sink = files
     lines = asyncio.StreamReader(_LONGEST)
-    if stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-        lines.feed_data(source.readall())
-        lines.feed_eof()
-    else:
+    kind = os.fstat(source.fileno()).st_mode
+    if source.isatty() or stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
         # Not the SDK's reading in a thread: a thread that waits for input cannot be interrupted.
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), source)
+    else:
+        lines.feed_data(source.readall())
+        lines.feed_eof()
     async with stdio_server(stdin=lines, stdout=anyio.wrap_file(sink)) as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
