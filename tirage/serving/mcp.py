@@ -138,7 +138,13 @@ async def serve_http(tools: Mapping[str, Tool], sandbox: Sandbox | None, *, port
         except OSError as error:
             raise ConfigError(f"port {port} of {HOST} cannot be had ({error.strerror}); give another with --port") from error
         ready(f"http://{HOST}:{door.getsockname()[1]}/mcp")
-        await uvicorn.Server(config).serve(sockets=[door])
+        web = uvicorn.Server(config)
+        serving = asyncio.create_task(web.serve(sockets=[door]))
+        try:
+            await asyncio.shield(serving)
+        finally:
+            web.should_exit = True
+            await serving
 
 
 def _sdk() -> Any:
