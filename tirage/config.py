@@ -102,6 +102,14 @@ class SearchConfig(Strict):
     concurrency: int = Field(16, ge=1, description="steps of one tree in flight at once")
 
 
+class McpConfig(Strict):
+    """Tools of Model Context Protocol servers, which run for as long as the run does."""
+
+    servers: Path = Field(description='JSON file {"mcpServers": {NAME: {"command", "args", "env", "cwd"} or {"url", "headers"}}}')
+    prefix: bool = Field(False, description="put the server's name in front of its tools' names")
+    timeout_s: float = Field(30.0, gt=0, description="per call")
+
+
 class AgentConfig(Strict):
     """How an agent drives a problem."""
 
@@ -111,6 +119,7 @@ class AgentConfig(Strict):
     tools: tuple[Literal["python", "shell"], ...] = Field(
         ("python",), min_length=1, description="what the model may use; shell needs the native-tools dialect"
     )
+    mcp: McpConfig | None = Field(None, description="further tools; they need the native-tools dialect")
     system: str | None = Field(
         "auto",
         description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tirage.agents.explorer import Explorer
 from tirage.agents.growth import StepEvent
-from tirage.cli.names import Parts, make_agent, open_interpreter, open_models
+from tirage.cli.names import Parts, make_agent, open_interpreter, open_models, open_servers
 from tirage.config import (
     AgentConfig,
     HintsConfig,
@@ -69,15 +70,22 @@ async def solve_async(
     """Solve one problem; see `solve`."""
     if not problem.prompt.strip():
         raise ConfigError("the question is empty; give the text of a problem")
-    settings = SandboxOptions()
-    opened = await open_models(model, options, agent or AgentConfig())
+    settings, driven = SandboxOptions(), agent or AgentConfig()
+    opened = await open_models(model, options, driven)
     try:
-        async with open_interpreter(settings) as sandbox:
+        async with open_interpreter(settings) as sandbox, open_servers(driven) as servers:
             chosen = sampling or SamplingConfig(temperature=0.0)
-            explorer = make_agent(opened, agent or AgentConfig(), chosen, sandbox=sandbox, options=settings, hints=hints)
-            tree = await explorer.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step)
+            explorer = make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, servers=servers)
+            return await solve_with(explorer, problem, budget=budget, on_step=on_step)
     finally:
         await opened.close()
+
+
+async def solve_with(
+    explorer: Explorer, problem: Problem, *, budget: Budget | None = None, on_step: Callable[[StepEvent], None] | None = None
+) -> Solution:
+    """Solve one problem with an agent whose parts are open."""
+    tree = await explorer.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step)
     answer = final_answer(tree.trajectory(tree.chosen).response) if tree.chosen else None
     verdict = None
     if problem.answer is not None and tree.chosen:

@@ -1,6 +1,7 @@
 """Stages of rollouts in a run folder: what `tirage improve`, `rollout` and `eval` have in common."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from tirage.models.base import Model
 from tirage.rollouts.runner import Progress, Runner, Stage
 from tirage.runs import RunFolder
 from tirage.sandbox.base import Sandbox
+from tirage.tools.base import Tool
 from tirage.verification.verifiers import Verifiers
 
 
@@ -69,8 +71,14 @@ class Parts(Protocol):
         """The sandbox, to be entered."""
         ...
 
-    def agent(self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None) -> Explorer:
-        """An agent over an open model; `verifiers` is what an oracle asks, if the search has one."""
+    def servers(self) -> AbstractAsyncContextManager[Mapping[str, Tool]]:
+        """Further tools that run for as long as the stages do, to be entered."""
+        ...
+
+    def agent(
+        self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
+    ) -> Explorer:
+        """An agent over an open model; `verifiers` is what an oracle asks, if the search has one; `servers` are further tools."""
         ...
 
     def weights_of(self, name: str) -> str:
@@ -102,12 +110,12 @@ async def roll_plans(
         return progress
     model = await parts.model(model_name)
     try:
-        async with parts.sandbox() as sandbox, Verifiers() as verifiers:
+        async with parts.sandbox() as sandbox, parts.servers() as servers, Verifiers() as verifiers:
             for number, plan in enumerate(plans):
                 if progress[number].done == progress[number].total:
                     continue
                 runner = Runner(
-                    parts.agent(model, sandbox, plan, verifiers),
+                    parts.agent(model, sandbox, plan, verifiers, servers),
                     verifiers.of,
                     run.store,
                     seed=config.seed,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 import tirage
-from tirage.cli import about, evaluate, improve, search, solve
+from tirage.cli import about, evaluate, improve, mcp, search, solve
 from tirage.cli.data import data_app
 from tirage.cli.index import index_app
 from tirage.cli.sandbox import sandbox_app
@@ -39,6 +39,7 @@ app.command("eval")(evaluate.evaluate)
 app.command()(evaluate.compare)
 app.command()(improve.improve)
 app.command()(train)
+app.command()(mcp.mcp)
 app.command()(about.doctor)
 app.command()(about.models)
 app.add_typer(trace_app, name="trace")

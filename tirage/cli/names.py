@@ -3,6 +3,8 @@
 import asyncio
 import difflib
 import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
 from tirage.stages import Plan
 from tirage.tools.base import Tool
+from tirage.tools.mcp import mcp_tools
 from tirage.tools.python import PythonTool
 from tirage.tools.shell import ShellTool
 from tirage.verification.verifiers import Verifiers
@@ -176,12 +179,25 @@ def sandbox_config(options: SandboxOptions) -> AnyConfig:
             )
 
 
-def _tools(config: AgentConfig, limits: Limits) -> dict[str, Tool]:
-    """The tools by name. Raises `ConfigError` for one that the dialect cannot call."""
-    if "shell" in config.tools and config.dialect != "native-tools":
-        raise ConfigError("the tool 'shell' needs --set agent.dialect=native-tools; the fenced dialect calls Python only")
+@asynccontextmanager
+async def open_servers(config: AgentConfig) -> AsyncIterator[dict[str, Tool]]:
+    """The tools of the MCP servers that a configuration names, while they run; none without any. Raises `ConfigError`."""
+    if config.mcp is None:
+        yield {}
+        return
+    if config.dialect != "native-tools":
+        raise ConfigError("tools of MCP servers need --set agent.dialect=native-tools; the fenced dialect calls Python only")
+    async with mcp_tools(config.mcp.servers, timeout_s=config.mcp.timeout_s, prefix=config.mcp.prefix) as found:
+        taken = sorted(set(found) & set(config.tools))
+        if taken:
+            raise ConfigError(f"{config.mcp.servers}: a server's tool is named {taken[0]!r} too; set agent.mcp.prefix=true")
+        yield found
+
+
+def own_tools(names: Iterable[str], limits: Limits) -> dict[str, Tool]:
+    """The named tools that run in a sandbox session."""
     made: dict[str, Tool] = {"python": PythonTool(limits=limits), "shell": ShellTool(limits=limits)}
-    return {name: made[name] for name in config.tools}
+    return {name: made[name] for name in names}
 
 
 def make_agent(
@@ -193,9 +209,16 @@ def make_agent(
     options: SandboxOptions,
     hints: HintsConfig | None = None,
     verifiers: Verifiers | None = None,
+    servers: Mapping[str, Tool] | None = None,
 ) -> Explorer:
-    """An agent over `model`; hinted when `hints` is given. `verifiers` is what an oracle asks, if the search has one."""
-    tools = _tools(config, Limits(wall_s=options.timeout_s))
+    """An agent over `model`; hinted when `hints` is given.
+
+    `verifiers` is what an oracle asks, if the search has one; `servers` are the tools that `open_servers` found. Raises `ConfigError` for
+    a tool that the dialect cannot call.
+    """
+    if "shell" in config.tools and config.dialect != "native-tools":
+        raise ConfigError("the tool 'shell' needs --set agent.dialect=native-tools; the fenced dialect calls Python only")
+    tools = {**own_tools(config.tools, Limits(wall_s=options.timeout_s)), **(servers or {})}
     specs = tuple(item.spec for item in tools.values())
     dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
     plan = None
@@ -268,7 +291,13 @@ class Parts:
         """The run's sandbox, to be entered."""
         return open_interpreter(self._config.sandbox)
 
-    def agent(self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None) -> Explorer:
+    def servers(self) -> AbstractAsyncContextManager[dict[str, Tool]]:
+        """The tools of the run's MCP servers, to be entered."""
+        return open_servers(self._config.agent)
+
+    def agent(
+        self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
+    ) -> Explorer:
         """An agent as the run and the plan describe it."""
         config = self._config
         return make_agent(
@@ -279,6 +308,7 @@ class Parts:
             options=config.sandbox,
             hints=plan.hints,
             verifiers=verifiers,
+            servers=servers,
         )
 
     def weights_of(self, name: str) -> str:

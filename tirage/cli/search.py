@@ -12,6 +12,7 @@ from rich.table import Table
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
 from tirage.cli.searching import search_maker
+from tirage.cli.solve import with_servers
 from tirage.cli.tree_display import TreeDisplay
 from tirage.config import BudgetConfig, RolloutConfig, build_config, config_hash
 from tirage.core.errors import ConfigError
@@ -44,6 +45,7 @@ def search(
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against (one problem).")] = None,
     hint: Annotated[list[str] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
     temperature: Annotated[float, typer.Option(min=0, help="Of the policy.")] = 0.8,
+    mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
     seed: Annotated[int, typer.Option(help="Every draw derives from it.")] = 0,
     run: Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")] = None,
@@ -67,6 +69,7 @@ def search(
         "sampling": {"temperature": temperature},
         "hints": {"positions": hint} if hint else None,
         "agent": {
+            **with_servers(mcp),
             "search": {
                 "strategy": strategy,
                 "options": _pairs(option, "--option"),
@@ -75,7 +78,7 @@ def search(
                 "separator": None if separator is None else separator.replace("\\n", "\n").replace("\\t", "\t"),
                 "budget": _pairs(budget, "--budget") or {"nodes": 64},
                 "concurrency": concurrency,
-            }
+            },
         },
     }
     config = build_config(RolloutConfig, data, "settings", settings or ())

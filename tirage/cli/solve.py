@@ -1,6 +1,7 @@
 """`tirage solve`: one question, shown as it is worked out."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,7 @@ def solve(
     temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all.")] = None,
+    mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Solve one question: thinking, code, output and answer as they come.
@@ -44,7 +46,7 @@ def solve(
             Problem(prompt=question, answer=answer),
             model=model,
             options=ModelConfig(),
-            agent=AgentConfig(best_of=best_of),
+            agent=AgentConfig.model_validate({"best_of": best_of, **with_servers(mcp)}),
             sampling=SamplingConfig(
                 temperature=temperature if temperature is not None else 0.0 if best_of == 1 else 0.8, max_tokens=max_tokens
             ),
@@ -57,6 +59,11 @@ def solve(
         print(json.dumps(as_data(solution), ensure_ascii=False))
     else:
         show_end(console, solution)
+
+
+def with_servers(mcp: Path | None) -> dict[str, object]:
+    """What an agent's configuration says of MCP servers."""
+    return {} if mcp is None else {"mcp": {"servers": mcp}, "dialect": "native-tools"}
 
 
 def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
