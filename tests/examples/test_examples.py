@@ -59,6 +59,13 @@ PROMISED = {
         r"^best-first: \d\d nodes, 4 deep, opened: True$",
         r"^mcts: \d\d nodes, 4 deep, opened: True$",
     ],
+    "12_octotools": [
+        r"^analyser -> predictor -> commander -> executor -> verifier -> predictor -> commander -> executor -> verifier -> summariser$",
+        r"^search .*417 days",
+        r"^python .*1251$",
+        r"^answer: 1251, 8 model calls, 2 tool calls$",
+        r"^with 5 calls: budget: model_calls$",
+    ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
 NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}

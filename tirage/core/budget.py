@@ -87,3 +87,7 @@ class Meter:
         self.spent = self.spent + actual
         if self.above is not None:
             self.above.settle(reserved, actual)
+
+    def recall(self, actual: Usage) -> None:
+        """Count what an interrupted run of the same work spent; what is above counted or forgot it with that run."""
+        self.spent = self.spent + actual
