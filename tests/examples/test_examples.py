@@ -66,6 +66,12 @@ PROMISED = {
         r"^answer: 1251, 8 model calls, 2 tool calls$",
         r"^with 5 calls: budget: model_calls$",
     ],
+    "13_socratic_questioning": [
+        r"^depth 1, turn 1: confidence low$",
+        r"^  depth 2, turn 1: confidence high$",
+        r"^hint by hint: \['384', '380', '384'\] -> 384$",
+        r"^11 model calls of at most 38$",
+    ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
 NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}

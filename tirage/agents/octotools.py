@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, PositiveFloat, PositiveInt
 
 from tirage.agents.cast import Cast
 from tirage.agents.options import play_of
@@ -194,10 +194,10 @@ def unfenced(text: str) -> str:
 class OctoTools:
     """The play."""
 
-    max_steps: int = 10
+    max_steps: PositiveInt = 10
     outputs: tuple[Output, ...] = ("direct",)
     """Which of `OUTPUTS` are written, `base` before anything else; the last one is the answer."""
-    timeout_s: float = 120.0
+    timeout_s: PositiveFloat = 120.0
     """Seconds of one tool call."""
     describe: Callable[[Tool], str] = describe_plainly
     """What the roles read about a tool."""
