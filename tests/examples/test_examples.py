@@ -72,6 +72,12 @@ PROMISED = {
         r"^hint by hint: \['384', '380', '384'\] -> 384$",
         r"^11 model calls of at most 38$",
     ],
+    "14_art_programs": [
+        r"^shown: word-problems",
+        r"^Q2: \[code execute\] Run #1\n#2: 4242\nQ3: \[EOQ\]\nAns: 4242$",
+        r"^answer: 4242, the model's own guess was 4200$",
+        r"^after an edit word-problems begins with: How many wheels have 3 cars\?$",
+    ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
 NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}

@@ -13,9 +13,9 @@ from pydantic import BaseModel, BeforeValidator, PositiveFloat, PositiveInt
 
 from tirage.agents.cast import Cast
 from tirage.agents.options import play_of
-from tirage.agents.roles import Role, Unreadable, as_json, json_objects, one_of, whole
+from tirage.agents.roles import Role, Unreadable, as_json, json_objects, one_of, unfenced, whole
 from tirage.agents.transcript import Transcript, Turn, Workflow
-from tirage.agents.workbench import only_text
+from tirage.agents.workbench import encoded, only_text
 from tirage.core.budget import Budget
 from tirage.models.base import Model, Sampling
 from tirage.sandbox.base import Sandbox
@@ -176,18 +176,10 @@ def arguments_of(command: str | dict[str, Any] | list[dict[str, Any]], spec: Too
     A text that holds no object which names the tool's one required text is that text itself, out of its fence if it stands in one.
     """
     if isinstance(command, str):
-        field, objects = only_text(spec), json_objects(command)
-        if field is None:
-            return [json.dumps(item) for item in objects] or [command]
-        named = [item for item in objects if field in item]
-        return [json.dumps(item) for item in named or [{field: unfenced(command)}]]
+        field = only_text(spec)
+        found = [item for item in json_objects(command) if field is None or field in item]
+        return [json.dumps(item) for item in found] or [encoded(spec, unfenced(command))]
     return [json.dumps(item) for item in ([command] if isinstance(command, dict) else command)]
-
-
-def unfenced(text: str) -> str:
-    """The content of a text that is one fenced block; any other text as it is."""
-    lines = text.strip().split("\n")
-    return "\n".join(lines[1:-1]) if len(lines) > 1 and lines[0].startswith("```") and lines[-1].strip() == "```" else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

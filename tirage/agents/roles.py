@@ -133,3 +133,9 @@ def json_objects(text: str) -> list[dict[str, Any]]:
         if isinstance(data, dict):
             found.append(data)
     return found
+
+
+def unfenced(text: str) -> str:
+    """The content of a text that is one fenced block; any other text as it is."""
+    lines = text.strip().split("\n")
+    return "\n".join(lines[1:-1]) if len(lines) > 1 and lines[0].startswith("```") and lines[-1].strip() == "```" else text

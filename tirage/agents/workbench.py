@@ -1,6 +1,7 @@
 """The tool calls that a play makes itself: each is settled in the log, and those that need a session share one."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -29,6 +30,12 @@ def only_text(spec: ToolSpec) -> str | None:
     required = spec.parameters.get("required", ())
     wanted = spec.parameters["properties"][required[0]] if len(required) == 1 else {}
     return required[0] if wanted.get("type") == "string" else None
+
+
+def encoded(spec: ToolSpec, text: str) -> str:
+    """A text as the arguments of a tool that requires one text; for another tool the text itself, which it has to refuse."""
+    field = only_text(spec)
+    return text if field is None else json.dumps({field: text})
 
 
 class Workbench:
