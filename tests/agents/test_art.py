@@ -19,6 +19,7 @@ from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
@@ -32,17 +33,6 @@ PROBLEM = Problem(prompt="How many seats have 6 rows of 7?", answer="nonce-3377"
 async def sandbox():
     async with open_sandbox(SandboxConfig()) as inner:
         yield inner
-
-
-class MemoryLog:
-    def __init__(self, kept=()):
-        self.kept = list(kept)
-
-    def take(self, trial, parent, sample, move):
-        return next((item for item in self.kept if item.trial == trial), None)
-
-    def add(self, settled):
-        self.kept.append(settled)
 
 
 async def perform(model, *, tools=None, sandbox=None, options=None, budget=None, log=None, problem=PROBLEM):
@@ -193,6 +183,27 @@ async def test_a_tool_with_nothing_or_a_failure_leaves_the_guess(sandbox):
     assert tree.ended == ""
 
 
+@pytest.mark.parametrize(
+    ("earlier", "task", "code"),
+    [
+        ("ans = 6 * 7", "Run #1", "ans = 6 * 7\nprint(ans)"),
+        ("ans = 6 * 7", "Execute the code and get the result", "ans = 6 * 7\nprint(ans)"),
+        ("ans = 6 * 7", "execute", "ans = 6 * 7\nprint(ans)"),
+        ("40", "print(#1 + 2)", "print(40 + 2)"),
+        ("40", "```python\nans = 42\n```", "ans = 42\nprint(ans)"),
+    ],
+)
+async def test_which_code_is_run(earlier, task, code):
+    @tool(name="python")
+    def stand_in(code: str) -> str:
+        """Show the code."""
+        return code
+
+    text = f"Q1: [think] so\n#1: {earlier}\nQ2: [code execute] {task}\n#2: guess\nQ3: [EOQ]\nAns: 1"
+    tree = await perform(ScriptedModel(tags={"programmer": [text, "Q3: [EOQ]\nAns: 42"]}), tools=toolset(stand_in))
+    assert tree.nodes[2].step.text == code
+
+
 async def test_a_search_is_filled_with_earlier_results():
     text = "Q1: [think] which city\n#1: Budapest\nQ2: [Google Search] river in #1\n#2: guess\nQ3: [EOQ]\nAns: guess"
     model = ScriptedModel(tags={"programmer": [text, "Q3: [EOQ]\nAns: the Danube"]})
@@ -341,6 +352,7 @@ def test_a_persons_program_changes_the_demonstrations_of_its_task_and_nothing_el
     add_program(path, "word-problems", newer)
     assert demonstrations(load_library(path))["word-problems"] == [newer, MENDED]
     assert "  - |\n" in path.read_text()
+    assert Art(library=load_library(path)).id != Art().id
 
 
 async def test_a_persons_program_is_shown(tmp_path):

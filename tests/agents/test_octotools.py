@@ -10,6 +10,7 @@ from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
@@ -63,17 +64,6 @@ TWO_STEPS = [
     *step("Calculator", {"expression": "3 * 417"}, stop=True, context="a year has 417 days", sub_goal="multiply"),
     ANSWER,
 ]
-
-
-class MemoryLog:
-    def __init__(self, kept=()):
-        self.kept = list(kept)
-
-    def take(self, trial, parent, sample, move):
-        return next((item for item in self.kept if item.trial == trial), None)
-
-    def add(self, settled):
-        self.kept.append(settled)
 
 
 async def perform(model, *, tools=None, options=None, budget=None, log=None, sandbox=None):

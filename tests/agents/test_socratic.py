@@ -12,6 +12,7 @@ from tirage.core.tree import ROOT
 from tirage.models.base import Sampling
 from tirage.rollouts.runner import judge
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
 from tirage.tools.toolset import toolset
@@ -39,17 +40,6 @@ def two_questions(**changes):
         "editor": {"Answer: 100 t": "A whale weighs 100 t.", "Answer: 12 t": "A bus weighs 12 t."},
     }
     return ScriptedModel(tags={**tags, **changes})
-
-
-class MemoryLog:
-    def __init__(self, kept=()):
-        self.kept = list(kept)
-
-    def take(self, trial, parent, sample, move):
-        return next((item for item in self.kept if item.trial == trial), None)
-
-    def add(self, settled):
-        self.kept.append(settled)
 
 
 async def perform(model, *, options=None, budget=None, log=None, tools=None, sandbox=None, problem=PROBLEM):

@@ -3,7 +3,9 @@
 A step whose command is a tool is run, its result takes the place of the model's guess, and the rest of the program is written anew.
 """
 
+import ast
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,8 +121,9 @@ class Art:
 
     @property
     def id(self) -> str:
-        """With the way demonstrations are chosen and their number."""
-        return f"art-{self.select}-{self.tasks}-{self.programs}"
+        """With the way demonstrations are chosen, their number, and a checksum of the library."""
+        shown = "".join(f"{task.text}{program.render()}" for task in self.library for program in task.programs)
+        return f"art-{self.select}-{self.tasks}-{self.programs}-{zlib.crc32(shown.encode('utf-8', 'surrogatepass')):08x}"
 
     async def play(self, script: Transcript) -> None:
         """Write the program, then run it step by step; each text that ends in an answer is offered."""
@@ -246,10 +249,18 @@ def _steps(text: str) -> tuple[ProgramStep, ...]:
 
 
 def _code(step: ProgramStep, before: Sequence[ProgramStep]) -> str:
-    """The code that a step wants run: what it refers to, else what the step before wrote, else its own text."""
-    named = references(step.task, before)
-    if named:
-        return unfenced(named[-1].output or "")
-    if before and COMMANDS.get(before[-1].command.lower()) == WRITE:
-        return unfenced(before[-1].output or "")
-    return unfenced(step.task)
+    """The code that a step wants run: its own text where that is Python, else the result that it names, else that of the step before."""
+    own = unfenced(filled(step.task, before)).strip()
+    if _is_python(own):
+        return own
+    source = (references(step.task, before) or before)[-1:]
+    return unfenced(source[0].output or "") if source else own
+
+
+def _is_python(text: str) -> bool:
+    """Whether a text is code; a lone word is not."""
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    return bool(text) and not text.isidentifier()

@@ -89,5 +89,5 @@ class Meter:
             self.above.settle(reserved, actual)
 
     def recall(self, actual: Usage) -> None:
-        """Count what an interrupted run of the same work spent; what is above counted or forgot it with that run."""
+        """Count what an interrupted run of the same work spent, here alone: budgets above are of this run."""
         self.spent = self.spent + actual
