@@ -199,6 +199,7 @@ async def test_what_is_resumed_counts_on_the_budget(tmp_path):
         ({"query": {"type": "string"}, "k": {"type": "integer"}}, ["query"], "query"),
         ({"a": {"type": "string"}, "b": {"type": "string"}}, ["a", "b"], None),
         ({"n": {"type": "integer"}}, ["n"], None),
+        ({}, ["ghost"], None),
         ({}, [], None),
     ],
 )

@@ -28,7 +28,7 @@ OWN = Opening(messages=(), prompt=())
 def only_text(spec: ToolSpec) -> str | None:
     """The name of the one argument that a tool requires, where it is a text: what may be given without naming it."""
     required = spec.parameters.get("required", ())
-    wanted = spec.parameters["properties"][required[0]] if len(required) == 1 else {}
+    wanted = spec.parameters.get("properties", {}).get(required[0], {}) if len(required) == 1 else {}
     return required[0] if wanted.get("type") == "string" else None
 
 
