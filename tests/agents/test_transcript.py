@@ -14,6 +14,7 @@ from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT
 from tirage.rollouts.runner import judge
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.logs import MemoryLog
 from tirage.testing.models import Reply, ScriptedModel
 from tirage.tools.python import PythonTool
 from tirage.verification.factory import open_verifier
@@ -40,19 +41,6 @@ SCRIPT = {
     "executor": ["```python\nprint(6 * 7)\n```\n```output", "So \\boxed{42}."],
     "critic": ["Looks good: YES"],
 }
-
-
-class MemoryLog:
-    def __init__(self):
-        self.kept = []
-        self.asked = []
-
-    def take(self, trial, parent, sample, move):
-        self.asked.append(trial)
-        return next((item for item in self.kept if item.trial == trial), None)
-
-    def add(self, settled):
-        self.kept.append(settled)
 
 
 async def perform(model, play=None, **options):
@@ -141,8 +129,7 @@ async def test_what_is_in_the_log_is_not_asked_again():
     first = await perform(ScriptedModel(tags=SCRIPT), log=whole_log)
     assert len(whole_log.kept) == 4
     for cut in range(5):
-        log = MemoryLog()
-        log.kept = whole_log.kept[:cut]
+        log = MemoryLog(whole_log.kept[:cut])
         left = ["planner", "executor", "executor", "critic"][cut:]
         model = ScriptedModel(tags={role: SCRIPT[role][-left.count(role) :] if role in left else [] for role in SCRIPT})
         again = await perform(model, log=log)

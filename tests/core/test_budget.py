@@ -63,3 +63,11 @@ def test_when_all_has_settled_nothing_is_in_flight_and_all_is_counted(work):
     total = sum(actual for _, actual in work)
     assert meter.spent == Usage(tokens_out=total, tokens_cached=len(work))
     assert (meter.exhausted() == "tokens_out") == (total >= 100)
+
+
+def test_what_is_recalled_counts_here_and_not_above():
+    above = Meter(Budget(tool_calls=2))
+    meter = Meter(Budget(tool_calls=2), above=above)
+    meter.recall(Usage(tool_calls=2))
+    assert meter.exhausted() == "tool_calls"
+    assert above.spent == Usage()

@@ -59,6 +59,25 @@ PROMISED = {
         r"^best-first: \d\d nodes, 4 deep, opened: True$",
         r"^mcts: \d\d nodes, 4 deep, opened: True$",
     ],
+    "12_octotools": [
+        r"^analyser -> predictor -> commander -> executor -> verifier -> predictor -> commander -> executor -> verifier -> summariser$",
+        r"^search .*417 days",
+        r"^python .*1251$",
+        r"^answer: 1251, 8 model calls, 2 tool calls$",
+        r"^with 5 calls: budget: model_calls$",
+    ],
+    "13_socratic_questioning": [
+        r"^depth 1, turn 1: confidence low$",
+        r"^  depth 2, turn 1: confidence high$",
+        r"^hint by hint: \['384', '380', '384'\] -> 384$",
+        r"^11 model calls of at most 38$",
+    ],
+    "14_art_programs": [
+        r"^shown: word-problems",
+        r"^Q2: \[code execute\] Run #1\n#2: 4242\nQ3: \[EOQ\]\nAns: 4242$",
+        r"^answer: 4242, the model's own guess was 4200$",
+        r"^after an edit word-problems begins with: How many wheels have 3 cars\?$",
+    ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
 NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}

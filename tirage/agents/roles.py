@@ -67,7 +67,7 @@ def as_json(kind: type[M]) -> Callable[[str], M]:
 
     def read(text: str) -> M:
         found = None
-        for data in _objects(text):
+        for data in json_objects(text):
             found = data
         if found is None:
             raise Unreadable("there is no JSON object")
@@ -121,7 +121,7 @@ def numbered(most: int) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
-def _objects(text: str) -> "list[dict[str, Any]]":
+def json_objects(text: str) -> list[dict[str, Any]]:
     """The outermost JSON objects of a text, in order. What looks like one and is none is passed over."""
     decoder, place, found = json.JSONDecoder(), 0, []
     while (place := text.find("{", place)) >= 0:
@@ -133,3 +133,9 @@ def _objects(text: str) -> "list[dict[str, Any]]":
         if isinstance(data, dict):
             found.append(data)
     return found
+
+
+def unfenced(text: str) -> str:
+    """The content of a text that is one fenced block; any other text as it is."""
+    lines = text.strip().split("\n")
+    return "\n".join(lines[1:-1]) if len(lines) > 1 and lines[0].startswith("```") and lines[-1].strip() == "```" else text

@@ -1,7 +1,7 @@
 """One step below a node: propose, run the calls, decide whether the path ends."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tirage.agents.equipment import Equipment, PathLimits
@@ -139,9 +139,7 @@ class Stepper:
     async def _call(self, call: ToolCall, session: Session | None) -> Observation:
         tool = self._agent.tools.get(call.name)
         if tool is None:
-            known = ", ".join(sorted(self._agent.tools)) or "none"
-            text = f"UnknownTool: there is no tool named {call.name!r}; tools: {known}"
-            return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
+            return unknown_tool(call, self._agent.tools)
         return await run_tool(tool, call, session)
 
     def _aside(self, trial: Trial) -> str:
@@ -168,6 +166,12 @@ async def run_tool(tool: Tool, call: ToolCall, session: Session | None) -> Obser
     """One call; a broken tool's error is stamped."""
     with boundary("tool"):
         return await tool.call(call, session)
+
+
+def unknown_tool(call: ToolCall, tools: Mapping[str, Tool]) -> Observation:
+    """What is read about a call of a tool that is not among `tools`."""
+    text = f"UnknownTool: there is no tool named {call.name!r}; tools: {', '.join(sorted(tools)) or 'none'}"
+    return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
 
 
 def _broken(draft: Draft | None, error: TirageError) -> Taken:

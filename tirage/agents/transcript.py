@@ -13,20 +13,22 @@ from typing import Any, Generic, Protocol, TypeVar
 from tirage.agents.approval import Action, Desk, Terminated
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
+from tirage.agents.log_share import Share
 from tirage.agents.roles import Role, Unreadable
+from tirage.agents.workbench import Workbench
 from tirage.core.budget import Budget, Meter
+from tirage.core.message import Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step
 from tirage.core.trajectory import Failure, StopReason
 from tirage.core.tree import ROOT, Tree
-from tirage.traces.search_log import Settled
+from tirage.sandbox.base import Sandbox
+from tirage.tools.base import Tool
 
 T = TypeVar("T")
 PERSON = "person"
 """The move of a node that a person wrote."""
-TRIALS = 1 << 20
-"""Room for the trials of one turn in the numbering of the log."""
 
 
 class OutOfBudget(Exception):
@@ -39,6 +41,16 @@ class Company(Protocol):
     @property
     def id(self) -> str:
         """Everything that makes it what it is."""
+        ...
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """By name."""
+        ...
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """Where tools run that need a session."""
         ...
 
     def player(self, role: Role[Any]) -> Agent:
@@ -96,13 +108,16 @@ class Transcript:
     """Turns asked for so far."""
     concurrency: int = 16
     """Turns in flight at once."""
+    bench: Workbench = field(init=False)
+    """Runs the play's own tool calls."""
     _busy: bool = field(default=False, init=False)
     _started: float = field(default_factory=time.monotonic, init=False)
     _places: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make room for the turns."""
+        """Make room for the turns and the tools."""
         self._places = asyncio.Semaphore(self.concurrency)
+        self.bench = Workbench(self.company.tools, self.company.sandbox, self.tree, self.meter)
 
     async def ask(self, role: Role[T], *, after: int = ROOT, draw: int = 0, **fields: object) -> Turn[T]:
         """One turn of `role`. Raises `OutOfBudget`; what breaks only this turn gives the role's default."""
@@ -111,12 +126,7 @@ class Transcript:
 
     async def together(self, calls: Sequence[Call[T]]) -> list[Turn[T]]:
         """Turns that do not depend on each other, side by side; in the order of `calls`. Raises as `ask`."""
-        if self._busy:
-            raise RuntimeError("turns are asked for one after the other or in one call of `together`, else their order is chance")
-        reason = self.spent()
-        if reason is not None:
-            raise OutOfBudget(reason)
-        first, self.turns, self._busy = self.turns, self.turns + len(calls), True
+        first = self._begin(len(calls))
         try:
             trees = await _all(self._solve(call, first + place) for place, call in enumerate(calls))
         finally:
@@ -125,6 +135,29 @@ class Transcript:
         if any(len(tree.nodes) == 1 for tree in trees):
             raise OutOfBudget(self.spent() or next(tree.ended for tree in trees if len(tree.nodes) == 1).removeprefix("budget: "))
         return turns if self.desk is None else [await self._decided(call, turn) for call, turn in zip(calls, turns, strict=True)]
+
+    async def call(
+        self, tool: str, arguments: str, *, after: int = ROOT, role: str = "", timeout_s: float | None = None
+    ) -> Turn[Observation]:
+        """One tool call of the play's own: a node of its own, made on behalf of `role`; `arguments` is a JSON object.
+
+        An unknown tool, a timeout, a tool that broke: the observation tells. All calls share one session, opened when first needed. Raises
+        `OutOfBudget`.
+        """
+        number = self._begin(1)
+        log = Share(self.log, number, self.meter) if self.log is not None else None
+        try:
+            settled = await self.bench.use(
+                ToolCall(name=tool, arguments=arguments), log, after=after, move=role or tool, timeout_s=timeout_s
+            )
+        finally:
+            self._busy = False
+        node = self.tree.add(after, settled.step, stop=settled.stop, error=settled.error, move=settled.move)
+        self.bench.keep(node)
+        if self.on_step is not None:
+            self.on_step(StepEvent(self.problem, self.tree, node))
+        (seen,) = settled.step.observations
+        return Turn(role=node.move, node=node.index, text=seen.text, value=seen, readable=node.error is None, error=node.error)
 
     def spent(self) -> str | None:
         """The limit that is reached, None while there is room for a turn."""
@@ -143,10 +176,19 @@ class Transcript:
         if note:
             self.note(turn, note)
 
-    def note(self, turn: Turn[Any], text: str) -> None:
-        """Keep words about a turn beside those that are there."""
-        before = self.tree.notes.get(turn.node, "")
-        self.tree.notes[turn.node] = f"{before}; {text}" if before else text
+    def note(self, turn: Turn[Any], words: str) -> None:
+        """Keep words about a turn, behind those that are there."""
+        self.tree.notes[turn.node] = "; ".join(filter(None, (self.tree.notes.get(turn.node), words)))
+
+    def _begin(self, count: int) -> int:
+        """The number of the first of `count` turns that begin now."""
+        if self._busy:
+            raise RuntimeError("turns are asked for one after the other or in one call of `together`, else their order is chance")
+        reason = self.spent()
+        if reason is not None:
+            raise OutOfBudget(reason)
+        first, self.turns, self._busy = self.turns, self.turns + count, True
+        return first
 
     async def _decided(self, call: Call[T], turn: Turn[T]) -> Turn[T]:
         """A turn once a person is content with it. Raises `Paused` and `Terminated`."""
@@ -174,15 +216,11 @@ class Transcript:
 
     async def _solve(self, call: Call[T], number: int) -> Tree:
         """The turn as a tree of its own."""
-        async with self._places:
-            return await self._perform(call, number)
-
-    async def _perform(self, call: Call[T], number: int) -> Tree:
-        messages = call.role.messages(self._fields(call))
-        log = _Part(self.log, number * TRIALS) if self.log is not None else None
+        asked = Problem(prompt=call.role.messages(self._fields(call))[-1].content, kind=self.problem.kind)
+        log = Share(self.log, number, self.meter) if self.log is not None else None
         seed = derive_seed(self.tree.seed, number, call.role.name, call.draw)
-        asked = Problem(prompt=messages[-1].content, kind=self.problem.kind)
-        return await self.company.player(call.role).solve(asked, seed=seed, meter=self.meter, log=log)
+        async with self._places:
+            return await self.company.player(call.role).solve(asked, seed=seed, meter=self.meter, log=log)
 
     def _join(self, call: Call[T], part: Tree) -> Turn[T]:
         """Hang a turn's tree below the node that it answers."""
@@ -231,21 +269,6 @@ async def _all(works: Iterable[Coroutine[Any, Any, Tree]]) -> list[Tree]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A turn's share of the log."""
-
-    log: Log
-    base: int
-
-    def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
-        settled = self.log.take(self.base + trial, parent, sample, move)
-        return None if settled is None else replace(settled, trial=trial)
-
-    def add(self, settled: Settled) -> None:
-        self.log.add(replace(settled, trial=self.base + settled.trial))
 
 
 class Play(Protocol):
@@ -298,4 +321,6 @@ class Workflow:
             tree.ended = f"budget: {reason}"
         except Terminated as reason:
             tree.ended = str(reason)
+        finally:
+            await script.bench.close()
         return tree

@@ -85,3 +85,7 @@ class Meter:
         self.spent = self.spent + actual
         if self.above is not None:
             self.above.settle(reserved, actual)
+
+    def recall(self, actual: Usage) -> None:
+        """Count what an interrupted run of the same work spent, here alone: budgets above are of this run."""
+        self.spent = self.spent + actual

@@ -17,7 +17,7 @@ TEXT_POLICY: tuple[Method, ...] = ("boxed", "tag", "phrase", "whole")
 
 _BRACES = re.compile(r"\\\\|\\[{}]|(?P<box>\\(?:boxed|fbox)\s*\{)|(?P<bare>\\boxed\s+[^\s{}$]+)|[{}]")
 _PHRASES = re.compile(
-    r"(?i:\banswer(?:\s+to\s[^.\n:=]{0,80}?)?\s{0,3}(?:\bis\b|:|=)|\banswer\*\*\s{0,3}:?)|^\s{0,8}(?:\*\*)?A:|####", re.MULTILINE
+    r"(?i:\banswer(?:\s+to\s[^.\n:=]{0,80}?)?\s{0,3}(?:\bis\b|:|=)|\banswer\*\*\s{0,3}:?)|^\s{0,8}(?:\*\*)?A(?:ns)?:|####", re.MULTILINE
 )
 _FENCE = re.compile(r"^ {0,3}```", re.MULTILINE)
 _NUMBER = re.compile(r"(?:(?<![\w.)\]}])[-−])?[$€£]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?%?|(?<![\w.])-?\.\d+")
@@ -44,7 +44,7 @@ def extract(response: str, policy: tuple[Method, ...] = MATH_POLICY) -> Extracti
     Args:
         response: the policy's text.
         policy: any of `boxed` (last ``\boxed{}`` or ``\fbox{}`` whose braces match), `tag` (last `<answer>...</answer>`), `phrase` (after
-            the last "answer is", "Answer:", "A:" at the start of a line, or "####"), `fenced` (content of the last complete
+            the last "answer is", "Answer:", "A:" or "Ans:" at the start of a line, or "####"), `fenced` (content of the last complete
             ``` block), `last-number`, `choice` (last lone capital letter), `whole` (all of it).
     """
     for method in policy:

@@ -1,0 +1,266 @@
+"""ART (Paranjape et al. 2023, arXiv 2303.09014): a model writes a program after demonstrations of related tasks; tools run its steps.
+
+A step whose command is a tool is run, its result takes the place of the model's guess, and the rest of the program is written anew.
+"""
+
+import ast
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import PositiveFloat, PositiveInt
+
+from tirage.agents.art_library import Task, load_library
+from tirage.agents.art_program import (
+    RULE,
+    ProgramStep,
+    continued,
+    filled,
+    is_ended,
+    parse_steps,
+    quoted,
+    references,
+    render_steps,
+)
+from tirage.agents.cast import Cast
+from tirage.agents.options import play_of
+from tirage.agents.roles import Role, Unreadable, one_of, unfenced, whole
+from tirage.agents.transcript import Call, Transcript, Workflow
+from tirage.agents.workbench import encoded, only_text
+from tirage.core.budget import Budget
+from tirage.core.errors import ConfigError
+from tirage.core.message import ObservationStatus
+from tirage.core.tree import ROOT
+from tirage.models.base import Model, Sampling
+from tirage.sandbox.base import Sandbox
+from tirage.tools.base import Tool
+
+COMPLETIONS = 5
+"""Turns in which a program has to come to its end; each sees one demonstration fewer than the one before."""
+WRITE, RUN, COMPUTE = "write code", "run code", "write and run code"
+COMMANDS: dict[str, str] = {
+    **dict.fromkeys(("generate python code", "generate code", "code generate", "write code", "code edit", "edit code"), WRITE),
+    **dict.fromkeys(("code execute", "execute code", "execute", "run code", "python"), RUN),
+    **dict.fromkeys(("string edit", "string index", "string permutation", "string permute", "permutation", "permute"), COMPUTE),
+    **dict.fromkeys(("search engine", "google search", "web search", "lookup", "look up"), "search"),
+}
+"""What a command asks for. Any other one is a tool of that name, or nothing that is run."""
+NOTHING = ("", "(no output)", "Nothing was found.")
+"""What tools say when they have no result."""
+_SETS_ANS = re.compile(r"^ans\b\s*=", re.MULTILINE)
+
+PROGRAMMER = Role(
+    name="programmer",
+    template=(
+        "Solve the last task by a program, in the way of those before it. A step is a line `Qk: [command] what to do` and a line `#k: ` "
+        "with its result; `#j` in a step stands for an earlier result. Commands that are run, with their results put in: {commands}. "
+        "Any other command is a step of your own. The last step is `[EOQ]`, and `Ans: ` with the answer follows it.\n\n"
+        "{demonstrations}Input: {problem}\n{begun}\n\nGo on after the last line of the program, or begin with Q1. Write nothing else."
+    ),
+    read=whole,
+    default="",
+    answers=True,
+    temperature=0.3,
+    max_tokens=500,
+)
+CODER = Role(
+    name="coder",
+    template=(
+        "Write Python that does this and leaves the result in the variable `ans`. Write only the code.\n\nTo do: {task}\n\n"
+        "Task that it is a part of: {problem}\n\nResult of the step before: {before}"
+    ),
+    read=whole,
+    default="",
+    temperature=0.0,
+    max_tokens=256,
+)
+JUDGE = Role(
+    name="judge",
+    template=(
+        "Do two tasks need the same kind of steps? Say similar or not similar.\n\n"
+        "Task: How much is 17% of 350?\nTask: A shirt of 40 euros is 15% off; what does it cost?\nsimilar\n\n"
+        "Task: Count the vowels of a word.\nTask: In which year was the inventor of dynamite born?\nnot similar\n\n"
+        "Task: Who wrote the book that the film is based on?\nTask: In which country is the highest mountain of Africa?\nsimilar\n\n"
+        "Task: What does the program print?\nTask: Is the sentence sarcastic?\nnot similar\n\n"
+        "Task: {problem}\nTask: {known}\n"
+    ),
+    read=one_of("not similar", "similar"),
+    default="not similar",
+    temperature=0.0,
+    max_tokens=16,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Art:
+    """The play."""
+
+    library: tuple[Task, ...] = field(default_factory=load_library)
+    select: str = "similar"
+    """How demonstrations are chosen: `similar` (by vectors), `judged` (by the model), or a cluster of the library by its name, such as
+    `best_cluster` finds."""
+    tasks: PositiveInt = 3
+    """Tasks that are demonstrated."""
+    programs: PositiveInt = 2
+    """Programs of each."""
+    max_steps: PositiveInt = 16
+    """Steps that are looked at; a program that is longer ends there."""
+    timeout_s: PositiveFloat = 60.0
+    """Seconds of one tool call."""
+    embed: Callable[[Sequence[str]], Any] | None = None
+    """Texts to unit vectors [texts, dimension], for `similar`; hashed words where none is given."""
+
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for a way of choosing that is none."""
+        clusters = dict.fromkeys(task.cluster for task in self.library)
+        if self.select not in ("similar", "judged", *clusters):
+            raise ConfigError(f"art: select {self.select!r} is neither similar, judged nor a cluster; clusters: {', '.join(clusters)}")
+
+    @property
+    def id(self) -> str:
+        """With the way demonstrations are chosen, their number, and a checksum of the library."""
+        shown = "".join(f"{task.text}{program.render()}" for task in self.library for program in task.programs)
+        return f"art-{self.select}-{self.tasks}-{self.programs}-{zlib.crc32(shown.encode('utf-8', 'surrogatepass')):08x}"
+
+    async def play(self, script: Transcript) -> None:
+        """Write the program, then run it step by step; each text that ends in an answer is offered."""
+        demonstrations = [
+            f"{task.description}\n{program.render()}\n" for task in await self.choose(script) for program in task.programs[: self.programs]
+        ]
+        begun, node = await self._write(script, demonstrations, "", ROOT)
+        place = 0
+        while is_ended(begun) and place < len(steps := _steps(begun)):
+            if place == self.max_steps:
+                script.tree.ended = "max_steps"
+                return
+            output, node = await self._perform(script, steps, place, node)
+            if output not in NOTHING:
+                begun = render_steps((*steps[:place], replace(steps[place], output=quoted(output))))
+                begun, node = await self._write(script, demonstrations, begun, node)
+            place += 1
+
+    async def choose(self, script: Transcript) -> list[Task]:
+        """The tasks to demonstrate, the most fitting first."""
+        if self.select == "similar":
+            return self.similar(script.problem.prompt)[: self.tasks]
+        if self.select == "judged":
+            return (await self._judged(script))[: self.tasks]
+        return [task for task in self.library if task.cluster == self.select][: self.tasks]
+
+    def similar(self, problem: str) -> list[Task]:
+        """The library by cosine similarity to a problem, ties in its order."""
+        embed = self.embed
+        if embed is None:
+            from tirage.tools.retrieval.embedders import HashingEmbedder
+
+            embed = HashingEmbedder().embed
+        wanted, *known = embed([problem, *(task.text for task in self.library)])
+        scores = [sum(float(a) * float(b) for a, b in zip(wanted, vector, strict=True)) for vector in known]
+        return [self.library[place] for place in sorted(range(len(known)), key=lambda place: -scores[place])]
+
+    async def _judged(self, script: Transcript) -> list[Task]:
+        """The library by the probability that the model says "similar", ties in its order (section 3.2)."""
+        turns = await script.together([Call(role=JUDGE, fields={"known": task.text}) for task in self.library])
+
+        def score(place: int) -> float:
+            sure = script.tree.nodes[turns[place].node].prior
+            sure = 1.0 if sure is None else sure
+            return -sure if turns[place].value == "similar" else sure - 1.0
+
+        return [self.library[place] for place in sorted(range(len(turns)), key=score)]
+
+    async def _write(self, script: Transcript, demonstrations: Sequence[str], begun: str, after: int) -> tuple[str, int]:
+        """The program's text from `begun` on, and its last node. The tree's end says `unterminated` where it does not come to an answer."""
+        for fewer in range(COMPLETIONS):
+            shown = demonstrations[: max(0, len(demonstrations) - fewer)]
+            turn = await script.ask(
+                PROGRAMMER,
+                after=after,
+                demonstrations="".join(f"{text}{RULE}\n" for text in shown),
+                begun=begun,
+                commands=", ".join(self._commands(script.company.tools)) or "none",
+            )
+            after, begun = turn.node, continued(begun, turn.value)
+            if is_ended(begun) or script.tree.chosen == ROOT:
+                script.offer(turn)
+            if is_ended(begun):
+                return begun, after
+        script.tree.ended = "unterminated"
+        return begun, after
+
+    @staticmethod
+    def _commands(tools: Mapping[str, Tool]) -> list[str]:
+        """The commands that are run with these tools."""
+        code = ["generate python code", "code execute", "string edit"] if "python" in tools else []
+        return code + [name for name, tool in tools.items() if name != "python" and only_text(tool.spec) is not None]
+
+    async def _perform(self, script: Transcript, steps: Sequence[ProgramStep], place: int, after: int) -> tuple[str, int]:
+        """What a tool makes of a step, empty for nothing, and the last node. A step that no tool is for has no result of its own."""
+        step, before, tools = steps[place], steps[:place], script.company.tools
+        name = step.command.strip().lower()
+        wanted = COMMANDS.get(name, name)
+        if wanted in (WRITE, RUN, COMPUTE):
+            if "python" not in tools:
+                return "", after
+            code = _code(step, before)
+            if wanted != RUN:
+                shown = before[-1].output if before else None
+                turn = await script.ask(CODER, after=after, task=filled(step.task, before), before=shown or "none")
+                code, after = unfenced(turn.value), turn.node
+            if wanted == WRITE or not code:
+                return code, after
+            printing = f"{code}\nprint(ans)" if _SETS_ANS.search(code) and "print(" not in code else code
+            return await self._call(script, "python", printing, after)
+        tool = next((known for known in tools if known.lower() == wanted), None)
+        return ("", after) if tool is None else await self._call(script, tool, filled(step.task, before), after)
+
+    async def _call(self, script: Transcript, tool: str, text: str, after: int) -> tuple[str, int]:
+        """A tool's result for its one text; empty where it failed."""
+        done = await script.call(tool, encoded(script.company.tools[tool].spec, text), after=after, role="tool", timeout_s=self.timeout_s)
+        return (done.text.strip() if done.value.status is ObservationStatus.OK else ""), done.node
+
+
+def build(
+    model: Model,
+    *,
+    tools: Mapping[str, Tool],
+    sandbox: Sandbox | None,
+    sampling: Sampling,
+    options: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+) -> Workflow:
+    """The agent. `options` are fields of `Art`, and `edits`: a file of people's programs; raises `ConfigError` for another."""
+    given = dict(options or {})
+    edits = given.pop("edits", None)
+    if edits is not None:
+        given["library"] = load_library(Path(edits))
+    return Workflow(play_of(Art, given), Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget)
+
+
+def _steps(text: str) -> tuple[ProgramStep, ...]:
+    """The steps of a program; none where it cannot be read, so that nothing of it is run."""
+    try:
+        return parse_steps(text)[0]
+    except Unreadable:
+        return ()
+
+
+def _code(step: ProgramStep, before: Sequence[ProgramStep]) -> str:
+    """The code that a step wants run: its own text where that is Python, else the result that it names, else that of the step before."""
+    own = unfenced(filled(step.task, before)).strip()
+    if _is_python(own):
+        return own
+    source = (references(step.task, before) or before)[-1:]
+    return unfenced(source[0].output or "") if source else own
+
+
+def _is_python(text: str) -> bool:
+    """Whether a text is code; a lone word is not."""
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    return bool(text) and not text.isidentifier()

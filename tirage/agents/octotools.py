@@ -1,0 +1,286 @@
+"""OctoTools (Lu et al. 2025, arXiv 2502.11271, section 3): plan, act and check over tools that cards describe. Nothing is trained.
+
+One problem costs 1 model call for the analysis, 3 for each step (action, command, check), 1 for the solution. Commands are run by the
+framework. The paper's time limit is the budget's `wall_s`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, PositiveFloat, PositiveInt
+
+from tirage.agents.cast import Cast
+from tirage.agents.options import play_of
+from tirage.agents.roles import Role, Unreadable, as_json, json_objects, one_of, unfenced, whole
+from tirage.agents.transcript import Transcript, Turn, Workflow
+from tirage.agents.workbench import encoded, only_text
+from tirage.core.budget import Budget
+from tirage.models.base import Model, Sampling
+from tirage.sandbox.base import Sandbox
+from tirage.tools.base import Tool, ToolSpec
+from tirage.tools.python import clip
+
+MOST_CHARS = 100_000
+"""Of a result in the memory."""
+NO_COMMAND = "No command was given."
+Output = Literal["base", "final", "direct"]
+
+
+def _as_text(value: object) -> str:
+    """Models write lists and objects where a text is due."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+Words = Annotated[str, BeforeValidator(_as_text)]
+
+
+class Analysis(BaseModel):
+    """The plan at a high level."""
+
+    concise_summary: Words = ""
+    required_skills: Words = ""
+    relevant_tools: Words = ""
+    additional_considerations: Words = ""
+
+
+class NextAction(BaseModel):
+    """The plan of one step."""
+
+    justification: Words = ""
+    context: Words = ""
+    """Everything that the tool has to know: tools cannot read the memory."""
+    sub_goal: Words = ""
+    tool_name: str
+
+
+class Command(BaseModel):
+    """What a tool is called with."""
+
+    analysis: Words = ""
+    explanation: Words = ""
+    command: str | dict[str, Any] | list[dict[str, Any]]
+    """Arguments of one call or of several, or the one text that the tool requires (the code, for `python`)."""
+
+
+class Check(BaseModel):
+    """Whether the memory is enough to answer."""
+
+    analysis: Words = ""
+    stop_signal: bool
+
+
+def read_check(text: str) -> Check:
+    """A JSON object, else the word behind the last "conclusion:", else the last "stop" or "continue" anywhere."""
+    try:
+        return as_json(Check)(text)
+    except Unreadable:
+        pass
+    try:
+        word = one_of("stop", "continue", label="conclusion")(text)
+    except Unreadable:
+        word = one_of("stop", "continue")(text)
+    return Check(analysis=text, stop_signal=word == "stop")
+
+
+ANALYSER = Role(
+    name="analyser",
+    template=(
+        "Which skills and which of the tools below does the query need? Do not solve it yet.\n\nQuery: {problem}\n\nTools:\n{tools}\n\n"
+        'Reply with a JSON object with the texts "concise_summary", "required_skills" (each with the reason), "relevant_tools" (each with '
+        'what it would do and its limits) and "additional_considerations".'
+    ),
+    read=as_json(Analysis),
+    default=Analysis(),
+)
+PREDICTOR = Role(
+    name="predictor",
+    template=(
+        "Choose the next step towards answering the query: one tool and one sub-goal.\n\nQuery: {problem}\n\nAnalysis:\n{analysis}\n\n"
+        "Tools:\n{tools}\n\nSteps so far:\n{memory}\n\nThis is step {step}; {left} more may follow.\n\n"
+        'Reply with a JSON object with the texts "justification", "context" (every datum, path and value that the tool needs, copied in '
+        'full: it sees nothing else), "sub_goal" and "tool_name".'
+    ),
+    read=as_json(NextAction),
+    default=NextAction(tool_name=""),
+)
+COMMANDER = Role(
+    name="commander",
+    template=(
+        "Write the command that makes the tool reach the sub-goal.\n\nQuery: {problem}\n\nContext: {context}\n\nSub-goal: {sub_goal}\n\n"
+        "Tool:\n{tool}\n\n"
+        'Reply with a JSON object with the texts "analysis" and "explanation", and "command": the JSON object of the tool\'s arguments, '
+        "a list of such objects for several calls{text_form}. Write values out; a call knows nothing of the context."
+    ),
+    read=as_json(Command),
+    default=Command(command=""),
+)
+VERIFIER = Role(
+    name="verifier",
+    template=(
+        "Are the steps so far enough to answer the query? Look for parts of it that nothing answers, tools that were not used and would "
+        "help, contradictions, results that need to be checked, and ambiguities.\n\nQuery: {problem}\n\nAnalysis:\n{analysis}\n\n"
+        "Tools:\n{tools}\n\nSteps so far:\n{memory}\n\n"
+        'Reply with a JSON object with the text "analysis" and "stop_signal": true to stop here, false to go on.'
+    ),
+    read=read_check,
+    default=Check(stop_signal=False),
+)
+_SOLVED = "Query: {problem}\n\nSteps that were taken:\n{memory}\n\n"
+OUTPUTS: dict[str, Role[str]] = {
+    "base": Role(name="base", template="{problem}", read=whole, default="", answers=True),
+    "final": Role(
+        name="reporter",
+        template=_SOLVED + "Report in full how the query is answered: what was done, what was found, the answer in \\boxed{{}} last.",
+        read=whole,
+        default="",
+        answers=True,
+    ),
+    "direct": Role(
+        name="summariser",
+        template=_SOLVED + "Answer the query from these results: briefly, the answer in \\boxed{{}} last.",
+        read=whole,
+        default="",
+        answers=True,
+    ),
+}
+"""The solutions by name: without any tool (for comparison), a long report, a short answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """An entry of the memory."""
+
+    tool: str
+    """As it is called; as it was named, where there is none."""
+    sub_goal: str
+    command: object
+    result: str | list[str]
+
+
+def describe_plainly(tool: Tool) -> str:
+    """Name, description and argument schema of a tool."""
+    spec = tool.spec
+    return f"{spec.name}: {spec.description}\nArguments: {json.dumps(dict(spec.parameters), ensure_ascii=False)}"
+
+
+def find_tool(name: str, tools: Mapping[str, Tool]) -> str | None:
+    """The tool that is meant: the longest whose name is part of `name`, whatever the case; None for none."""
+    return max((known for known in tools if known.casefold() in name.casefold()), key=len, default=None)
+
+
+def arguments_of(command: str | dict[str, Any] | list[dict[str, Any]], spec: ToolSpec) -> list[str]:
+    """The arguments of each call that a command asks for, as JSON.
+
+    A text that holds no object which names the tool's one required text is that text itself, out of its fence if it stands in one.
+    """
+    if isinstance(command, str):
+        field = only_text(spec)
+        found = [item for item in json_objects(command) if field is None or field in item]
+        return [json.dumps(item) for item in found] or [encoded(spec, unfenced(command))]
+    return [json.dumps(item) for item in ([command] if isinstance(command, dict) else command)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OctoTools:
+    """The play."""
+
+    max_steps: PositiveInt = 10
+    outputs: tuple[Output, ...] = ("direct",)
+    """Which of `OUTPUTS` are written, `base` before anything else; the last one is the answer."""
+    timeout_s: PositiveFloat = 120.0
+    """Seconds of one tool call."""
+    describe: Callable[[Tool], str] = describe_plainly
+    """What the roles read about a tool."""
+
+    @property
+    def id(self) -> str:
+        """With the number of steps."""
+        return f"octotools-{self.max_steps}"
+
+    async def play(self, script: Transcript) -> None:
+        """Analyse, then step by step until the verifier says stop, and sum up. Where the calls run short, the last go to summing up."""
+        tools = script.company.tools
+        cards = "\n\n".join(self.describe(tool) for tool in tools.values())
+        if "base" in self.outputs:
+            script.offer(await script.ask(OUTPUTS["base"]))
+        analysis = await script.ask(ANALYSER, tools=cards)
+        plan, after, memory = _shown(analysis.value), analysis.node, list[Action]()
+        for step in range(1, self.max_steps + 1):
+            if not self._has_room(script):
+                script.tree.ended = "budget: model_calls"
+                break
+            planned = await script.ask(
+                PREDICTOR, after=after, analysis=plan, tools=cards, memory=_told(memory), step=step, left=self.max_steps - step
+            )
+            action, after = await self._act(script, planned)
+            memory.append(action)
+            check = await script.ask(VERIFIER, after=after, analysis=plan, tools=cards, memory=_told(memory))
+            after = check.node
+            if check.value.stop_signal:
+                break
+        else:
+            script.tree.ended = "max_steps"
+        for name in self.outputs:
+            if name != "base":
+                script.offer(await script.ask(OUTPUTS[name], after=after, memory=_told(memory)))
+
+    def _has_room(self, script: Transcript) -> bool:
+        """Whether the problem's own budget has room for a step and the solution behind it."""
+        most, used = script.meter.budget.model_calls, script.meter.spent.model_calls
+        return most is None or used + 3 + len(set(self.outputs) - {"base"}) <= most
+
+    async def _act(self, script: Transcript, planned: Turn[NextAction]) -> tuple[Action, int]:
+        """The planned action with what came of it, and its last node. A tool that is not there, or no command, is a result too."""
+        tools, plan = script.company.tools, planned.value
+        name = find_tool(plan.tool_name, tools)
+        if name is None:
+            known = ", ".join(sorted(tools)) or "none"
+            result = f"No result: there is no tool named {plan.tool_name!r}; tools: {known}"
+            return Action(tool=plan.tool_name, sub_goal=plan.sub_goal, command=NO_COMMAND, result=result), planned.node
+        text_form = "" if (field := only_text(tools[name].spec)) is None else f", or the plain text of {field!r}"
+        written = await script.ask(
+            COMMANDER,
+            after=planned.node,
+            context=plan.context,
+            sub_goal=plan.sub_goal,
+            tool=self.describe(tools[name]),
+            text_form=text_form,
+        )
+        command, node = written.value.command, written.node
+        results: list[str] = []
+        for arguments in arguments_of(command, tools[name].spec) if command != "" else ():
+            done = await script.call(name, arguments, after=node, role="executor", timeout_s=self.timeout_s)
+            results.append(clip(done.text.strip(), MOST_CHARS)[0])
+            node = done.node
+        if not results:
+            return Action(tool=name, sub_goal=plan.sub_goal, command=NO_COMMAND, result="No result: there was no command."), node
+        return Action(tool=name, sub_goal=plan.sub_goal, command=command, result=results[0] if len(results) == 1 else results), node
+
+
+def build(
+    model: Model,
+    *,
+    tools: Mapping[str, Tool],
+    sandbox: Sandbox | None,
+    sampling: Sampling,
+    options: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+) -> Workflow:
+    """The agent. `options` are fields of `OctoTools`; raises `ConfigError` for one that it does not have."""
+    play = play_of(OctoTools, options)
+    return Workflow(play, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget)
+
+
+def _shown(value: BaseModel) -> str:
+    return json.dumps(value.model_dump(), ensure_ascii=False, indent=1)
+
+
+def _told(memory: Sequence[Action]) -> str:
+    """The memory as the roles read it."""
+    entries = {
+        f"step {number}": {"tool": item.tool, "sub_goal": item.sub_goal, "command": item.command, "result": item.result}
+        for number, item in enumerate(memory, start=1)
+    }
+    return json.dumps(entries, ensure_ascii=False, indent=1) if entries else "none"
