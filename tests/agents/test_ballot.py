@@ -1,6 +1,6 @@
 import pytest
 
-from tirage.agents.ballot import classes, plurality
+from tirage.agents.ballot import classes, plurality, winners
 
 
 def test_what_means_the_same_is_one_class():
@@ -22,3 +22,18 @@ def test_what_means_the_same_is_one_class():
 )
 def test_the_heaviest_class_wins(answers, weights, winner):
     assert plurality(answers, weights) == winner
+
+
+@pytest.mark.parametrize(
+    ("answers", "places"),
+    [
+        (["A", "B", "A"], [0, 2]),
+        (["0.5", "2", "1/2", "\\frac{1}{2}"], [0, 2, 3]),
+        (["1", "2", "2", "1"], [0, 3]),
+        ([None, "7", None, None], [1]),
+        ([None], []),
+        ([], []),
+    ],
+)
+def test_plurality_is_by_class(answers, places):
+    assert winners(answers) == places

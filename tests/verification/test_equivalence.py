@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from tirage.verification.equivalence import algebraic, is_prose, normalise, parse_quantity, plurality, quick_equal
+from tirage.verification.equivalence import algebraic, is_prose, normalise, parse_quantity, quick_equal
 
 
 @pytest.mark.parametrize(
@@ -96,18 +96,3 @@ def test_prose():
     assert not is_prose("x")
     assert not is_prose("2 apples")
     assert not is_prose(r"\pi r")
-
-
-@pytest.mark.parametrize(
-    ("answers", "places"),
-    [
-        (["A", "B", "A"], [0, 2]),
-        (["0.5", "2", "1/2", "\\frac{1}{2}"], [0, 2, 3]),
-        (["1", "2", "2", "1"], [0, 3]),
-        ([None, "7", None, None], [1]),
-        ([None], []),
-        ([], []),
-    ],
-)
-def test_plurality_is_by_class(answers, places):
-    assert plurality(answers) == places

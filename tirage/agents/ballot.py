@@ -21,8 +21,8 @@ def classes(answers: Sequence[str | None]) -> list[int]:
     return numbers
 
 
-def plurality(answers: Sequence[str | None], weights: Sequence[float] | None = None) -> int | None:
-    """Index of the first answer of the heaviest class, ties to the class that came first; None without any answer.
+def winners(answers: Sequence[str | None], weights: Sequence[float] | None = None) -> list[int]:
+    """Places of the answers of the heaviest class, in order; ties go to the class that came first, and without any answer there is none.
 
     `weights`: one per answer, >= 0; 1 each by default. Where all are 0 they count as 1.
     """
@@ -32,4 +32,10 @@ def plurality(answers: Sequence[str | None], weights: Sequence[float] | None = N
     for number, weight in zip(numbers, heavy, strict=True):
         if number >= 0:
             totals[number] = totals.get(number, 0.0) + weight
-    return numbers.index(max(totals, key=lambda number: totals[number])) if totals else None
+    best = max(totals, key=lambda number: totals[number], default=-1)
+    return [place for place, number in enumerate(numbers) if number == best >= 0]
+
+
+def plurality(answers: Sequence[str | None], weights: Sequence[float] | None = None) -> int | None:
+    """Place of the first answer of the heaviest class (see `winners`); None without any answer."""
+    return next(iter(winners(answers, weights)), None)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
+from tirage.agents.ballot import winners
 from tirage.agents.cast import Cast
 from tirage.agents.options import play_of
 from tirage.agents.roles import Role, numbered, whole
@@ -21,7 +22,6 @@ from tirage.core.tree import ROOT
 from tirage.models.base import Model, Sampling
 from tirage.sandbox.base import Sandbox
 from tirage.tools.base import Tool
-from tirage.verification.equivalence import plurality
 from tirage.verification.extract import final_answer, final_match
 
 Confidence = Literal["high", "middle", "low"]
@@ -156,10 +156,10 @@ class Socratic:
             (root,) = questions
             shown = [_fields(script, root, [hint]) for hint in root.hints] or [_fields(script, root)]
             turns = await script.together([Call(role=role, fields=item, after=root.node, draw=draw) for draw, item in enumerate(shown)])
-            winners = [turns[place] for place in plurality([turn.value.answer for turn in turns]) or range(len(turns))]
-            root.node = winners[0].node
-            root.said = replace(winners[0].value, confidence=statistics.mode(turn.value.confidence for turn in winners))
-            script.offer(winners[0])
+            best = [turns[place] for place in winners([turn.value.answer for turn in turns]) or range(len(turns))]
+            root.node = best[0].node
+            root.said = replace(best[0].value, confidence=statistics.mode(turn.value.confidence for turn in best))
+            script.offer(best[0])
             questions = [root] * len(turns)
         for question, turn in zip(questions, turns, strict=True):
             script.note(turn, f"depth {question.depth}, turn {question.turn}: confidence {turn.value.confidence}")

@@ -14,7 +14,7 @@ from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.core.step import Finish, Opening, Source, Span, Step, Usage
 from tirage.core.trajectory import Failure, StopReason
 from tirage.core.tree import Node, Tree
-from tirage.sandbox.base import ExecResult, Limits, Sandbox, Session
+from tirage.sandbox.base import Calls, ExecResult, Limits, Sandbox, Session
 from tirage.tools.base import Tool, ToolSpec
 from tirage.traces.search_log import Settled
 
@@ -137,8 +137,8 @@ class _Lazy:
                 self._session = await self._sandbox.open()
         return self._session
 
-    async def run(self, code: str, limits: Limits | None = None) -> ExecResult:
-        return await (await self._opened()).run(code, limits)
+    async def run(self, code: str, limits: Limits | None = None, *, calls: Calls | None = None) -> ExecResult:
+        return await (await self._opened()).run(code, limits, calls=calls)
 
     async def branch(self, *, reseed: int | None = None) -> Session:
         return await (await self._opened()).branch(reseed=reseed)

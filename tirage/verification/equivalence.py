@@ -5,7 +5,6 @@ thousands separators, scale words, a trailing unit). It answers None when only a
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -149,22 +148,3 @@ def quick_equal(answer: str, gold: str) -> bool | None:
 def is_prose(text: str) -> bool:
     """Words without any mathematics: such a reference is compared as text, since algebra would read it as a product of letters."""
     return bool(_PROSE.search(text)) and not _MATHS.search(text)
-
-
-def plurality(answers: Sequence[str | None]) -> list[int]:
-    """Places of the largest class of equal answers, in order; of several such classes, that which is met first.
-
-    An answer joins the first class to whose first member it is equal for certain. None is no answer and in no class.
-    """
-    classes: list[list[int]] = []
-    heads: list[str] = []
-    for place, answer in enumerate(answers):
-        if answer is None:
-            continue
-        home = next((number for number, head in enumerate(heads) if quick_equal(answer, head)), None)
-        if home is None:
-            classes.append([place])
-            heads.append(answer)
-        else:
-            classes[home].append(place)
-    return max(classes, key=len, default=[])
