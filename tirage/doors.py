@@ -32,7 +32,7 @@ from tirage.event_loop import open_loop
 from tirage.improve import improve_round
 from tirage.rollouts.runner import judge
 from tirage.stages import Silent
-from tirage.verification.extract import final_answer
+from tirage.verification.extract import conclusion, final_answer
 from tirage.verification.factory import open_verifier
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ async def solve_async(
             tree = await explorer.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step)
     finally:
         await opened.close()
-    answer = final_answer(tree.trajectory(tree.chosen).response) if tree.chosen else None
+    answer = final_answer(conclusion(tree.trajectory(tree.chosen))) if tree.chosen else None
     verdict = None
     if problem.answer is not None and tree.chosen:
         verifier = open_verifier(problem.verifier)

@@ -30,6 +30,8 @@ class Draft:
     """What was shown for this step alone."""
     prior: float | None = None
     """Geometric mean of the sampled tokens' probabilities, in (0, 1]; None where the model gave none."""
+    value: float | None = None
+    """What the policy itself says the path is worth with this step; None where it does not say."""
     usage: Usage
     problem: str = ""
     """For MALFORMED: what could not be read."""

@@ -69,7 +69,7 @@ def steering(config: SearchConfig, *, checker: Callable[[], Explorer], nano: boo
         valuer=valuer,
         budget=tree_budget(config.budget),
         stop_rules=lambda: [RULES[name]() for name in config.stop],
-        merge=config.merge,
+        merge="state" if config.merge else None,
     )
 
 

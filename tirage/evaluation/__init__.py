@@ -1,6 +1,5 @@
 """Floor 5: how good is it, and how sure are we."""
 
-from tirage.evaluation.answers import AnswerKey, number_key, text_key
 from tirage.evaluation.compare import compare_runs
 from tirage.evaluation.gain import Gain, split_gain
 from tirage.evaluation.gate import Decision, Ruling, decide
@@ -14,6 +13,7 @@ from tirage.evaluation.report import Part, Report, Section, Timing, Yield, from_
 from tirage.evaluation.storage import read_report, write_report
 from tirage.evaluation.summary import Measuring, Summary, summarise
 from tirage.evaluation.tables import print_report
+from tirage.verification.answer_keys import AnswerKey, number_key, text_key
 
 __all__ = [
     "Accuracy",

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from tirage.core.trajectory import StopReason, Trajectory
+
 Method = Literal["boxed", "tag", "phrase", "fenced", "last-number", "choice", "whole"]
 MATH_POLICY: tuple[Method, ...] = ("boxed", "tag", "phrase", "last-number")
 CHOICE_POLICY: tuple[Method, ...] = ("boxed", "tag", "phrase", "choice")
 TEXT_POLICY: tuple[Method, ...] = ("boxed", "tag", "phrase", "whole")
+STATED: tuple[Method, ...] = ("boxed", "tag", "phrase")
+"""Answers that are called so."""
 
 _BRACES = re.compile(r"\\\\|\\[{}]|(?P<box>\\(?:boxed|fbox)\s*\{)|(?P<bare>\\boxed\s+[^\s{}$]+)|[{}]")
 _PHRASES = re.compile(
@@ -57,6 +61,12 @@ def extract(response: str, policy: tuple[Method, ...] = MATH_POLICY) -> Extracti
 def final_answer(response: str) -> str | None:
     """The final answer of a mathematical response; None when there is none."""
     return extract(response).answer
+
+
+def conclusion(path: Trajectory) -> str:
+    """Where to look for the final answer: the response; nothing when a call limit ended the path before it stated any answer."""
+    cut = path.stop is StopReason.CALLS and bool(path.steps) and bool(path.steps[-1].observations)
+    return "" if cut and extract(path.response, STATED).answer is None else path.response
 
 
 def final_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
