@@ -89,17 +89,28 @@ async def solve_async(
     return Solution(answer=answer, tree=tree, verdict=verdict)
 
 
-def solve(question: str, *, model: str = "nano", answer: str | None = None, hint: bool | None = None, best_of: int = 1) -> Solution:
+def solve(
+    question: str,
+    *,
+    model: str = "nano",
+    answer: str | None = None,
+    hint: bool | None = None,
+    best_of: int = 1,
+    agent: str | None = None,
+    **options: Any,
+) -> Solution:
     """Let a language model solve `question` with Python in the sandbox.
 
     `answer`: reference answer to grade against. `hint`: place a START hint before the first thought; by default only for
     `nano`, which seldom reaches for its tool by itself. `best_of`: chains to sample; the answer is the majority.
+    `agent`: a published system (`tirage solve --agent list` names them) with its `options`.
     Raises the `TirageError` family.
     """
     problem = Problem(prompt=question, answer=answer)
-    sampling = SamplingConfig(temperature=0.0 if best_of == 1 else 0.8)
+    sampling = SamplingConfig(temperature=0.0 if best_of == 1 and agent is None else 0.8)
     hints = solve_hints(model, hint)
-    return run_sync(solve_async(problem, model=model, agent=AgentConfig(best_of=best_of), sampling=sampling, hints=hints))
+    config = AgentConfig(best_of=best_of, name=agent, options=options)
+    return run_sync(solve_async(problem, model=model, agent=config, sampling=sampling, hints=hints))
 
 
 def search(

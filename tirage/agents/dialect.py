@@ -130,6 +130,22 @@ class FencedPython:
         return [*shown, (Source.TOOL, text), (Source.SCAFFOLD, "```\n")]
 
 
+class Plain:
+    """No calls: a turn is words."""
+
+    name = "plain"
+    stops: tuple[str, ...] = ()
+    uses_schemas = False
+
+    def read(self, step_text: str, completion: Completion) -> Reading:
+        """The end of the turn, or of the tokens."""
+        return Reading(finish=Finish.LENGTH if completion.finish == "length" else Finish.STOP)
+
+    def show(self, tail: str, observations: Sequence[Observation]) -> list[tuple[Source, str]]:
+        """Nothing was called."""
+        return []
+
+
 class NativeTools:
     """Structured tool calls of chat APIs."""
 

@@ -33,14 +33,14 @@ class Siblings:
         return self._first.setdefault((parent, *self._effect(step, stop)), len(self._tree.nodes))
 
     def agree(self, index: int, first: int, share: float) -> None:
-        """Node `index` was added in the state of `first`: blend its siblings' values with how many of them agree.
+        """Node `index` was added in the state of `first`: blend the values of the open siblings with how many siblings agree with each.
 
         LATS, section 4.2: V = l LM + (1 - l) SC, l = `share`, LM the valuer's word, SC the part of the siblings that are in the same state.
         """
         tree = self._tree
         self._class[index] = first
         self._sizes[first] += 1
-        if index in tree.values:
+        if index in tree.values and tree.nodes[index].stop is StopReason.OPEN:
             self._judged[index] = tree.values[index]
         known = [child for child in tree.children[tree.nodes[index].parent] if child in self._class]
         for child in known:

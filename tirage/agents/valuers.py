@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from tirage.core.message import ObservationStatus
@@ -105,6 +105,20 @@ class Stages:
         if second.value is None:
             return Estimate(value=first.value, note=second.note or first.note, usage=usage)
         return Estimate(value=second.value, note=second.note or first.note, usage=usage)
+
+
+class Signed:
+    """Another valuer's [0, 1] as [-1, 1], for searches that take the middle for unknown."""
+
+    def __init__(self, inner: Valuer) -> None:
+        """`inner` says values in [0, 1]."""
+        self._inner = inner
+        self.sees_answer = getattr(inner, "sees_answer", False)
+
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        """Twice the value, less 1; None stays None."""
+        found = await self._inner.value(problem, path, seed)
+        return found if found.value is None else replace(found, value=2 * found.value - 1)
 
 
 class Batched:

@@ -69,11 +69,11 @@ def search(
         "agent": {
             "search": {
                 "strategy": strategy,
-                "options": _pairs(option, "--option"),
+                "options": pairs(option, "--option"),
                 "valuer": valuer,
                 "stop": stop or [],
                 "separator": None if separator is None else separator.replace("\\n", "\n").replace("\\t", "\t"),
-                "budget": _pairs(budget, "--budget") or {"nodes": 64},
+                "budget": pairs(budget, "--budget") or {"nodes": 64},
                 "concurrency": concurrency,
             }
         },
@@ -88,7 +88,7 @@ def search(
     _tell(rollouts, folder, as_json)
 
 
-def _pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
+def pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
     """`key=value` words; values are JSON where they read as such."""
     found: dict[str, Any] = {}
     for word in words or ():
