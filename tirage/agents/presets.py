@@ -11,7 +11,7 @@ from tirage.agents.judging import Rating, Reflecting
 from tirage.agents.kit import Kit
 from tirage.agents.plans import PLANNING, PlanSteps, solution
 from tirage.agents.requests import Mode, choose_mode
-from tirage.agents.rstar import RStarPolicy
+from tirage.agents.rstar import RStarPolicy, concluded
 from tirage.agents.valuers import Oracle, Signed
 from tirage.core.errors import ConfigError
 from tirage.core.hint import HintPosition
@@ -52,7 +52,7 @@ def dfsdt(kit: Kit, *, width: int = 2, answers: int = 1, max_query: int = 200, m
     return kit.explorer(
         kit.policy(more=tools) if native else kit.policy(dialect=GivingUp(kit.dialect)),
         search=lambda: DepthFirst(width=width, answers=answers, aware=True),
-        limits=replace(kit.limits, max_steps=max_steps, max_calls=max_query, concurrency=1),
+        limits=replace(kit.limits, max_steps=max_steps, max_calls=max_query, max_failures=max_query, concurrency=1),
         steering=replace(kit.steering, budget=budget),
         tools=tools,
     )
@@ -108,6 +108,7 @@ def rstar(
         steering=steering,
         limits=replace(kit.limits, max_steps=depth),
         tools={},
+        answer_of=concluded,
     )
 
 

@@ -16,7 +16,7 @@ from tirage.core.step import Finish, Source, Span, Usage, mean_probability
 from tirage.models.base import Completion, Model, Sampling
 from tirage.search.rstar import ANSWER, ONE_STEP, REANSWER, REPHRASE, SUBQUESTION
 from tirage.verification.answer_keys import number_key
-from tirage.verification.extract import STATED, extract, final_answer
+from tirage.verification.extract import STATED, extract, final_answer, final_match
 
 CAN_ANSWER = "now we can answer the question"
 """A sub-question that says so, or that repeats the problem, is the last one."""
@@ -48,6 +48,15 @@ _CUES = {
     ),
 }
 _REPLY = _Cue(label="Answer {}:", told="Answer this sub-question. End with: The answer is ...", stop=_PARAGRAPH)
+
+
+def _pattern(cue: _Cue) -> str:
+    return f"{re.escape(cue.label).replace(re.escape('{}'), '[0-9]+')}|{re.escape(cue.told)}"
+
+
+_OPENING = re.compile(
+    f"^(?:(?P<step>{_pattern(_CUES[ONE_STEP])})|{'|'.join(_pattern(cue) for cue in (*_CUES.values(), _REPLY))})", re.MULTILINE
+)
 
 
 class RStarPolicy(ModelPolicy):
@@ -130,6 +139,15 @@ class _Turn:
     @property
     def _text(self) -> str:
         return self._path.response + "".join(span.text for span in self._spans)
+
+
+def concluded(response: str) -> str | None:
+    """The answer that the last move gives; a step of thought has to state it."""
+    last = final_match(_OPENING, response)
+    if last is None:
+        return None
+    ending = response[last.end() :]
+    return extract(ending, STATED).answer if last["step"] else final_answer(ending)
 
 
 def majority(answers: Sequence[str | None]) -> tuple[int, float]:

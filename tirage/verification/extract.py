@@ -64,9 +64,10 @@ def final_answer(response: str) -> str | None:
 
 
 def conclusion(path: Trajectory) -> str:
-    """Where to look for the final answer: the response; nothing when a call limit ended the path before it stated any answer."""
-    cut = path.stop is StopReason.CALLS and bool(path.steps) and bool(path.steps[-1].observations)
-    return "" if cut and extract(path.response, STATED).answer is None else path.response
+    """Where to look for the final answer: the response; nothing when the path was given up, or ended by a limit before it stated any."""
+    if path.stop is StopReason.CALLS and extract(path.response, STATED).answer is not None:
+        return path.response
+    return "" if path.stop in (StopReason.CALLS, StopReason.GAVE_UP) else path.response
 
 
 def final_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
