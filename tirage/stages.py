@@ -106,6 +106,7 @@ async def roll_plans(
             for number, plan in enumerate(plans):
                 if progress[number].done == progress[number].total:
                     continue
+                driven = plan.agent or config.agent
                 runner = Runner(
                     parts.agent(model, sandbox, plan, verifiers),
                     verifiers.of,
@@ -113,7 +114,7 @@ async def roll_plans(
                     seed=config.seed,
                     concurrency=config.model_options.concurrency,
                     budget=budget,
-                    logs=run.searches() if (plan.agent or config.agent).search is not None else None,
+                    logs=run.searches() if driven.search is not None or driven.name is not None else None,
                 )
                 with run.timed(plan.name):
                     progress[number] = await runner.run(

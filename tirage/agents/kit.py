@@ -77,12 +77,14 @@ class Kit:
         tools: Mapping[str, Tool] | None = None,
         answer_of: Callable[[str], str | None] = final_answer,
     ) -> Explorer:
-        """An explorer over the kit's sandbox; the kit's own search comes before `search`."""
+        """An explorer over the kit's sandbox; the kit's own search comes before `search`. Raises what making a search raises."""
+        make = self.search or search
+        make()
         return Explorer(
             policy or self.policy(),
             tools=self.tools if tools is None else tools,
             sandbox=self.sandbox,
-            search=self.search or search,
+            search=make,
             answer_of=answer_of,
             limits=limits or self.limits,
             steering=steering or self.steering,
