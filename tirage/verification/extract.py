@@ -64,10 +64,13 @@ def final_answer(response: str) -> str | None:
 
 
 def conclusion(path: Trajectory) -> str:
-    """Where to look for the final answer: the response; nothing when the path was given up, or ended by a limit before it stated any."""
-    if path.stop is StopReason.CALLS and extract(path.response, STATED).answer is not None:
-        return path.response
-    return "" if path.stop in (StopReason.CALLS, StopReason.GAVE_UP) else path.response
+    """Where to look for the final answer: the response; nothing when the path was given up, or broke off before it stated any.
+
+    It breaks off at the limit of calls or steps, and at what cannot be read.
+    """
+    if path.stop in (StopReason.CALLS, StopReason.MALFORMED) and extract(path.response, STATED).answer is None:
+        return ""
+    return "" if path.stop is StopReason.GAVE_UP else path.response
 
 
 def final_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
