@@ -235,6 +235,15 @@ async def test_chat_models_are_told_what_to_write() -> None:
     assert final_answer(tree.trajectory(tree.chosen).response) == "42"
 
 
+async def test_text_without_a_tokenizer_gets_each_label_on_a_line_of_its_own() -> None:
+    model = ScriptedModel(says, mode="text")
+    tree = await system("rstar", kit(model), samples=2, last=2, rollouts=4, consistency=None).solve(PROBLEM, seed=0)
+    assert all(re.search(r"\n(Step|Sub-question|Answer|Again|Complete|The problem)[^\n]*:$", prompt) for prompt in prompts(model))
+    assert {node.step.text for node in tree.nodes if node.move == "A3" and node.parent == 0 and node.step is not None} == {
+        "\nSub-question 1: what is Sub-question 1: about?\nAnswer 1: The answer is 6.\n\n"
+    }
+
+
 async def test_an_empty_move_breaks_the_path_and_an_unknown_one_is_named() -> None:
     model = ScriptedModel(lambda request: "\n")
     tree = await system("rstar", kit(model), samples=1, last=1, rollouts=1, consistency=None).solve(PROBLEM, seed=0)

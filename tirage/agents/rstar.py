@@ -106,8 +106,10 @@ class _Turn:
     async def write(self, cue: _Cue, number: int, *, count: int = 1) -> list[Completion]:
         """Draw `count` texts after a cue."""
         policy, turns = self._policy, self._policy.mode is Mode.TURNS
-        open_line = not turns and bool(self._path.response or self._spans) and not self._text.endswith("\n")
-        text = cue.told + "\n" if turns else ("\n" if open_line else "") + cue.label.format(number)
+        read = "".join(
+            span.text for span in (*self._path.prompt, *(span for step in self._path.steps for span in step.spans), *self._spans)
+        )
+        text = cue.told + "\n" if turns else ("" if read.endswith("\n") else "\n") + cue.label.format(number)
         self._spans.append(policy.inject(Source.FORCED, text))
         limit = policy.sampling.max_tokens if self._most_tokens is None else min(policy.sampling.max_tokens, self._most_tokens // count)
         sampling = replace(policy.sampling, seed=self._seed, stop=() if turns else cue.stop, max_tokens=max(1, limit))
@@ -135,10 +137,6 @@ class _Turn:
             usage=self._usage,
             problem="the move is empty" if finish is Finish.MALFORMED else "",
         )
-
-    @property
-    def _text(self) -> str:
-        return self._path.response + "".join(span.text for span in self._spans)
 
 
 def concluded(response: str) -> str | None:
