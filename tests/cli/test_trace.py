@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,31 @@ def test_show_json(run):
     tree = json.loads(_ok("show", run, "--index", "0", "--tree", "--json"))
     assert [node["parent"] for node in tree["nodes"]] == [-1, 0, 1]
     assert tree["nodes"][2]["correct"] is True
+
+
+def test_a_page_replaces_nothing_unasked(run, tmp_path):
+    page = run / "tree.html"
+    assert str(page) in _ok("tree", run / "traces.jsonl", "--index", "0").replace("\n", "")
+    page.write_text("mine")
+    failed = _fails("tree", run, "--index", "0")
+    assert isinstance(failed.exception, ConfigError)
+    assert str(failed.exception) == f"{page} exists; choose another place (--out) or say that it may be replaced (--force)"
+    assert page.read_text() == "mine"
+    _ok("tree", run, "--index", "0", "--out", tmp_path / "other.html")
+    assert page.read_text() == "mine"
+    _ok("tree", run, "--index", "0", "--force")
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_json_holds_no_number_that_json_lacks(run):
+    rollout = make_rollout(Turn(text="7"), stage="odd")
+    rollout.tree.value_sum[1], rollout.tree.visits[1] = math.nan, 1
+    with TraceStore(run) as store:
+        store.append(rollout)
+    for options in ("--tree", "--node=1"):
+        text = _ok("show", run, "--index", "-1", options, "--json")
+        assert '"NaN"' in text
+        assert "NaN" not in text.replace('"NaN"', "")
 
 
 @pytest.mark.parametrize(

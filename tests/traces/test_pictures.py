@@ -2,12 +2,15 @@
 
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -18,7 +21,7 @@ from tirage.traces.pictures import draw, tree_data, tree_dot, tree_html, tree_me
 from tirage.traces.view import show_tree
 from tirage.traces.wire import from_line, to_line
 
-EVIL = '</script><img src=x onerror=alert(1)> "q" \\ `t` \x00\x1b[31m \ud800 \u202e | ] } ; #'
+EVIL = '</script><!--<script><img src=x onerror=alert(1)> ]]> $data "q" \\ `t` \x00\x1b[31m \ud800 \u202e\u2028\u2029 | ] } ; #'
 
 
 def rollout(tree: Tree, chosen: int = 0, **verdicts: bool) -> Rollout:
@@ -59,7 +62,7 @@ def test_graphviz() -> None:
 def test_mermaid() -> None:
     lines = tree_mermaid(small()).splitlines()
     assert lines[:3] == ["flowchart TD", '  n0["problem<br/>2 + 2?"]', '  n1["1 N=2 Q=0.50<br/>think"]']
-    assert "  n1 -->|#34;hint:a#34;| n2" in lines
+    assert '  n1 -->|"hint:a"| n2' in lines
     assert lines[-5:] == [
         "  classDef right fill:#d6f5e3",
         "  class n2 right",
@@ -75,6 +78,70 @@ def test_data_holds_what_is_known_of_each_node() -> None:
     node = data["nodes"][3]
     assert (node["visits"], node["q"], node["value"], node["note"], node["verdict"]["correct"]) == (1, 0.0, 0.0, "counted wrong", False)
     assert (data["chosen"], data["nodes"][1]["prior"], data["nodes"][2]["move"]) == (2, 0.5, "hint:a")
+
+
+LITERAL = [
+    'say "hi" \\ back\\n \\N \\G',
+    "&lt;b&gt; &amp; &#35; #35; <b>x</b> {a|b} [c] (d)",
+    "1. list `code` *em* __strong__ %% a;b | c -- d",
+    "end",
+    "two\nlines",
+    "$$x$$ fa:fa-car style a:'b' classDef",
+]
+"""Texts that mean something to the languages of pictures."""
+
+
+def literal() -> Rollout:
+    tree = Tree(problem_id="p", policy_id="m", seed=0, prompt=(Span(Source.PROMPT, "2 + 2?"),))
+    for place, text in enumerate(LITERAL):
+        tree.add(ROOT, step(text), sample=place, move=text)
+    return rollout(tree)
+
+
+def test_graphviz_shows_labels_as_they_were_written() -> None:
+    program = shutil.which("dot")
+    if program is None:
+        pytest.skip("no Graphviz; install it with: apt-get install graphviz")
+    svg = subprocess.run([program, "-Tsvg"], input=tree_dot(literal()).encode(), capture_output=True, check=True).stdout
+    name = "{http://www.w3.org/2000/svg}"
+    groups = [
+        (group.get("class"), [text.text for text in group.iter(f"{name}text")]) for group in ElementTree.fromstring(svg).iter(f"{name}g")
+    ]
+    shown = [text.replace("\n", " ") for text in LITERAL]
+    assert [lines for kind, lines in groups if kind == "edge"] == [[text] for text in shown]
+    assert [lines for kind, lines in groups if kind == "node"][1:] == [[str(place), text] for place, text in enumerate(shown, start=1)]
+
+
+def test_mermaid_labels_are_quoted_and_hold_entities_for_what_mermaid_would_act_on() -> None:
+    lines = tree_mermaid(literal()).splitlines()
+    assert lines[3] == '  n2["2<br/>#38;lt#59;b#38;gt#59; #38;amp#59; #38;#35;35#59; #35;35#59; #60;b#62;x#60;/b#62; {a|b} [c] (d)"]'
+    edges = [line.removesuffix('"| n' + str(place)) for place, line in enumerate(lines[8:14], start=1)]
+    labels = [line.removeprefix('  n0 -->|"') for line in edges]
+    assert not any(set('"<>&`') & set(label) or re.search(r"\\\\n|\\$\\$|:fa-|style|classDef", label) for label in labels)
+    decoded = [re.sub(r"#(\d+);", lambda code: chr(int(code[1])), label).replace("\u200b", "") for label in labels]
+    assert decoded == [text.replace("\n", " ") for text in LITERAL]
+
+
+def boundless() -> Rollout:
+    there = small()
+    there.tree.values |= {1: math.inf, 2: math.nan, 3: -math.inf}
+    there.tree.value_sum[1] = math.nan
+    return there
+
+
+def strict(text: str) -> Any:
+    """JSON as a strict parser reads it."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_numbers_that_json_lacks_leave_as_strings() -> None:
+    nodes = strict(draw(boundless(), "json"))["nodes"]
+    assert [node["value"] for node in nodes] == [None, "Infinity", "NaN", "-Infinity"]
+    assert [node["q"] for node in nodes] == [0.5, "NaN", 1.0, 0.0]
 
 
 def evil() -> Rollout:
@@ -93,6 +160,8 @@ def test_hostile_text_stays_text_in_every_form(form: str) -> None:
     assert "\x1b" not in picture
     if form == "html":
         assert picture.count("</script>") == 2
+        assert picture.count("<script") == 2
+        assert "<!--" not in picture
         assert "<img" not in picture
     if form == "dot":
         # Every quote inside a label is escaped.
@@ -102,6 +171,27 @@ def test_hostile_text_stays_text_in_every_form(form: str) -> None:
     if form == "mermaid":
         assert all(line.count('"') in (0, 2) for line in picture.splitlines())
         assert "<img" not in picture
+
+
+def halves() -> Rollout:
+    tree = Tree(problem_id="p", policy_id="m", seed=0, prompt=(Span(Source.PROMPT, "2 + 2?"),))
+    tree.add(ROOT, step("a\ud800b"), move="c\udc80d")
+    tree.notes[1] = "\ud83d\ude00"
+    return replace(rollout(tree, 1), problem=Problem(prompt="e\ud800f"))
+
+
+@pytest.mark.parametrize("form", ["html", "json", "dot", "mermaid"])
+def test_half_of_a_surrogate_pair_is_shown_in_valid_utf8(form: str) -> None:
+    picture = draw(halves(), form)  # type: ignore[arg-type]
+    picture.encode()
+    half, other = ("\ufffd", "\ufffd") if form in ("html", "json") else ("\\ud800", "\\udc80")
+    if form == "dot":
+        half, other = f"\\{half}", f"\\{other}"
+    for text in (f"a{half}b", f"c{other}d", f"e{half}f"):
+        assert text in picture.replace("#92;", "\\")
+    if form == "json":
+        node = json.loads(picture)["nodes"][1]
+        assert (node["spans"][0]["text"], node["note"]) == ("a\ufffdb", "\U0001f600")
 
 
 def deep(depth: int) -> Rollout:
@@ -170,10 +260,39 @@ def test_a_browser_draws_the_tree_and_shows_the_node_that_was_asked_for(tmp_path
     assert "node 2 · chosen" in browse(tmp_path, tree_html(small()))
 
 
+HANDS = """<script>
+const press = (at, key) => at.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+find.value = "five"; find.dispatchEvent(new Event("input")); press(find, "Enter");
+const at = [selected, found.textContent]; press(stage, "ArrowLeft"); press(stage, "Enter");
+document.body.dataset.done = [...at, selected, marks.textContent.includes("\u25b8 2"), shown.length].join();
+press(stage, "Enter"); press(stage, "c");
+const choice = document.querySelector("select"); choice.value = "3"; choice.onchange();
+</script></body>"""
+
+
+def test_a_page_is_walked_with_keys_searched_folded_and_compares_siblings(tmp_path: Path) -> None:
+    page = browse(tmp_path, tree_html(small()).replace("</body>", HANDS))
+    assert 'data-done="3,1 of 1 found,1,true,2"' in page
+    assert "node 2 \u00b7 chosen" in page
+    assert "<del>\u2212 five</del><ins>+ four</ins>" in page
+    assert '<p class="authors"><span class="policy">policy</span></p>' in page
+
+
+def test_a_browser_shows_numbers_that_json_lacks(tmp_path: Path) -> None:
+    page = browse(tmp_path, tree_html(boundless()), "#node=1")
+    assert "<dt>mean value Q</dt><dd>NaN</dd><dt>own value</dt><dd>Infinity</dd>" in page
+    assert 'width="NaN"' not in page
+
+
 def test_a_browser_shows_hostile_text_as_text(tmp_path: Path) -> None:
     page = browse(tmp_path, tree_html(evil()), "#node=1")
     assert "<img" not in page
-    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "&lt;/script&gt;&lt;!--&lt;script&gt;&lt;img src=x onerror=alert(1)&gt; ]]&gt; $data" in page
+    assert "\u2028\u2029" in page
+
+
+def test_a_browser_shows_half_of_a_surrogate_pair(tmp_path: Path) -> None:
+    assert 'title="policy">a\ufffdb</span>' in browse(tmp_path, tree_html(halves()))
 
 
 def test_big_trees_open_at_once(tmp_path: Path) -> None:

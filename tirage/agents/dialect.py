@@ -131,14 +131,14 @@ class FencedPython:
 
 
 class Plain:
-    """No calls: a turn is words."""
+    """No calls at all: a turn is text."""
 
     name = "plain"
     stops: tuple[str, ...] = ()
     uses_schemas = False
 
     def read(self, step_text: str, completion: Completion) -> Reading:
-        """The end of the turn, or of the tokens."""
+        """The end of the turn, or of its tokens."""
         return Reading(finish=Finish.LENGTH if completion.finish == "length" else Finish.STOP)
 
     def show(self, tail: str, observations: Sequence[Observation]) -> list[tuple[Source, str]]:

@@ -21,7 +21,7 @@ from tirage.core.message import Message, Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Usage
-from tirage.core.trajectory import StopReason, Trajectory
+from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.sandbox.base import Session
 from tirage.search.base import Search, Trial
@@ -165,9 +165,9 @@ class Growth:
         """How many trials may start now."""
         room = self._agent.limits.concurrency - waiting
         for meter in (self._own, self._shared):
-            calls = meter.budget.model_calls
+            calls = meter.left("model_calls")
             if calls is not None:
-                room = min(room, calls - meter.spent.model_calls - meter.reserved.model_calls)
+                room = min(room, int(calls))
         nodes = self._own.budget.nodes
         return room if nodes is None else min(room, nodes - (len(self._tree.nodes) - 1) - waiting)
 
@@ -180,8 +180,8 @@ class Growth:
 
     def _most_tokens(self) -> int | None:
         """Tokens that a step may sample at most."""
-        limits = ((meter.budget.tokens_out, meter.spent.tokens_out) for meter in (self._own, self._shared))
-        return min((limit - spent for limit, spent in limits if limit is not None), default=None)
+        left = (meter.left("tokens_out", in_flight=False) for meter in (self._own, self._shared))
+        return min((int(tokens) for tokens in left if tokens is not None), default=None)
 
     # -- one trial -------------------------------------------------------------------------------------------
 
@@ -221,15 +221,7 @@ class Growth:
         valuer = self._agent.steering.valuer
         if valuer is None or not self.search.valued or taken.error is not None:
             return Estimate(value=taken.value)
-        steps = tuple(node.step for node in self._tree.path(trial.parent) if node.step is not None)
-        path = Trajectory(
-            problem_id=self._tree.problem_id,
-            policy_id=self._tree.policy_id,
-            seed=self._tree.seed,
-            prompt=self._tree.prompt,
-            steps=(*steps, taken.step),
-            stop=taken.stop,
-        )
+        path = self._tree.extended(trial.parent, taken.step, stop=taken.stop)
         try:
             with boundary("model"):
                 return await valuer.value(shown_to(valuer, self._problem), path, derive_seed(self._tree.seed, "value", trial.id))

@@ -12,7 +12,7 @@ from tirage.core.hint import Hint, HintPosition, HintUse
 from tirage.core.message import Message, Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Finish, Source, Span, Step, Usage, mean_probability
+from tirage.core.step import Finish, Opening, Source, Span, Step, Usage, mean_probability
 from tirage.models.base import Completion, Model, Sampling
 from tirage.search.hint_moves import PREFIX
 from tirage.tools.base import ToolSpec
@@ -35,6 +35,8 @@ class Draft:
     usage: Usage
     problem: str = ""
     """For MALFORMED: what could not be read."""
+    opening: Opening | None = None
+    """The prompt that was read instead of the path, for a policy of several roles."""
 
 
 class Policy(Protocol):
@@ -123,6 +125,8 @@ class ModelPolicy:
                 "prefill (nano, hf/PATH, vllm/NAME), or no separator"
             )
         self.separator = separator
+        self.tag = "policy"
+        """Who asks, in call logs and scripts: `Request.tag`."""
         self._schemas = tuple(tool.schema() for tool in tools) if dialect.uses_schemas else ()
         markers = model.renderer.think_markers if model.renderer is not None else None
         self._think_open = markers[0] if markers is not None else None
@@ -153,7 +157,7 @@ class ModelPolicy:
             stops = (*stops, self.separator)
         sampling = replace(self.sampling, stop=stops, seed=seed, max_tokens=limit)
         shown = (self.inject(Source.FORCED, aside), *opening) if aside else opening
-        request = build_request(self.mode, path, shown, sampling, self._schemas)
+        request = build_request(self.mode, path, shown, sampling, self._schemas, self.tag)
         (completion,) = await self.model.complete(request)
         if request.ids is not None and completion.prompt_ids is not None and completion.prompt_ids != request.ids:
             raise ModelError(

@@ -65,23 +65,25 @@ def render_prompt(model: Model, mode: Mode, messages: tuple[Message, ...]) -> tu
     return (Span(Source.PROMPT, "\n\n".join(message.content for message in messages)),)
 
 
-def build_request(mode: Mode, path: Path, opening: Sequence[Span], sampling: Sampling, tools: tuple[dict[str, object], ...]) -> Request:
-    """The request that continues `path` after `opening` (spans injected now, e.g. a hint)."""
+def build_request(
+    mode: Mode, path: Path, opening: Sequence[Span], sampling: Sampling, tools: tuple[dict[str, object], ...], tag: str
+) -> Request:
+    """The request that continues `path` after `opening` (spans injected now, e.g. a hint). `tag`: who asks."""
     if mode is Mode.NATIVE:
-        return Request(messages=path.messages + _native_turns(path, opening), sampling=sampling, tools=tools, tag="policy")
+        return Request(messages=path.messages + _native_turns(path, opening), sampling=sampling, tools=tools, tag=tag)
     if mode is Mode.TURNS:
-        return Request(messages=path.messages + _text_turns(path, opening), sampling=sampling, tag="policy")
+        return Request(messages=path.messages + _text_turns(path, opening), sampling=sampling, tag=tag)
     tail = path.response + "".join(span.text for span in opening)
     if mode is Mode.PREFILL:
         if not tail:
-            return Request(messages=path.messages, sampling=sampling, tag="policy")
+            return Request(messages=path.messages, sampling=sampling, tag=tag)
         partial = Message(role="assistant", content=tail)
-        return Request(messages=(*path.messages, partial), continue_final=True, sampling=sampling, tag="policy")
+        return Request(messages=(*path.messages, partial), continue_final=True, sampling=sampling, tag=tag)
     spans = [*path.prompt, *(span for step in path.steps for span in step.spans), *opening]
     ids = join_ids(spans) if mode is Mode.TOKENS else None
     if ids is not None:
-        return Request(ids=ids, sampling=sampling, tag="policy")
-    return Request(text="".join(span.text for span in spans), sampling=sampling, tag="policy")
+        return Request(ids=ids, sampling=sampling, tag=tag)
+    return Request(text="".join(span.text for span in spans), sampling=sampling, tag=tag)
 
 
 async def draw(model: Model, request: Request, count: int) -> list[Completion]:
@@ -103,7 +105,7 @@ async def ask(model: Model, text: str, sampling: Sampling, *, tag: str, begun: s
     ids = model.renderer.encode(begun) if mode is Mode.TOKENS and model.renderer is not None else None
     opening = (Span(Source.FORCED, begun, ids),) if begun else ()
     path = Path(messages=messages, prompt=render_prompt(model, mode, messages), steps=())
-    (completion,) = await model.complete(replace(build_request(mode, path, opening, sampling, ()), tag=tag))
+    (completion,) = await model.complete(build_request(mode, path, opening, sampling, (), tag))
     return completion
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tirage.agents.ballot import classes, plurality
 from tirage.agents.dialect import Plain
 from tirage.agents.policy import Draft, ModelPolicy
 from tirage.agents.requests import Mode, Path, build_request, draw
@@ -15,7 +16,6 @@ from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Usage, mean_probability
 from tirage.models.base import Completion, Model, Sampling
 from tirage.search.rstar import ANSWER, ONE_STEP, REANSWER, REPHRASE, SUBQUESTION
-from tirage.verification.answer_keys import number_key
 from tirage.verification.extract import STATED, extract, final_answer, final_match
 
 CAN_ANSWER = "now we can answer the question"
@@ -113,7 +113,7 @@ class _Turn:
         self._spans.append(policy.inject(Source.FORCED, text))
         limit = policy.sampling.max_tokens if self._most_tokens is None else min(policy.sampling.max_tokens, self._most_tokens // count)
         sampling = replace(policy.sampling, seed=self._seed, stop=() if turns else cue.stop, max_tokens=max(1, limit))
-        drawn = await draw(policy.model, build_request(policy.mode, self._path, self._spans, sampling, ()), count)
+        drawn = await draw(policy.model, build_request(policy.mode, self._path, self._spans, sampling, (), policy.tag), count)
         self._usage = sum((completion.usage for completion in drawn), self._usage)
         return drawn
 
@@ -149,13 +149,12 @@ def concluded(response: str) -> str | None:
 
 
 def majority(answers: Sequence[str | None]) -> tuple[int, float]:
-    """The first of the answers that most agree with, equal numbers being equal, and its share of all; (0, 0.0) without any answer."""
-    keys = [None if answer is None else number_key(answer) for answer in answers]
-    counts = {key: keys.count(key) for key in keys if key is not None}
-    if not counts:
+    """The first of the answers that most agree with, and its share of all; (0, 0.0) without any answer."""
+    best = plurality(answers)
+    if best is None:
         return 0, 0.0
-    best = max(counts, key=counts.__getitem__)
-    return keys.index(best), counts[best] / len(keys)
+    same = classes(answers)
+    return best, same.count(same[best]) / len(same)
 
 
 def asks_the_whole(question: str, problem: Problem) -> bool:

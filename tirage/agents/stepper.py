@@ -126,6 +126,7 @@ class Stepper:
             hint=draft.hint,
             aside=draft.aside,
             usage=usage,
+            opening=draft.opening,
         )
         stop = _stop(step, len(path.steps) + 1, limits)
         if stop is StopReason.OPEN and not limits.last_word and used + len(step.calls) >= limits.max_calls:
@@ -188,7 +189,7 @@ def _broken(draft: Draft | None, error: TirageError) -> Taken:
     if draft is None:
         step = Step(spans=(), finish=Finish.ERROR, usage=ONE_CALL)
     else:
-        step = Step(spans=draft.spans, finish=Finish.ERROR, hint=draft.hint, aside=draft.aside, usage=draft.usage)
+        step = Step(spans=draft.spans, finish=Finish.ERROR, hint=draft.hint, aside=draft.aside, usage=draft.usage, opening=draft.opening)
     return Taken(step=step, stop=StopReason.ERROR, error=failure)
 
 

@@ -26,6 +26,7 @@ from tirage.traces.index_layout import Row
 from tirage.traces.jsonl import TraceStore
 from tirage.traces.pictures import Form, draw
 from tirage.traces.view import STYLES, excerpt, show_path, show_tree, visible
+from tirage.traces.wire import without_infinities
 
 trace_app = typer.Typer(help="Look at stored rollouts, export them, and follow a checkpoint back to them.", no_args_is_help=True)
 
@@ -100,13 +101,14 @@ def tree_picture(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Draw the tree of one rollout: an interactive page, or a form that other tools draw."""
-    picture = draw(_pick(_store(run), key, index), form)
-    place = out or (run / "tree.html" if form == "html" else None)
+    store = _store(run)
+    place = out or (store.folder / "tree.html" if form == "html" else None)
+    if place is not None and place.exists() and not force:
+        raise ConfigError(f"{place} exists; choose another place (--out) or say that it may be replaced (--force)")
+    picture = draw(_pick(store, key, index), form)
     if place is None:
-        sys.stdout.write(picture)
+        typer.echo(picture.encode(), nl=False)
         return
-    if out is not None and place.exists() and not force:
-        raise ConfigError(f"{place} exists; choose another place or say that it may be replaced (--force)")
     try:
         place.write_text(picture, encoding="utf-8")
     except OSError as error:
@@ -187,8 +189,8 @@ def why(
 
 
 def _emit(data: Any) -> None:
-    """One JSON line. Halves of surrogate pairs, which no encoding can print, leave as JSON escapes."""
-    typer.echo(json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace"))
+    """One JSON line. Halves of surrogate pairs, which no encoding can print, leave as JSON escapes; numbers that JSON lacks as strings."""
+    typer.echo(json.dumps(without_infinities(data), ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace"))
 
 
 def _store(run: Path) -> TraceStore:

@@ -6,7 +6,7 @@ from tirage.core.message import Message, Observation, ObservationStatus, ToolCal
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Finish, Source, Span, Step, Usage
+from tirage.core.step import Finish, Opening, Source, Span, Step, Usage
 from tirage.core.trajectory import Failure, StopReason, Trajectory
 from tirage.core.tree import Node, Tree
 from tirage.core.verdict import Reward, Verdict
@@ -23,6 +23,7 @@ __all__ = [
     "Node",
     "Observation",
     "ObservationStatus",
+    "Opening",
     "Problem",
     "Reward",
     "Rollout",

@@ -41,6 +41,8 @@ class Meter:
     """
 
     budget: Budget
+    above: "Meter | None" = None
+    """What shares in everything that is spent here: the budget of a run above that of a team."""
     spent: Usage = field(default_factory=Usage)
     reserved: Usage = field(default_factory=Usage)
     _limits: tuple[tuple[str, float], ...] = field(init=False, repr=False)
@@ -60,11 +62,20 @@ class Meter:
         for name, limit in self._limits:
             if getattr(self.spent, name) + (getattr(self.reserved, name) if in_flight else 0) >= limit:
                 return name
-        return None
+        return self.above.exhausted(in_flight=in_flight) if self.above is not None else None
+
+    def left(self, name: str, *, in_flight: bool = True) -> float | None:
+        """What is left of a limit here and above, spent and (with `in_flight`) reserved taken off; None when unlimited."""
+        limit = getattr(self.budget, name)
+        own = None if limit is None else limit - getattr(self.spent, name) - (getattr(self.reserved, name) if in_flight else 0)
+        above = self.above.left(name, in_flight=in_flight) if self.above is not None else None
+        return own if above is None else above if own is None else min(own, above)
 
     def reserve(self, usage: Usage) -> None:
         """Count `usage` as in flight."""
         self.reserved = self.reserved + usage
+        if self.above is not None:
+            self.above.reserve(usage)
 
     def settle(self, reserved: Usage, actual: Usage) -> None:
         """Give back a reservation and record what was really used."""
@@ -74,3 +85,5 @@ class Meter:
             raise ValueError(f"settling more {name} than was reserved")
         self.reserved = left
         self.spent = self.spent + actual
+        if self.above is not None:
+            self.above.settle(reserved, actual)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tirage.core.hint import HintUse
-from tirage.core.message import Observation, ToolCall
+from tirage.core.message import Message, Observation, ToolCall
 
 
 class Source(StrEnum):
@@ -107,6 +107,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How a conversation begins that does not go on from the path before it: a role's own prompt."""
+
+    messages: tuple[Message, ...]
+    prompt: tuple[Span, ...]
+    """Their rendering; sources PROMPT."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One policy turn: what was injected before it, what the policy wrote, what the tools answered."""
 
@@ -122,6 +131,8 @@ class Step:
     """Text that was shown for this step alone, between the path and what the policy wrote: earlier attempts, reflections. The steps
     that follow do not see it, and no row holds it."""
     usage: Usage = field(default_factory=Usage)
+    opening: Opening | None = None
+    """What the model read instead of the path before this step; the steps that follow go on from here. None: it read that path."""
 
     @property
     def text(self) -> str:

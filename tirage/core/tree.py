@@ -82,9 +82,12 @@ class Tree:
         prior: float | None = None,
         move: str = "",
     ) -> Node:
-        """Append a child of `parent` and return it. Raises ValueError when the parent's path has ended."""
+        """Append a child of `parent` and return it.
+
+        Raises ValueError when the parent's path has ended, unless `step` opens a conversation of its own.
+        """
         above = self.nodes[parent]
-        if above.stop is not StopReason.OPEN:
+        if above.stop is not StopReason.OPEN and step.opening is None:
             raise ValueError(f"node {parent} has ended ({above.stop}); it cannot have children")
         node = Node(
             index=len(self.nodes),
@@ -110,20 +113,38 @@ class Tree:
         nodes.reverse()
         return nodes
 
+    def conversation(self, index: int) -> list[Node]:
+        """The nodes that one model wrote in one go and that end at `index`: the path, from the last step with an opening of its own."""
+        nodes: list[Node] = []
+        while index > ROOT:
+            node = self.nodes[index]
+            nodes.append(node)
+            if node.step is not None and node.step.opening is not None:
+                break
+            index = node.parent
+        nodes.reverse()
+        return nodes
+
     def trajectory(self, index: int) -> Trajectory:
-        """The path to `index` as a trajectory. Raises ValueError for the root, which has no step."""
-        nodes = self.path(index)
-        if not nodes:
+        """The conversation that ends at `index`, as a trajectory. Raises ValueError for the root, which has no step."""
+        node = self.nodes[index]
+        if node.step is None:
             raise ValueError("the root is not a trajectory: no step was taken")
-        steps = tuple(node.step for node in nodes if node.step is not None)
+        return self.extended(node.parent, node.step, stop=node.stop, error=node.error)
+
+    def extended(self, parent: int, step: Step, *, stop: StopReason, error: Failure | None = None) -> Trajectory:
+        """What `trajectory` would give for a child of `parent` with this step."""
+        before = self.conversation(parent) if step.opening is None else ()
+        steps = (*(node.step for node in before if node.step is not None), step)
+        opening = steps[0].opening
         return Trajectory(
             problem_id=self.problem_id,
             policy_id=self.policy_id,
             seed=self.seed,
-            prompt=self.prompt,
+            prompt=self.prompt if opening is None else opening.prompt,
             steps=steps,
-            stop=nodes[-1].stop,
-            error=nodes[-1].error,
+            stop=stop,
+            error=error,
         )
 
     def leaves(self) -> Iterator[int]:

@@ -51,7 +51,8 @@ def calls_of(tree: Tree) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     for node in tree.nodes[1:]:
         if node.step is None:
             continue
-        before = join_ids([*tree.prompt, *(span for above in tree.path(node.parent) for span in (above.step.spans if above.step else ()))])
+        path = tree.trajectory(node.index)
+        before = join_ids([*path.prompt, *(span for step in path.steps[:-1] for span in step.spans)])
         opening = []
         for span in node.step.spans:
             if span.source is Source.POLICY:

@@ -180,17 +180,23 @@ class Runner:
 
 
 async def judge(tree: Tree, problem: Problem, verifier: Verifier) -> dict[int, Verdict]:
-    """Verdicts on all ended leaves of `tree`; a broken verifier gives ungraded verdicts, a broken path gives none."""
+    """Verdicts on all ends of `tree` that answer the problem; a broken verifier gives ungraded verdicts, a broken path gives none."""
     verdicts: dict[int, Verdict] = {}
-    for leaf in tree.leaves():
-        if tree.nodes[leaf].stop is StopReason.ERROR:
-            continue
+    for leaf in _answers(tree):
         try:
             with boundary("verifier"):
                 verdicts[leaf] = await verifier.verify(problem, conclusion(tree.trajectory(leaf)))
         except TirageError as error:
             verdicts[leaf] = Verdict(correct=None, verifier=verifier.name, detail=f"verifier failed: {error}")
     return verdicts
+
+
+def _answers(tree: Tree) -> Iterator[int]:
+    """Nodes to judge: what ended, and paths of the problem's own prompt that were left open. What a role left open was no answer."""
+    for node in tree.nodes[1:]:
+        left = node.stop is StopReason.OPEN and not tree.children[node.index] and tree.trajectory(node.index).steps[0].opening is None
+        if left or node.stop not in (StopReason.OPEN, StopReason.ERROR):
+            yield node.index
 
 
 def rollout_key(stage: str, problem: Problem, sample: int) -> str:

@@ -29,7 +29,7 @@ def visits(tree: Tree, index: int) -> float:
 
 def confidence(tree: Tree, index: int) -> float:
     """Geometric mean of the probabilities of the path's sampled tokens, in (0, 1]; 0 where the model gave none."""
-    steps = (node.step for node in tree.path(index) if node.step is not None)
+    steps = (node.step for node in tree.conversation(index) if node.step is not None)
     return mean_probability(score for step in steps for span in step.spans for score in span.logprobs or ()) or 0.0
 
 

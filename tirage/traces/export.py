@@ -133,7 +133,7 @@ def _columns(paths: Iterable[tuple[Rollout, int]], *, hint_loss: bool) -> Iterat
         path, verdict = rollout.tree.trajectory(end), rollout.verdicts.get(end)
         tokens = to_tokens(path, hint_loss=hint_loss)
         spans = [(0, span) for span in path.prompt]
-        for node in rollout.tree.path(end):
+        for node in rollout.tree.conversation(end):
             spans.extend((node.index, span) for span in (node.step.spans if node.step else ()))
         messages = to_messages(rollout, end)
         usage = path.usage

@@ -25,13 +25,17 @@ class TokenRow:
 
 
 def to_messages(rollout: Rollout, node: int) -> list[dict[str, Any]]:
-    """The path to `node` in OpenAI's chat form: the problem, then what followed.
+    """The conversation that ends at `node` in OpenAI's chat form: the problem or a role's own prompt, then what followed.
 
     Structured tool calls become `tool_calls` and `tool` messages. In a text dialect calls and outputs are part of
     the assistant's own text, exactly as it was written and read. A hint that was sent as a user turn is one here.
-    The system message is not part of it: a trace keeps the prompt as it was rendered.
+    The policy's system message is not part of it: a trace keeps that prompt as it was rendered.
     """
+    steps = rollout.tree.trajectory(node).steps
+    opening = steps[0].opening
     messages: list[dict[str, Any]] = [{"role": "user", "content": rollout.problem.prompt}]
+    if opening is not None:
+        messages = [{"role": message.role, "content": message.content} for message in opening.messages]
     open_turn: list[str] = []
 
     def close_turn() -> None:
@@ -39,7 +43,7 @@ def to_messages(rollout: Rollout, node: int) -> list[dict[str, Any]]:
             messages.append({"role": "assistant", "content": text})
         open_turn.clear()
 
-    for step in rollout.tree.trajectory(node).steps:
+    for step in steps:
         if step.hint is not None and step.hint.as_user_turn:
             close_turn()
             messages.append({"role": "user", "content": _text(step, {Source.HINT})})

@@ -4,22 +4,26 @@ What models wrote is not trusted: every form escapes it in its own way, and the 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tirage.core.rollout import Rollout
 from tirage.core.step import Step
 from tirage.core.tree import ROOT, Node
-from tirage.traces.view import excerpt
+from tirage.traces.view import excerpt, visible
+from tirage.traces.wire import without_infinities
 
 Form = Literal["html", "json", "dot", "mermaid"]
 LABEL = 60
-"""Characters of a step in a node's label."""
-_CONTROL = {code: " " for code in [*range(0x20), 0x7F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]}
+"""Characters of a step in a node's label, or of a move on an edge."""
+
+_MERMAID_ENTITIES = {ord(char): f"#{ord(char)};" for char in '"#&;<>`'}
+_MERMAID_WORDS = re.compile(r"\\(?=n)|\$(?=\$)|:(?=fa-)|styl(?=e)|classDe(?=f)")
 
 
 def draw(rollout: Rollout, form: Form) -> str:
@@ -28,9 +32,12 @@ def draw(rollout: Rollout, form: Form) -> str:
 
 
 def tree_data(rollout: Rollout) -> dict[str, Any]:
-    """Everything about a tree as JSON data; see the keys of `nodes` for what is known of each."""
+    """Everything about a tree as JSON data; see the keys of `nodes` for what is known of each.
+
+    Numbers that JSON lacks are the strings "NaN", "Infinity" and "-Infinity", as in a stored trace.
+    """
     tree, usage = rollout.tree, rollout.tree.usage
-    return {
+    data = {
         "key": rollout.key,
         "problem": rollout.problem.prompt,
         "model": rollout.model,
@@ -49,6 +56,7 @@ def tree_data(rollout: Rollout) -> dict[str, Any]:
         },
         "nodes": [_node_data(rollout, node) for node in tree.nodes],
     }
+    return cast(dict[str, Any], without_infinities(data))
 
 
 def _node_data(rollout: Rollout, node: Node) -> dict[str, Any]:
@@ -87,8 +95,9 @@ def _node_data(rollout: Rollout, node: Node) -> dict[str, Any]:
 
 
 def tree_json(rollout: Rollout) -> str:
-    """`tree_data` as text; half surrogate pairs stay escaped."""
-    return json.dumps(tree_data(rollout), ensure_ascii=True, allow_nan=True)
+    """`tree_data` as text. Half of a surrogate pair, which strict parsers refuse even when escaped, is U+FFFD."""
+    text = json.dumps(tree_data(rollout), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def tree_dot(rollout: Rollout) -> str:
@@ -100,17 +109,18 @@ def tree_dot(rollout: Rollout) -> str:
         lines.append(f'  n{node.index} [label="{_dot(_label(rollout, node))}"{style}];')
     for node in rollout.tree.nodes[1:]:
         bold = ", penwidth=2.5" if node.index in chosen else ""
-        lines.append(f'  n{node.parent} -> n{node.index} [label="{_dot(node.move)}"{bold}];')
+        lines.append(f'  n{node.parent} -> n{node.index} [label="{_dot([excerpt(node.move, LABEL)])}"{bold}];')
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def tree_mermaid(rollout: Rollout) -> str:
-    """A Mermaid flowchart, for pages that draw those."""
+    """A Mermaid flowchart, for pages that draw those; more than 500 edges only where Mermaid's `maxEdges` and `maxTextSize` are raised."""
     lines = ["flowchart TD"]
     for node in rollout.tree.nodes:
         lines.append(f'  n{node.index}["{_mermaid(_label(rollout, node))}"]')
     for node in rollout.tree.nodes[1:]:
-        lines.append(f"  n{node.parent} -->{f'|{_mermaid(chr(34) + node.move + chr(34))}|' if node.move else ''} n{node.index}")
+        label = f'|"{_mermaid([excerpt(node.move, LABEL)])}"|' if node.move else ""
+        lines.append(f"  n{node.parent} -->{label} n{node.index}")
     for name, colour in (("right", "#d6f5e3"), ("wrong", "#fde0dc"), ("broken", "#fbd38d")):
         members = ",".join(f"n{node.index}" for node in rollout.tree.nodes if _kind(rollout, node) == name)
         if members:
@@ -121,13 +131,10 @@ def tree_mermaid(rollout: Rollout) -> str:
 
 
 def tree_html(rollout: Rollout) -> str:
-    """One page without any request: pan, zoom, walk, fold, search, compare siblings; an indented text without JavaScript."""
-    # Half surrogate pairs are no text that a browser could give back.
-    data = json.dumps(tree_data(rollout), ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
-    safe = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return _template().substitute(
-        title=_html(f"{rollout.key}: {excerpt(rollout.problem.prompt)}"), data=safe, plain="\n".join(_plain(rollout))
-    )
+    """One page without any request: pan, zoom, walk by mouse or keys, fold, search, compare siblings; plain text without JavaScript."""
+    safe = tree_json(rollout).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    title = escape(f"{visible(rollout.key)}: {excerpt(rollout.problem.prompt)}")
+    return _template().substitute(title=title, data=safe, plain=escape("\n".join(_plain(rollout))))
 
 
 @cache
@@ -142,7 +149,7 @@ def _plain(rollout: Rollout) -> Iterator[str]:
         index = todo.pop()
         node = rollout.tree.nodes[index]
         # Deep trees would otherwise be wider than any page.
-        yield _html(f"{'  ' * min(node.depth, 40)}{index}  {' | '.join(_label(rollout, node))}")
+        yield f"{'  ' * min(node.depth, 40)}{index}  {' | '.join(_label(rollout, node))}"
         todo.extend(reversed(rollout.tree.children[index]))
 
 
@@ -177,20 +184,12 @@ def _fill(rollout: Rollout, node: Node) -> str:
     return {"right": "#d6f5e3", "wrong": "#fde0dc", "broken": "#fbd38d", "": "#f3f4f6"}[_kind(rollout, node)]
 
 
-def _clean(text: str) -> str:
-    """No control characters, no direction overrides, no half surrogate pairs."""
-    return text.translate(_CONTROL).encode("utf-8", "replace").decode("utf-8")
+def _dot(lines: list[str]) -> str:
+    # Graphviz reads entities and backslashes in quoted labels too.
+    return "\\n".join(line.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"') for line in lines)
 
 
-def _dot(lines: str | list[str]) -> str:
-    whole = [lines] if isinstance(lines, str) else lines
-    return "\\n".join(_clean(line).replace("\\", "\\\\").replace('"', '\\"') for line in whole)
-
-
-def _mermaid(lines: str | list[str]) -> str:
-    whole = [lines] if isinstance(lines, str) else lines
-    return "<br/>".join("".join(f"#{ord(char)};" if char in '"#<>&;`|[]{}()\\' else char for char in _clean(line)) for line in whole)
-
-
-def _html(text: str) -> str:
-    return escape(_clean(text), quote=True)
+def _mermaid(lines: list[str]) -> str:
+    # Mermaid acts on some words even where entities hide their characters; a zero-width space parts those.
+    whole = (_MERMAID_WORDS.sub("\\g<0>\u200b", line).translate(_MERMAID_ENTITIES) for line in lines)
+    return "<br/>".join(whole)

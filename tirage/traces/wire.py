@@ -33,7 +33,7 @@ def to_line(rollout: Rollout) -> bytes:
     try:
         text = _dumps(record)
     except ValueError:
-        record = _without_infinities(record)
+        record = without_infinities(record)
         text = _dumps(record)
     try:
         return text.encode() + b"\n"
@@ -90,8 +90,8 @@ def _check_tree(rollout: Rollout) -> None:
             raise DataError(f"rollout {rollout.key!r}: verdict on node {index}, which is not among its {count} nodes")
 
 
-def _without_infinities(value: Any) -> Any:
-    """Replace non-finite floats in JSON data, level by level."""
+def without_infinities(value: Any) -> Any:
+    """Spell non-finite floats in JSON data out, in place: "NaN", "Infinity", "-Infinity". Returns the data."""
     box = [value]
     todo: list[Any] = [box]
     while todo:

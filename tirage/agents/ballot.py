@@ -1,0 +1,35 @@
+"""Votes over answers that mean the same: grouped by the framework's equivalence, not by how they are written."""
+
+from collections.abc import Sequence
+
+from tirage.verification.equivalence import normalise, quick_equal
+
+
+def classes(answers: Sequence[str | None]) -> list[int]:
+    """The number of each answer's class, counted from 0 in order of first appearance; -1 for None, which never counts."""
+    found: list[str] = []
+    numbers = []
+    for answer in answers:
+        if answer is None:
+            numbers.append(-1)
+            continue
+        same = (place for place, first in enumerate(found) if quick_equal(answer, first) or normalise(answer) == normalise(first))
+        number = next(same, len(found))
+        if number == len(found):
+            found.append(answer)
+        numbers.append(number)
+    return numbers
+
+
+def plurality(answers: Sequence[str | None], weights: Sequence[float] | None = None) -> int | None:
+    """Index of the first answer of the heaviest class, ties to the class that came first; None without any answer.
+
+    `weights`: one per answer, >= 0; 1 each by default. Where all are 0 they count as 1.
+    """
+    heavy = weights if weights is not None and any(weights) else [1.0] * len(answers)
+    totals: dict[int, float] = {}
+    numbers = classes(answers)
+    for number, weight in zip(numbers, heavy, strict=True):
+        if number >= 0:
+            totals[number] = totals.get(number, 0.0) + weight
+    return numbers.index(max(totals, key=lambda number: totals[number])) if totals else None

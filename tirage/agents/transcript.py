@@ -1,0 +1,301 @@
+"""A problem as several roles work on it: every turn is a node of one tree, on one budget, in one log.
+
+A turn is a conversation of its own (`Step.opening`), hung below the turn that it answers. Turns that may run side by side are asked for
+`together` and join the tree in the order of asking, so the same seed gives the same tree however they are timed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from tirage.agents.approval import Action, Desk, Terminated
+from tirage.agents.explorer import Agent
+from tirage.agents.growth import Log, StepEvent
+from tirage.agents.roles import Role, Unreadable
+from tirage.core.budget import Budget, Meter
+from tirage.core.problem import Problem
+from tirage.core.seeds import derive_seed
+from tirage.core.step import Finish, Opening, Source, Span, Step
+from tirage.core.trajectory import Failure, StopReason
+from tirage.core.tree import ROOT, Tree
+from tirage.traces.search_log import Settled
+
+T = TypeVar("T")
+PERSON = "person"
+"""The move of a node that a person wrote."""
+TRIALS = 1 << 20
+"""Room for the trials of one turn in the numbering of the log."""
+
+
+class OutOfBudget(Exception):
+    """A limit is reached; the message names it. `Workflow.solve` turns it into `Tree.ended`."""
+
+
+class Company(Protocol):
+    """Who plays the roles; `Cast` is one."""
+
+    @property
+    def id(self) -> str:
+        """Everything that makes it what it is."""
+        ...
+
+    def player(self, role: Role[Any]) -> Agent:
+        """The agent that takes a turn of `role`; it puts the role's system message before what it is asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """A turn to be taken."""
+
+    role: Role[T]
+    fields: Mapping[str, object]
+    """What the role's template is filled with, besides `problem`."""
+    after: int = ROOT
+    """The node that it answers: where it hangs in the tree."""
+    draw: int = 0
+    """Which of several draws of the same turn this is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn(Generic[T]):
+    """A turn that was taken."""
+
+    role: str
+    node: int
+    """Where it ends in the tree; the node it answers when nothing was written."""
+    text: str
+    """What was written, calls and observations included."""
+    value: T
+    """What was read, or the role's default."""
+    readable: bool = True
+    """False when `value` is the default."""
+    error: Failure | None = None
+    """What broke around it."""
+
+
+@dataclass(slots=True)
+class Transcript:
+    """One problem's turns so far, and the means to take more. A turn is asked for while none is in flight."""
+
+    problem: Problem
+    """Without its reference answer."""
+    tree: Tree
+    meter: Meter
+    """Of this transcript; what is above it counts too."""
+    company: Company
+    desk: Desk | None = None
+    """Where turns of roles that want it wait for a person."""
+    key: str | None = None
+    """The reference answer, shown to roles that are declared to see it."""
+    log: Log | None = None
+    on_step: Callable[[StepEvent], None] | None = None
+    turns: int = 0
+    """Turns asked for so far."""
+    concurrency: int = 16
+    """Turns in flight at once."""
+    _busy: bool = field(default=False, init=False)
+    _started: float = field(default_factory=time.monotonic, init=False)
+    _places: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make room for the turns."""
+        self._places = asyncio.Semaphore(self.concurrency)
+
+    async def ask(self, role: Role[T], *, after: int = ROOT, draw: int = 0, **fields: object) -> Turn[T]:
+        """One turn of `role`. Raises `OutOfBudget`; what breaks only this turn gives the role's default."""
+        (turn,) = await self.together([Call(role=role, fields=fields, after=after, draw=draw)])
+        return turn
+
+    async def together(self, calls: Sequence[Call[T]]) -> list[Turn[T]]:
+        """Turns that do not depend on each other, side by side; in the order of `calls`. Raises as `ask`."""
+        if self._busy:
+            raise RuntimeError("turns are asked for one after the other or in one call of `together`, else their order is chance")
+        reason = self.spent()
+        if reason is not None:
+            raise OutOfBudget(reason)
+        first, self.turns, self._busy = self.turns, self.turns + len(calls), True
+        try:
+            trees = await _all(self._solve(call, first + place) for place, call in enumerate(calls))
+        finally:
+            self._busy = False
+        turns = [self._join(call, tree) for call, tree in zip(calls, trees, strict=True)]
+        if any(len(tree.nodes) == 1 for tree in trees):
+            raise OutOfBudget(self.spent() or next(tree.ended for tree in trees if len(tree.nodes) == 1).removeprefix("budget: "))
+        return turns if self.desk is None else [await self._decided(call, turn) for call, turn in zip(calls, turns, strict=True)]
+
+    def spent(self) -> str | None:
+        """The limit that is reached, None while there is room for a turn."""
+        nodes = self.meter.budget.nodes
+        if nodes is not None and len(self.tree.nodes) > nodes:
+            return "nodes"
+        return self.meter.exhausted(elapsed_s=time.monotonic() - self._started)
+
+    def offer(self, turn: Turn[Any]) -> None:
+        """What is the answer unless a better one is offered."""
+        self.tree.chosen = turn.node
+
+    def rate(self, turn: Turn[Any], value: float, note: str = "") -> None:
+        """Keep what was said about a turn: a value, words."""
+        self.tree.values[turn.node] = value
+        if note:
+            self.note(turn, note)
+
+    def note(self, turn: Turn[Any], text: str) -> None:
+        """Keep words about a turn beside those that are there."""
+        before = self.tree.notes.get(turn.node, "")
+        self.tree.notes[turn.node] = f"{before}; {text}" if before else text
+
+    async def _decided(self, call: Call[T], turn: Turn[T]) -> Turn[T]:
+        """A turn once a person is content with it. Raises `Paused` and `Terminated`."""
+        if self.desk is None or not call.role.approve:
+            return turn
+        asked = call.role.messages(self._fields(call))[-1].content
+        decision = await self.desk.decide(call.role.name, asked, turn.text)
+        if decision.action is Action.MODIFY:
+            step = Step(spans=(Span(Source.FORCED, decision.text),), finish=Finish.STOP, opening=Opening(messages=(), prompt=()))
+            stop = StopReason.ANSWERED if call.role.answers else StopReason.OPEN
+            node = self.tree.add(turn.node, step, stop=stop, move=PERSON)
+            return self._read(call.role, decision.text, node.index, None)
+        if decision.action is Action.REJECT:
+            objection = f"{asked}\n\nAn earlier attempt was rejected:\n{turn.text}\n\nThe objection: {decision.text or 'none was given'}"
+            again = replace(call, role=replace(call.role, template="{_asked}"), fields={"_asked": objection}, after=turn.node)
+            return (await self.together([again]))[0]
+        return turn
+
+    def _fields(self, call: Call[Any]) -> dict[str, object]:
+        """What a role's template may be filled with."""
+        known: dict[str, object] = {"problem": self.problem.prompt, **call.fields}
+        if call.role.sees_key:
+            known["key"] = self.key
+        return known
+
+    async def _solve(self, call: Call[T], number: int) -> Tree:
+        """The turn as a tree of its own."""
+        async with self._places:
+            return await self._perform(call, number)
+
+    async def _perform(self, call: Call[T], number: int) -> Tree:
+        messages = call.role.messages(self._fields(call))
+        log = _Part(self.log, number * TRIALS) if self.log is not None else None
+        seed = derive_seed(self.tree.seed, number, call.role.name, call.draw)
+        asked = Problem(prompt=messages[-1].content, kind=self.problem.kind)
+        return await self.company.player(call.role).solve(asked, seed=seed, meter=self.meter, log=log)
+
+    def _join(self, call: Call[T], part: Tree) -> Turn[T]:
+        """Hang a turn's tree below the node that it answers."""
+        role, tree, places = call.role, self.tree, {ROOT: call.after}
+        messages = role.messages(self._fields(call))
+        for node in part.nodes[1:]:
+            step, stop = node.step, node.stop
+            assert step is not None
+            if node.parent == ROOT:
+                step = replace(step, opening=Opening(messages=messages, prompt=part.prompt))
+            if stop is StopReason.ANSWERED and not role.answers:
+                stop = StopReason.OPEN
+            sample = call.draw if node.parent == ROOT and node.sample == 0 else node.sample
+            new = tree.add(places[node.parent], step, stop=stop, sample=sample, error=node.error, prior=node.prior, move=role.name)
+            places[node.index] = new.index
+            if node.index in part.values:
+                tree.values[new.index] = part.values[node.index]
+            if node.index in part.notes:
+                tree.notes[new.index] = part.notes[node.index]
+            if self.on_step is not None:
+                self.on_step(StepEvent(self.problem, tree, new))
+        tree.judging = tree.judging + part.judging
+        if part.chosen == ROOT:
+            return Turn(role=role.name, node=call.after, text="", value=role.default, readable=False)
+        path = part.trajectory(part.chosen)
+        return self._read(role, path.response, places[part.chosen], path.error)
+
+    def _read(self, role: Role[T], text: str, node: int, error: Failure | None) -> Turn[T]:
+        """What a turn says."""
+        try:
+            if error is not None:
+                raise Unreadable(error.message)
+            return Turn(role=role.name, node=node, text=text, value=role.read(text))
+        except Unreadable as reason:
+            self.tree.notes[node] = f"default taken: {reason}"
+            return Turn(role=role.name, node=node, text=text, value=role.default, readable=False, error=error)
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, Tree]]) -> list[Tree]:
+    """All results in order; when one fails the others are cancelled and awaited, and its error is raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A turn's share of the log."""
+
+    log: Log
+    base: int
+
+    def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
+        settled = self.log.take(self.base + trial, parent, sample, move)
+        return None if settled is None else replace(settled, trial=trial)
+
+    def add(self, settled: Settled) -> None:
+        self.log.add(replace(settled, trial=self.base + settled.trial))
+
+
+class Play(Protocol):
+    """A workflow: which role is asked what, and which turn is the answer."""
+
+    @property
+    def id(self) -> str:
+        """Its name with what makes it what it is."""
+        ...
+
+    async def play(self, script: Transcript) -> None:
+        """Take turns, and `offer` the answer as soon as there is one. `OutOfBudget` is let through."""
+        ...
+
+
+class Workflow:
+    """The agent that performs a play; fits the `Agent` port."""
+
+    def __init__(self, play: Play, company: Company, *, budget: Budget | None = None, desk: Desk | None = None) -> None:
+        """`budget`: of each problem by itself; `desk`: where turns wait for a person, of one run."""
+        self.desk = desk
+        self.play = play
+        self.company = company
+        self.budget = budget or Budget()
+
+    async def solve(
+        self,
+        problem: Problem,
+        *,
+        seed: int,
+        meter: Meter | None = None,
+        on_step: Callable[[StepEvent], None] | None = None,
+        log: Log | None = None,
+    ) -> Tree:
+        """Perform the play; at a limit the best answer so far is the tree's. Raises what `stepper.FATAL` names, and `Paused`."""
+        tree = Tree(problem_id=problem.id, policy_id=f"{self.play.id}|{self.company.id}", seed=seed, prompt=())
+        script = Transcript(
+            problem=problem.asked,
+            tree=tree,
+            meter=Meter(self.budget, above=meter),
+            company=self.company,
+            desk=self.desk,
+            key=problem.answer,
+            log=log,
+            on_step=on_step,
+        )
+        try:
+            await self.play.play(script)
+        except OutOfBudget as reason:
+            tree.ended = f"budget: {reason}"
+        except Terminated as reason:
+            tree.ended = str(reason)
+        return tree
