@@ -129,6 +129,9 @@ class AgentConfig(Strict):
     max_failures: int = Field(3, ge=1, description="failing calls in a row before code is given up")
     best_of: int = Field(1, ge=1, description="chains per problem; the answer is the majority")
     search: SearchConfig | None = Field(None, description="grow a tree per problem instead of `best_of` chains")
+    name: str | None = Field(None, description="a published system instead; `tirage solve --agent list` names them")
+    options: dict[str, Any] = Field({}, description="of the published system")
+    models: tuple[str, ...] = Field((), description="further models of the published system, such as rstar's second one")
 
 
 class SandboxOptions(Strict):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Agent
 from tirage.agents.growth import StepEvent
 from tirage.cli.names import Parts, make_agent, open_interpreter, open_models, open_servers
 from tirage.config import (
@@ -33,7 +33,7 @@ from tirage.event_loop import open_loop
 from tirage.improve import improve_round
 from tirage.rollouts.runner import judge
 from tirage.stages import Silent
-from tirage.verification.extract import final_answer
+from tirage.verification.extract import conclusion, final_answer
 from tirage.verification.factory import open_verifier
 
 T = TypeVar("T")
@@ -82,11 +82,11 @@ async def solve_async(
 
 
 async def solve_with(
-    explorer: Explorer, problem: Problem, *, budget: Budget | None = None, on_step: Callable[[StepEvent], None] | None = None
+    agent: Agent, problem: Problem, *, budget: Budget | None = None, on_step: Callable[[StepEvent], None] | None = None
 ) -> Solution:
     """Solve one problem with an agent whose parts are open."""
-    tree = await explorer.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step)
-    answer = final_answer(tree.trajectory(tree.chosen).response) if tree.chosen else None
+    tree = await agent.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step)
+    answer = final_answer(conclusion(tree.trajectory(tree.chosen))) if tree.chosen else None
     verdict = None
     if problem.answer is not None and tree.chosen:
         verifier = open_verifier(problem.verifier)
@@ -97,17 +97,28 @@ async def solve_with(
     return Solution(answer=answer, tree=tree, verdict=verdict)
 
 
-def solve(question: str, *, model: str = "nano", answer: str | None = None, hint: bool | None = None, best_of: int = 1) -> Solution:
+def solve(
+    question: str,
+    *,
+    model: str = "nano",
+    answer: str | None = None,
+    hint: bool | None = None,
+    best_of: int = 1,
+    agent: str | None = None,
+    **options: Any,
+) -> Solution:
     """Let a language model solve `question` with Python in the sandbox.
 
     `answer`: reference answer to grade against. `hint`: place a START hint before the first thought; by default only for
     `nano`, which seldom reaches for its tool by itself. `best_of`: chains to sample; the answer is the majority.
+    `agent`: a published system (`tirage solve --agent list` names them) with its `options`.
     Raises the `TirageError` family.
     """
     problem = Problem(prompt=question, answer=answer)
-    sampling = SamplingConfig(temperature=0.0 if best_of == 1 else 0.8)
+    sampling = SamplingConfig(temperature=0.0 if best_of == 1 and agent is None else 0.8)
     hints = solve_hints(model, hint)
-    return run_sync(solve_async(problem, model=model, agent=AgentConfig(best_of=best_of), sampling=sampling, hints=hints))
+    config = AgentConfig(best_of=best_of, name=agent, options=options)
+    return run_sync(solve_async(problem, model=model, agent=config, sampling=sampling, hints=hints))
 
 
 def search(

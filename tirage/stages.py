@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Agent
 from tirage.agents.growth import StepEvent
 from tirage.config import AgentConfig, HintsConfig, RunConfig, SamplingConfig, config_hash
 from tirage.core.budget import Budget
@@ -77,7 +77,7 @@ class Parts(Protocol):
 
     def agent(
         self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
-    ) -> Explorer:
+    ) -> Agent:
         """An agent over an open model; `verifiers` is what an oracle asks, if the search has one; `servers` are further tools."""
         ...
 
@@ -114,6 +114,7 @@ async def roll_plans(
             for number, plan in enumerate(plans):
                 if progress[number].done == progress[number].total:
                     continue
+                driven = plan.agent or config.agent
                 runner = Runner(
                     parts.agent(model, sandbox, plan, verifiers, servers),
                     verifiers.of,
@@ -121,7 +122,7 @@ async def roll_plans(
                     seed=config.seed,
                     concurrency=config.model_options.concurrency,
                     budget=budget,
-                    logs=run.searches() if (plan.agent or config.agent).search is not None else None,
+                    logs=run.searches() if driven.search is not None or driven.name is not None else None,
                 )
                 with run.timed(plan.name):
                     progress[number] = await runner.run(

@@ -11,8 +11,7 @@ from tirage.agents.explorer import Explorer
 from tirage.agents.growth import StepEvent
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
-from tirage.agents.stepper import NO_MORE_CODE
-from tirage.core import Budget, Finish, Hint, HintPosition, Meter, ObservationStatus, Problem, Source, StopReason, ToolCall, Tree
+from tirage.core import Budget, Finish, Hint, HintPosition, Meter, Problem, Source, StopReason, ToolCall, Tree
 from tirage.core.codec import encode
 from tirage.core.errors import CapabilityError, ModelRequestError, ModelUnavailable
 from tirage.models.base import Completion, Model, Request, Sampling
@@ -103,21 +102,6 @@ async def test_a_marker_hint_cuts_right_after_the_connective_and_is_recorded() -
     assert set(trajectory.token_sources[offset : offset + len(hint.text) + 2]) == {Source.HINT}
 
 
-async def test_hints_at_the_end_of_thinking_replace_the_marker_and_may_repeat() -> None:
-    tree, model = await solve(
-        ["<think>\nIt is 41.\n</think>", CODE, "It is 42.\n</think>", "Yes.\n</think>\nThe answer is \\boxed{42}."],
-        thinks=True,
-        hints=plan(HintPosition.END_OF_THINKING, rounds=2),
-    )
-    model.assert_done()
-    trajectory = tree.trajectory(tree.chosen)
-    assert len(trajectory.hints) == 2
-    assert len({use.family for use in trajectory.hints}) == 2
-    assert {use.reason for use in trajectory.hints} == {"end-of-thinking"}
-    assert trajectory.response.count("</think>") == 1
-    assert trajectory.response.count("boxed") == 1
-
-
 async def test_a_hint_before_the_stop_turns_wrong_into_right() -> None:
     without, _ = await solve(["The answer is \\boxed{41}."])
     assert extract(without.trajectory(without.chosen).response).answer == "41"
@@ -145,24 +129,6 @@ async def test_a_hint_at_the_start_opens_the_thinking() -> None:
     trajectory = tree.trajectory(tree.chosen)
     assert trajectory.response.startswith("<think>\n")
     assert [span.source for span in trajectory.steps[0].spans][:2] == [Source.FORCED, Source.HINT]
-
-
-async def test_without_code_after_a_hint_the_run_ends_normally() -> None:
-    tree, model = await solve(["\\boxed{41}", "I am sure. \\boxed{41}"], hints=plan(HintPosition.BEFORE_STOP))
-    model.assert_done()
-    assert tree.trajectory(tree.chosen).stop is StopReason.ANSWERED
-
-
-async def test_errors_are_shown_by_their_last_line_and_end_the_use_of_code() -> None:
-    failing = "```python\nboom\n```\n```output"
-    tree, model = await solve([failing, failing, failing, "```python\nprint(6 * 7)\n```\n```output"], limits=PathLimits(max_failures=3))
-    model.assert_done()
-    trajectory = tree.trajectory(tree.chosen)
-    assert trajectory.response.count("NameError: name 'boom' is not defined") == 3
-    assert trajectory.response.count(NO_MORE_CODE) == 1
-    assert trajectory.stop is StopReason.CALLS
-    assert trajectory.steps[-1].observations[0].status is ObservationStatus.REFUSED
-    assert trajectory.usage.tool_calls == 3
 
 
 async def test_the_call_limit_ends_the_path() -> None:

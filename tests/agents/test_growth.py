@@ -234,7 +234,7 @@ async def test_an_unknown_move_ends_the_run_by_name() -> None:
 
 async def test_equal_siblings_are_merged_on_request() -> None:
     other = CODE.replace("print(6 * 7)", "print(6*7)  # again")
-    for merge, stops in ((False, [StopReason.OPEN, StopReason.OPEN]), (True, [StopReason.OPEN, StopReason.MERGED])):
+    for merge, stops in ((None, [StopReason.OPEN, StopReason.OPEN]), ("state", [StopReason.OPEN, StopReason.MERGED])):
         agent, _ = explorer([CODE, other], lambda: MCTS(width=2), valuer=Execution(), merge=merge, budget=Budget(nodes=2))
         tree = await agent.solve(PROBLEM, seed=0)
         assert [node.stop for node in tree.nodes[1:]] == stops

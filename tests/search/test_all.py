@@ -25,6 +25,7 @@ DEPTH = int(os.environ.get("TIRAGE_DEPTH", "1050"))
 ROOM = {
     "plans": {"iterations": 400, "depth": 9, "n": 4},
     "lats": {"iterations": 400, "depth": 9},
+    "rstar": {"rollouts": 400, "depth": 9},
     "gumbel": {"simulations": 240, "considered": 12, "width": 4},
 }
 """Options under which a strategy has room for 200 nodes in the wide worlds here."""
@@ -228,6 +229,8 @@ def test_a_trap_that_fools_greedy_and_a_beam(name: str) -> None:
 def test_a_needle_with_a_guide_is_found_by_every_tree(name: str) -> None:
     if name in ("greedy", "best-of-n", "weighted-n", "dfsdt"):
         pytest.skip("chains do not look at values on their way, and going back two levels leaves siblings out")
+    if name == "rstar":
+        pytest.skip("roll-outs at random go by ends alone")
     special = {"dfs": {"width": 3, "threshold": 0.2, "answers": 99}, "ab-mcts": {"width": 3}}
     search = strategy(name, special[name])(seed=0) if name in special else maker(name)(seed=7)
     drive = Drive(search, needle(4, 3, "1201", guide=1.0)).run(200)

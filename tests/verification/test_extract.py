@@ -1,6 +1,7 @@
 import pytest
 
-from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, boxed, extract
+from tirage.core import Finish, Source, Span, Step, StopReason, Trajectory
+from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, boxed, conclusion, extract
 
 
 @pytest.mark.parametrize(
@@ -98,3 +99,21 @@ def test_a_megabyte_of_anything_is_no_trouble(name):
 def test_deep_nesting_gives_the_outermost_box():
     text = "\\boxed{" * 1000 + "5" + "}" * 1000
     assert boxed(text) == "\\boxed{" * 999 + "5" + "}" * 999
+
+
+@pytest.mark.parametrize(
+    ("stop", "text", "answered"),
+    [
+        (StopReason.ANSWERED, "it makes 42", True),
+        (StopReason.LENGTH, "it makes 42", True),
+        (StopReason.CALLS, "```output\n42\n```", False),
+        (StopReason.CALLS, "The answer is 42. Let me check.\n```output\n42\n```", True),
+        (StopReason.MALFORMED, "```python\nprint(42)", False),
+        (StopReason.MALFORMED, "\\boxed{42}\n```python", True),
+        (StopReason.GAVE_UP, "\\boxed{42} is wrong, I give up", False),
+    ],
+)
+def test_a_path_that_broke_off_answers_only_what_it_stated(stop: StopReason, text: str, answered: bool) -> None:
+    step = Step(spans=(Span(Source.POLICY, text),), finish=Finish.STOP)
+    path = Trajectory(problem_id="p", policy_id="m", seed=0, prompt=(), steps=(step,), stop=stop)
+    assert conclusion(path) == (text if answered else "")

@@ -12,7 +12,7 @@ from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Usage
 from tirage.core.trajectory import StopReason, Trajectory
-from tirage.verification.extract import final_answer, final_match
+from tirage.verification.extract import conclusion, final_answer, final_match
 
 VERDICT = re.compile(r"Verdict:\s*(correct|wrong)", re.IGNORECASE)
 NANO_CHECK = "Check: {problem}\nProposed answer: {answer}"
@@ -40,7 +40,7 @@ class Critic:
         """0 for a path without an answer; None when no check came to a verdict."""
         if path.stop is StopReason.OPEN:
             return await self._inner.value(problem, path, seed) if self._inner is not None else Estimate(value=None)
-        answer = final_answer(path.response)
+        answer = final_answer(conclusion(path))
         if answer is None:
             return Estimate(value=NO_ANSWER)
         question = Problem(prompt=self._template.format(problem=problem.prompt, answer=answer))

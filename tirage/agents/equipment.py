@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tirage.agents.policy import Policy
+from tirage.agents.siblings import Sameness
 from tirage.agents.valuers import Valuer
 from tirage.core.budget import Budget
+from tirage.core.problem import Problem
+from tirage.core.step import Usage
+from tirage.core.tree import Tree
 from tirage.sandbox.base import Sandbox
 from tirage.search.base import SearchMaker
 from tirage.search.stopping import StopRule
@@ -19,12 +23,31 @@ class PathLimits:
 
     max_calls: int = 6
     """Tool calls (START: 6; Qwen2.5-Math: 4)."""
+    last_word: bool = True
+    """Whether the policy may go on after its last call; else the path ends there, unsolved (Qwen2.5-Math)."""
     max_steps: int = 16
     """Steps of a path; it is part of no budget, for budgets are totals of a tree."""
     max_failures: int = 3
     """Failing calls in a row before the policy is told to go on without code."""
     concurrency: int = 16
     """Trials of one tree in flight at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which path is the answer, and what finding out cost."""
+
+    node: int
+    """The root for none."""
+    usage: Usage = field(default_factory=Usage)
+
+
+class Chooser(Protocol):
+    """Chooses the answer of a tree that is grown. It never sees the reference."""
+
+    async def choose(self, problem: Problem, tree: Tree, answers: Mapping[int, str | None], seed: int) -> Choice:
+        """One of the ended paths. `answers`: of each ended leaf, equal numbers written the same. Raises the `TirageError` family."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +60,12 @@ class Steering:
     """Of each tree by itself."""
     stop_rules: Callable[[], Sequence[StopRule]] = tuple
     """Makes the rules by which a tree may stop early."""
-    merge: bool = False
-    """Whether a step that repeats a sibling's calls and their results, or its answer, is taken for the sibling's state."""
+    merge: Sameness | None = None
+    """When a step is taken for the state of a sibling: for the same state, or for the same text; None: never."""
+    lm_share: float | None = None
+    """LATS' l, in [0, 1]: the valuer's share of a value, the rest being how many siblings agree; None: the valuer alone."""
+    chooser: Chooser | None = None
+    """Has the last word on which path is the answer."""
 
 
 class Equipment(Protocol):

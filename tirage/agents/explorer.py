@@ -73,12 +73,12 @@ class Explorer:
         log: Log | None = None,
     ) -> Tree:
         """Grow a tree until the search is done or a budget is spent. Raises only what `stepper.FATAL` names."""
-        messages, prompt = self.policy.prompt(problem)
+        messages, prompt = self.policy.prompt(problem.asked)
         tree = Tree(problem_id=problem.id, policy_id=self.policy.id, seed=seed, prompt=prompt)
         growth = Growth(self, problem, messages, tree, meter=meter or Meter(Budget()), log=log, on_step=on_step)
         try:
             await growth.run()
         finally:
             await growth.close()
-        tree.chosen = growth.search.choose(tree, growth.answers)
+        tree.chosen = await growth.choose()
         return tree

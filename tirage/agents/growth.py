@@ -4,30 +4,31 @@ Results are told in the order of asking, and what steers (spending, stop rules) 
 same tree however the answers are timed, and a log of the outcomes gives it again.
 """
 
-import ast
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tirage.agents.equipment import Equipment
 from tirage.agents.sessions import Sessions
+from tirage.agents.siblings import Siblings
 from tirage.agents.stepper import FATAL, ONE_CALL, Stepper, Taken, run_tool
-from tirage.agents.valuers import Estimate
+from tirage.agents.valuers import Estimate, shown_to
 from tirage.core.budget import Meter
 from tirage.core.errors import TirageError, boundary
 from tirage.core.message import Message, Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Step, Usage
+from tirage.core.step import Usage
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.sandbox.base import Session
 from tirage.search.base import Search, Trial
 from tirage.search.stopping import StopRule, first_reason
-from tirage.tools.base import text_argument
 from tirage.traces.search_log import Settled
+from tirage.verification.answer_keys import number_key
+from tirage.verification.extract import conclusion
 
 SWEEP_EVERY = 16
 """Tells between two looks at all sessions: a search may close nodes far from the one that was told."""
@@ -79,7 +80,7 @@ class Growth:
         """`meter` is shared with other trees; the agent's budget is this tree's own."""
         self.search: Search = agent.search(seed=derive_seed(tree.seed, "search"))
         self.answers: dict[int, str | None] = {}
-        """Extracted answer of each ended leaf; those of paths that broke are None."""
+        """Answer of each ended leaf, equal numbers written the same; those of paths that broke are None."""
         self._agent = agent
         self._problem = problem
         self._tree = tree
@@ -88,9 +89,10 @@ class Growth:
         self._log = log
         self._on_step = on_step
         self._rules: Sequence[StopRule] = agent.steering.stop_rules()
-        self._stepper = Stepper(agent, problem, messages, tree)
+        self._stepper = Stepper(agent, problem.asked, messages, tree)
         self._sessions = Sessions(agent.sandbox, tree, self._replay)
-        self._states: dict[object, int] = {}
+        self._siblings = Siblings(tree, agent.answer_of, agent.steering.merge or "state")
+        self._spellings: dict[Hashable, str] = {}
         self._told = 0
         self._started = time.monotonic()
 
@@ -121,6 +123,24 @@ class Growth:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def choose(self) -> int:
+        """The node whose path is the answer: as the chooser says, where there is one and a call may still be made; else as the search."""
+        chooser, tree = self._agent.steering.chooser, self._tree
+        if chooser is not None and (self._own.exhausted() or self._shared.exhausted()) is None:
+            try:
+                with boundary("model"):
+                    choice = await chooser.choose(self._problem.asked, tree, self.answers, derive_seed(tree.seed, "choose"))
+            except FATAL:
+                raise
+            except TirageError as error:
+                tree.notes[ROOT] = f"not chosen: {error}"
+            else:
+                tree.judging = tree.judging + choice.usage
+                self._shared.settle(Usage(), choice.usage)
+                if choice.node != ROOT:
+                    return choice.node
+        return self.search.choose(tree, self.answers)
 
     async def close(self) -> None:
         """Close the sessions."""
@@ -200,11 +220,11 @@ class Growth:
         """The valuer's word on the path that a step completes."""
         valuer = self._agent.steering.valuer
         if valuer is None or not self.search.valued or taken.error is not None:
-            return Estimate(value=None)
+            return Estimate(value=taken.value)
         path = self._tree.extended(trial.parent, taken.step, stop=taken.stop)
         try:
             with boundary("model"):
-                return await valuer.value(self._problem, path, derive_seed(self._tree.seed, "value", trial.id))
+                return await valuer.value(shown_to(valuer, self._problem), path, derive_seed(self._tree.seed, "value", trial.id))
         except FATAL:
             raise
         except TirageError as error:
@@ -213,9 +233,12 @@ class Growth:
     # -- telling ---------------------------------------------------------------------------------------------
 
     async def _settle(self, trial: Trial, result: _Result) -> None:
-        settled, tree = result.settled, self._tree
-        stop, twin = settled.stop, self._twin(trial, settled)
-        if twin is not None:
+        settled, tree, steering = result.settled, self._tree, self._agent.steering
+        stop, first = settled.stop, len(tree.nodes)
+        if settled.error is None and (steering.merge or steering.lm_share is not None):
+            first = self._siblings.first(trial.parent, settled.step, settled.stop)
+        merged = bool(steering.merge) and first != len(tree.nodes)
+        if merged:
             stop = StopReason.MERGED
         node = tree.add(
             trial.parent,
@@ -228,8 +251,10 @@ class Growth:
         )
         if settled.value is not None:
             tree.values[node.index] = settled.value
-        if settled.note or twin is not None:
-            tree.notes[node.index] = settled.note if twin is None else f"same state as node {twin}"
+        if steering.lm_share is not None and settled.error is None:
+            self._siblings.agree(node.index, first, steering.lm_share)
+        if settled.note or merged:
+            tree.notes[node.index] = f"same state as node {first}" if merged else settled.note
         if settled.judging != Usage():
             tree.judging = tree.judging + settled.judging
         if result.session is not None:
@@ -252,33 +277,13 @@ class Growth:
         """Note the answer of a path that ended, and hear the stop rules."""
         answer = None
         if node.stop is not StopReason.OPEN:
-            answer = self.answers[node.index] = self._agent.answer_of(self._tree.trajectory(node.index).response)
+            answer = self._agent.answer_of(conclusion(self._tree.trajectory(node.index)))
+            if answer is not None:
+                answer = self._spellings.setdefault(number_key(answer), answer)
+            self.answers[node.index] = answer
         reason = first_reason(self._rules, self._tree, node, answer)
         if reason is not None and not self._tree.ended:
             self._tree.ended = reason
 
-    def _twin(self, trial: Trial, settled: Settled) -> int | None:
-        """An earlier node in the same state, when equal states are merged; this one is remembered otherwise."""
-        if not self._agent.steering.merge or settled.error is not None:
-            return None
-        state = (trial.parent, *self._effect(settled.step, settled.stop))
-        twin = self._states.setdefault(state, len(self._tree.nodes))
-        return twin if twin != len(self._tree.nodes) else None
-
-    def _effect(self, step: Step, stop: StopReason) -> tuple[object, ...]:
-        """What a step changes: the calls and what came back; without calls the answer, or the text."""
-        if step.calls:
-            return tuple(plain_call(call) for call in step.calls) + tuple(item.text for item in step.observations)
-        return (self._agent.answer_of(step.text) if stop is not StopReason.OPEN else None) or step.text.strip(), stop
-
     async def _replay(self, call: ToolCall, session: Session) -> Observation:
         return await run_tool(self._agent.tools[call.name], call, session)
-
-
-def plain_call(call: ToolCall) -> str:
-    """A call without what changes nothing: comments and layout of Python code."""
-    code = text_argument(call, "code")
-    try:
-        return f"{call.name}:{call.arguments if code is None else ast.unparse(ast.parse(code))}"
-    except (ValueError, SyntaxError, RecursionError):
-        return f"{call.name}:{call.arguments}"

@@ -17,9 +17,12 @@ import yaml
 
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.hint import Hint, HintPosition
+from tirage.core.message import ObservationStatus
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Step
+from tirage.verification.equivalence import quick_equal
+from tirage.verification.extract import final_answer
 
 CONNECTIVES = re.compile(r"\b(?:Wait|Alternatively)\b")
 """Reflective connectives after which START inserts hints."""
@@ -97,6 +100,22 @@ class HintPlan:
             hint = draw.choice(fresh or fitting)
             families.add(hint.family)
             yield PlannedHint(hint=hint, position=position)
+
+
+def agreed(steps: Sequence[Step], text: str) -> bool:
+    """Whether the last two rounds came to the same answer, the later one with code that ran: then no further hint is needed.
+
+    A round goes from one hint to the next, the first one from the prompt. `text` was written after `steps`.
+    """
+    rounds: list[list[Step]] = [[]]
+    for step in steps:
+        if step.hint is not None:
+            rounds.append([])
+        rounds[-1].append(step)
+    if len(rounds) < 2 or not any(item.status is ObservationStatus.OK for step in rounds[-1] for item in step.observations):
+        return False
+    before, now = (final_answer("".join(step.text for step in part) + after) for part, after in ((rounds[-2], ""), (rounds[-1], text)))
+    return before is not None and now is not None and quick_equal(now, before) is True
 
 
 def pick_connective(text: str, seed: int) -> re.Match[str] | None:

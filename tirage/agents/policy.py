@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tirage.agents.dialect import Dialect
-from tirage.agents.hints import HintPlan, PlannedHint, cut_reason, pick_connective
+from tirage.agents.hints import HintPlan, PlannedHint, agreed, cut_reason, pick_connective
 from tirage.agents.requests import Mode, Path, build_request, choose_mode, render_prompt
 from tirage.core.errors import CapabilityError, ConfigError, ModelError
 from tirage.core.hint import Hint, HintPosition, HintUse
@@ -30,6 +30,8 @@ class Draft:
     """What was shown for this step alone."""
     prior: float | None = None
     """Geometric mean of the sampled tokens' probabilities, in (0, 1]; None where the model gave none."""
+    value: float | None = None
+    """What the policy itself says the path is worth with this step; None where it does not say."""
     usage: Usage
     problem: str = ""
     """For MALFORMED: what could not be read."""
@@ -161,15 +163,17 @@ class ModelPolicy:
             raise ModelError(
                 f"{self.model.name} used other prompt ids than it was sent ({len(request.ids)} sent); its tokens cannot be trusted"
             )
-        if due is not None:
+        # Whoever has thought it through twice, with code, needs no further hint; what ended the thinking then ends a step, not the turn.
+        sure = due is not None and use is None and agreed(path.steps, completion.text)
+        if due is not None and not sure:
             cut = self._cut(completion, due, hint_seed, len(path.steps))
             if cut is not None:
                 return Draft(spans=(*opening, *cut), finish=Finish.CUT, hint=use, aside=aside, usage=completion.usage)
-        written = self._span(completion)
+        written = self.span(completion)
         # A block of code may reach over separators.
         begun = "".join(step.text for step in trailing(path.steps))
         reading = self.dialect.read(begun + "".join(span.text for span in (*opening, written)), completion)
-        parted = completion.finish == "stop_string" and completion.stop_string == self.separator
+        parted = completion.finish == "stop_string" and completion.stop_string in (self.separator, self._think_close)
         return Draft(
             spans=(*opening, written),
             finish=Finish.STEP if parted else reading.finish,
@@ -190,6 +194,10 @@ class ModelPolicy:
         """A span that the policy did not write."""
         ids = self.model.renderer.encode(text) if self.mode is Mode.TOKENS and self.model.renderer is not None else None
         return Span(source, text, ids)
+
+    def without_end(self, completion: Completion) -> Span:
+        """What the policy wrote, without the token that ended its turn: the path goes on."""
+        return self._keep(completion, len(completion.text), after=False)
 
     def _thinking(self, path: Path, opening: Sequence[Span]) -> bool:
         """True while the end-of-thinking marker has not been written."""
@@ -267,7 +275,8 @@ class ModelPolicy:
         logprobs = completion.logprobs[:count] if completion.logprobs is not None else None
         return Span(Source.POLICY, renderer.decode(ids), ids, logprobs)
 
-    def _span(self, completion: Completion) -> Span:
+    def span(self, completion: Completion) -> Span:
+        """What the policy wrote, with ids and log-probabilities where a path is ids."""
         if self.mode is not Mode.TOKENS or completion.ids is None:
             return Span(Source.POLICY, completion.text)
         return Span(Source.POLICY, completion.text, completion.ids, completion.logprobs)

@@ -1,13 +1,15 @@
 """From a path to a model request, by what the back end declares: token ids, text, a prefilled turn, or whole turns."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tirage.core.errors import CapabilityError
 from tirage.core.message import Message, ToolCall
+from tirage.core.seeds import derive_seed
 from tirage.core.step import Source, Span, Step, join_ids
-from tirage.models.base import Model, Request, Sampling
+from tirage.models.base import Completion, Model, Request, Sampling
 
 
 class Mode(StrEnum):
@@ -82,6 +84,29 @@ def build_request(
     if ids is not None:
         return Request(ids=ids, sampling=sampling, tag=tag)
     return Request(text="".join(span.text for span in spans), sampling=sampling, tag=tag)
+
+
+async def draw(model: Model, request: Request, count: int) -> list[Completion]:
+    """`count` completions of one request: in one call where the back end can, else side by side with seeds derived from its own."""
+    sampling = request.sampling
+    if count == 1 or model.capabilities.n:
+        return list(await model.complete(replace(request, sampling=replace(sampling, n=count))))
+    seeds = [None if sampling.seed is None else derive_seed(sampling.seed, "draw", number) for number in range(count)]
+    requests = [replace(request, sampling=replace(sampling, seed=seed)) for seed in seeds]
+    return [completion for found in await asyncio.gather(*map(model.complete, requests)) for completion in found]
+
+
+async def ask(model: Model, text: str, sampling: Sampling, *, tag: str, begun: str = "") -> Completion:
+    """One answer to a question that stands by itself, going on from `begun`; `tag` says who asks."""
+    mode = choose_mode(model, uses_schemas=False)
+    if begun and mode is Mode.TURNS:
+        text, begun = f"{text}\n\nThe solution begins like this; go on from there:\n{begun}", ""
+    messages = (Message(role="user", content=text),)
+    ids = model.renderer.encode(begun) if mode is Mode.TOKENS and model.renderer is not None else None
+    opening = (Span(Source.FORCED, begun, ids),) if begun else ()
+    path = Path(messages=messages, prompt=render_prompt(model, mode, messages), steps=())
+    (completion,) = await model.complete(build_request(mode, path, opening, sampling, (), tag))
+    return completion
 
 
 def _text_turns(path: Path, opening: Sequence[Span]) -> tuple[Message, ...]:

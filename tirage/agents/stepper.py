@@ -23,6 +23,14 @@ NO_MORE_CODE = "Running code does not help here; I will go on without it.\n"
 """Put into the policy's mouth after `max_failures` failing executions in a row (START's debug budget)."""
 FATAL = (ModelUnavailable, ModelAuthError, CapabilityError, ConfigError)
 """Failures of the surroundings that every further step would meet too: they end the run instead of one rollout."""
+NO_MORE_CALLS = "No more tool calls are allowed."
+"""The limit notice."""
+ENDS = {
+    ObservationStatus.REFUSED: StopReason.CALLS,
+    ObservationStatus.FINAL: StopReason.ANSWERED,
+    ObservationStatus.GAVE_UP: StopReason.GAVE_UP,
+}
+"""Observations that end a path."""
 ONE_CALL = Usage(model_calls=1)
 EXCERPT = 300
 """Characters of an earlier attempt that an aside shows."""
@@ -37,6 +45,8 @@ class Taken:
     session: Session | None = None
     error: Failure | None = None
     prior: float | None = None
+    value: float | None = None
+    """What the policy itself says the path is worth."""
 
 
 class Stepper:
@@ -119,12 +129,15 @@ class Stepper:
             opening=draft.opening,
         )
         stop = _stop(step, len(path.steps) + 1, limits)
+        if stop is StopReason.OPEN and not limits.last_word and used + len(step.calls) >= limits.max_calls:
+            stop = StopReason.CALLS
+            step = replace(step, spans=(*step.spans, self._agent.policy.inject(Source.FORCED, NO_MORE_CALLS + "\n")))
         if stop is StopReason.OPEN and _failures((*path.steps, step)) == limits.max_failures:
             step = replace(step, spans=(*step.spans, self._agent.policy.inject(Source.FORCED, NO_MORE_CODE)))
         if stop is StopReason.OPEN and session is None and sessions.holds(trial.parent):
             # Nothing ran, so the state is the parent's, which may be gone when this node is extended.
             session = await sessions.for_child(trial.parent)
-        return Taken(step=step, stop=stop, session=session, prior=draft.prior)
+        return Taken(step=step, stop=stop, session=session, prior=draft.prior, value=draft.value)
 
     async def _calls(self, calls: Sequence[ToolCall], session: Session | None) -> list[Observation]:
         """One after the other, or together when each tool says that it may run beside others. The first bug is raised when all are done."""
@@ -186,8 +199,9 @@ def _broken(draft: Draft | None, error: TirageError) -> Taken:
 
 def _stop(step: Step, depth: int, limits: PathLimits) -> StopReason:
     """Whether a path ends with `step`, and why."""
-    if any(observation.status is ObservationStatus.REFUSED for observation in step.observations):
-        return StopReason.CALLS
+    ended = next((ENDS[observation.status] for observation in step.observations if observation.status in ENDS), None)
+    if ended is not None:
+        return ended
     if step.finish is Finish.STOP:
         return StopReason.ANSWERED
     if step.finish is Finish.LENGTH:
@@ -209,4 +223,4 @@ def _failures(steps: Sequence[Step]) -> int:
 
 
 def _refusal(call: ToolCall) -> Observation:
-    return Observation(text="No more tool calls are allowed.", status=ObservationStatus.REFUSED, call_id=call.id)
+    return Observation(text=NO_MORE_CALLS, status=ObservationStatus.REFUSED, call_id=call.id)

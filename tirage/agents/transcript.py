@@ -306,7 +306,7 @@ class Workflow:
         """Perform the play; at a limit the best answer so far is the tree's. Raises what `stepper.FATAL` names, and `Paused`."""
         tree = Tree(problem_id=problem.id, policy_id=f"{self.play.id}|{self.company.id}", seed=seed, prompt=())
         script = Transcript(
-            problem=replace(problem, answer=None, metadata={}),
+            problem=problem.asked,
             tree=tree,
             meter=Meter(self.budget, above=meter),
             company=self.company,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from tirage.core.message import ObservationStatus
@@ -10,6 +10,7 @@ from tirage.core.problem import Problem
 from tirage.core.step import Source, Usage, mean_probability
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.core.verdict import Verdict
+from tirage.verification.extract import conclusion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +27,16 @@ class Estimate:
 class Valuer(Protocol):
     """Estimates prefixes and ended paths."""
 
+    # A valuer may have an attribute `sees_answer`: True hands it the problem with its reference. Without it nobody does.
+
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The worth of `path`. `seed` fixes every draw. Raises the `TirageError` family when what it asks is broken."""
         ...
+
+
+def shown_to(judge: object, problem: Problem) -> Problem:
+    """The problem as `judge` may see it: with its reference only where the judge declares `sees_answer`."""
+    return problem if getattr(judge, "sees_answer", False) else problem.asked
 
 
 class Judge(Protocol):
@@ -60,6 +68,8 @@ class Execution:
 class Oracle:
     """The verifier's verdict on ended paths: it sees the reference answer, so it is for making training data and upper bounds only."""
 
+    sees_answer = True
+
     def __init__(self, verifiers: Callable[[Problem], Judge], inner: Valuer | None = None) -> None:
         """`inner` values the paths that have not ended."""
         self._verifiers = verifiers
@@ -68,8 +78,8 @@ class Oracle:
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The score, or 1 and 0; None when ungraded."""
         if path.stop is StopReason.OPEN:
-            return await self._inner.value(problem, path, seed) if self._inner is not None else Estimate(value=None)
-        verdict = await self._verifiers(problem).verify(problem, path.response)
+            return await self._inner.value(shown_to(self._inner, problem), path, seed) if self._inner is not None else Estimate(value=None)
+        verdict = await self._verifiers(problem).verify(problem, conclusion(path))
         if verdict.correct is None:
             return Estimate(value=None)
         return Estimate(value=float(verdict.correct) if verdict.score is None else verdict.score, note=verdict.detail)
@@ -83,17 +93,32 @@ class Stages:
         self._cheap = cheap
         self._full = full
         self._gate = gate
+        self.sees_answer = any(getattr(valuer, "sees_answer", False) for valuer in (cheap, full))
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The full estimate, or the cheap one below the gate or where the full one cannot say."""
-        first = await self._cheap.value(problem, path, seed)
+        first = await self._cheap.value(shown_to(self._cheap, problem), path, seed)
         if first.value is not None and first.value < self._gate:
             return first
-        second = await self._full.value(problem, path, seed)
+        second = await self._full.value(shown_to(self._full, problem), path, seed)
         usage = first.usage + second.usage
         if second.value is None:
             return Estimate(value=first.value, note=second.note or first.note, usage=usage)
         return Estimate(value=second.value, note=second.note or first.note, usage=usage)
+
+
+class Signed:
+    """Another valuer's [0, 1] as [-1, 1], for searches that take the middle for unknown."""
+
+    def __init__(self, inner: Valuer) -> None:
+        """`inner` says values in [0, 1]."""
+        self._inner = inner
+        self.sees_answer = getattr(inner, "sees_answer", False)
+
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        """Twice the value, less 1; None stays None."""
+        found = await self._inner.value(problem, path, seed)
+        return found if found.value is None else replace(found, value=2 * found.value - 1)
 
 
 class Batched:

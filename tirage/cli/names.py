@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from tirage.agents.arms import Arms
+from tirage.agents.critic import CHECK, NANO_CHECK
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
 from tirage.agents.equipment import PathLimits
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Agent
 from tirage.agents.hints import HintPlan, load_library
+from tirage.agents.kit import Kit
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
+from tirage.agents.systems import build
 from tirage.cli.searching import search_maker, steering
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
 from tirage.core.errors import ConfigError, ModelAuthError
@@ -45,6 +48,10 @@ FORMS = {
     "replay/FILE": "recorded completions",
     "scripted/FILE": "completions written by hand, one per line, for tests and demonstrations",
 }
+
+
+SYSTEM_OF = {"rstar": "rstar", "plans": "cpl"}
+"""Strategies whose moves only the policy of a published system can make, and that system."""
 
 
 def parse_problems(name: str, limit: int | None = None) -> ProblemSource:
@@ -84,11 +91,11 @@ async def open_model(name: str, options: ModelConfig | None = None) -> Model:
 
 
 async def open_models(name: str, options: ModelConfig | None, agent: AgentConfig) -> Model:
-    """The model of a run, with those that its search has as further arms. Raises as `open_model`; what was opened is then closed."""
+    """The model of a run, with the further ones of its agent or its search. Raises as `open_model`; what was opened is then closed."""
     first = await open_model(name, options)
     others: dict[str, Model] = {}
     try:
-        for other in agent.search.models if agent.search is not None else ():
+        for other in (*agent.models, *(agent.search.models if agent.search is not None else ())):
             others[other] = await open_model(other, options)
     except BaseException:
         await Several(first, others).close()
@@ -210,55 +217,74 @@ def make_agent(
     hints: HintsConfig | None = None,
     verifiers: Verifiers | None = None,
     servers: Mapping[str, Tool] | None = None,
-) -> Explorer:
+) -> Agent:
     """An agent over `model`; hinted when `hints` is given.
 
-    `verifiers` is what an oracle asks, if the search has one; `servers` are the tools that `open_servers` found. Raises `ConfigError` for
-    a tool that the dialect cannot call.
+    `verifiers` is what an oracle asks, if there is one; `servers` are the tools that `open_servers` found. Raises `ConfigError` for a tool
+    that the dialect cannot call.
     """
-    if "shell" in config.tools and config.dialect != "native-tools":
-        raise ConfigError("the tool 'shell' needs --set agent.dialect=native-tools; the fenced dialect calls Python only")
-    tools = {**own_tools(config.tools, Limits(wall_s=options.timeout_s)), **(servers or {})}
-    specs = tuple(item.spec for item in tools.values())
-    dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
-    plan = None
-    if hints is not None:
-        plan = HintPlan(library=load_library(hints.library), positions=hints.positions, rounds=hints.rounds)
+    kit = _kit(model, config, sampling, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
+    kit = replace(kit, tools={**kit.tools, **(servers or {})})
+    if config.name is not None:
+        if config.search is not None:
+            raise ConfigError(f"agent.name={config.name} brings its own search; leave agent.search out and set agent.options")
+        return build(config.name, kit, config.options)
+    if config.options or config.models:
+        raise ConfigError("agent.options and agent.models belong to a published system; set agent.name, or leave them out")
+    search = config.search
+    if search is None:
+        return kit.explorer(search=lambda seed: BestOfN(config.best_of))
+    grow = search_maker(search)
+    kit = replace(
+        kit,
+        search=grow,
+        limits=replace(kit.limits, concurrency=search.concurrency, max_steps=search.max_steps),
+        steering=steering(search, kit, verifiers=verifiers),
+    )
+    if search.strategy in SYSTEM_OF:
+        return build(SYSTEM_OF[search.strategy], kit)
 
     def policy_of(single: Model) -> ModelPolicy:
-        return ModelPolicy(
-            single,
-            dialect,
-            sampling=Sampling(
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                top_k=sampling.top_k,
-                max_tokens=sampling.max_tokens,
-                logprobs=single.capabilities.logprobs,
-            ),
-            system=system_message(config, single),
-            hints=plan,
-            tools=specs,
-            moves=load_library() if config.search is not None and config.search.hint_moves != "none" else (),
-            separator=config.search.separator if config.search is not None else None,
-        )
+        return replace(kit, model=single).policy(moves=load_library() if search.hint_moves != "none" else (), separator=search.separator)
 
     policy = policy_of(model)
-    limits = PathLimits(max_calls=config.max_calls, max_failures=config.max_failures)
-    if config.search is None:
-        return Explorer(policy, tools=tools, sandbox=sandbox, search=lambda seed: BestOfN(config.best_of), limits=limits)
+    if isinstance(model, Several):
+        return kit.explorer(Arms(policy, {name: policy_of(other) for name, other in model.others.items()}), search=grow)
+    return kit.explorer(policy, search=grow)
 
-    def checker() -> Explorer:
-        greedy = ModelPolicy(model, dialect, sampling=replace(policy.sampling, temperature=0.0), system=policy.system, tools=specs)
-        return Explorer(greedy, tools=tools, sandbox=sandbox, limits=limits)
 
-    return Explorer(
-        Arms(policy, {name: policy_of(other) for name, other in model.others.items()}) if isinstance(model, Several) else policy,
-        tools=tools,
+def _kit(
+    model: Model,
+    config: AgentConfig,
+    sampling: SamplingConfig,
+    *,
+    sandbox: Sandbox,
+    options: SandboxOptions,
+    hints: HintsConfig | None,
+    verifiers: Verifiers | None,
+) -> Kit:
+    """What a configuration gives to build an agent from."""
+    if "shell" in config.tools and config.dialect != "native-tools":
+        raise ConfigError("the tool 'shell' needs --set agent.dialect=native-tools; the fenced dialect calls Python only")
+    dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
+    nano = is_nano(model.renderer)
+    return Kit(
+        model=model,
+        others=tuple(model.others.values()) if isinstance(model, Several) else (),
+        sampling=Sampling(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=sampling.max_tokens,
+        ),
+        dialect=dialect,
+        system=system_message(config, model),
+        hints=None if hints is None else HintPlan(library=load_library(hints.library), positions=hints.positions, rounds=hints.rounds),
+        tools=own_tools(config.tools, Limits(wall_s=options.timeout_s)),
         sandbox=sandbox,
-        search=search_maker(config.search),
-        limits=replace(limits, concurrency=config.search.concurrency, max_steps=config.search.max_steps),
-        steering=steering(config.search, checker=checker, nano=is_nano(model.renderer), verifiers=verifiers),
+        limits=PathLimits(max_calls=config.max_calls, max_failures=config.max_failures),
+        check=NANO_CHECK if nano else CHECK,
+        verifiers=verifiers.of if verifiers is not None else None,
     )
 
 
@@ -297,7 +323,7 @@ class Parts:
 
     def agent(
         self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
-    ) -> Explorer:
+    ) -> Agent:
         """An agent as the run and the plan describe it."""
         config = self._config
         return make_agent(

@@ -12,9 +12,9 @@ from rich.table import Table
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
 from tirage.cli.searching import search_maker
-from tirage.cli.solve import with_servers
 from tirage.cli.tree_display import TreeDisplay
-from tirage.config import BudgetConfig, RolloutConfig, build_config, config_hash
+from tirage.cli.words import pairs, with_servers
+from tirage.config import RolloutConfig, build_config, config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
@@ -26,7 +26,7 @@ from tirage.runs import RunFolder
 from tirage.search.strategies import STRATEGIES, option_names
 from tirage.stages import Display, Plan, roll_plans
 from tirage.traces.jsonl import TraceStore
-from tirage.verification.extract import final_answer
+from tirage.verification.extract import conclusion, final_answer
 
 STAGE = "search"
 
@@ -72,11 +72,11 @@ def search(
             **with_servers(mcp),
             "search": {
                 "strategy": strategy,
-                "options": _pairs(option, "--option"),
+                "options": pairs(option, "--option"),
                 "valuer": valuer,
                 "stop": stop or [],
                 "separator": None if separator is None else separator.replace("\\n", "\n").replace("\\t", "\t"),
-                "budget": _pairs(budget, "--budget") or {"nodes": 64},
+                "budget": pairs(budget, "--budget") or {"nodes": 64},
                 "concurrency": concurrency,
             },
         },
@@ -89,24 +89,6 @@ def search(
     folder = run if run is not None else Path("runs") / f"search-{config_hash(config, [item.id for item in asked])}"
     rollouts = grow(config, folder, asked, quiet=as_json)
     _tell(rollouts, folder, as_json)
-
-
-def _pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
-    """`key=value` words; values are JSON where they read as such."""
-    found: dict[str, Any] = {}
-    for word in words or ():
-        for part in word.split(",") if flag == "--budget" else (word,):
-            key, separator, text = part.partition("=")
-            if not separator or not key:
-                raise ConfigError(
-                    f"{flag} {word!r}: write it as key=value"
-                    + (f"; keys: {', '.join(BudgetConfig.model_fields)}" if flag == "--budget" else "")
-                )
-            try:
-                found[key] = json.loads(text)
-            except ValueError:
-                found[key] = text
-    return found
 
 
 def _single(text: str, answer: str | None) -> Problem:
@@ -139,7 +121,7 @@ def summary(rollout: Rollout) -> dict[str, Any]:
     value = tree.values.get(tree.chosen)
     return {
         "key": rollout.key,
-        "answer": final_answer(path.response) if path is not None else None,
+        "answer": final_answer(conclusion(path)) if path is not None else None,
         "correct": rollout.correct if rollout.problem.answer is not None or rollout.problem.verifier != "math" else None,
         "value": value,
         "ended": tree.ended or "exhausted",

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from tirage.agents.critic import CHECK, NANO_CHECK, Critic
 from tirage.agents.equipment import Steering
-from tirage.agents.explorer import Explorer
 from tirage.agents.hints import load_library
+from tirage.agents.kit import Kit
 from tirage.agents.valuers import Batched, Confidence, Execution, Oracle, Stages, Valuer
 from tirage.config import BudgetConfig, SearchConfig
 from tirage.core.budget import Budget
@@ -21,6 +20,8 @@ from tirage.verification.verifiers import Verifiers
 
 ROUNDS = 2
 """Hints that one path takes, of different families."""
+SELF_VALUED = frozenset({"rstar"})
+"""Strategies whose policy says what paths are worth."""
 FREE: dict[str, Callable[[], Valuer]] = {"confidence": Confidence, "execution": Execution}
 RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
 
@@ -59,16 +60,16 @@ def tree_budget(config: BudgetConfig) -> Budget:
     )
 
 
-def steering(config: SearchConfig, *, checker: Callable[[], Explorer], nano: bool, verifiers: Verifiers | None) -> Steering:
-    """What guides the trees. `checker` makes the agent that checks answers, `verifiers` is what an oracle asks."""
-    valuer = _valuer(config, checker, nano=nano, verifiers=verifiers)
+def steering(config: SearchConfig, kit: Kit, *, verifiers: Verifiers | None) -> Steering:
+    """What guides the trees. `kit` makes the critic, `verifiers` is what an oracle asks."""
+    valuer = _valuer(config, kit, verifiers=verifiers)
     if config.cheap != "none" and valuer is not None:
         valuer = Stages(FREE[config.cheap](), valuer, gate=config.gate)
     return Steering(
         valuer=valuer,
         budget=tree_budget(config.budget),
         stop_rules=lambda: [RULES[name]() for name in config.stop],
-        merge=config.merge,
+        merge="state" if config.merge else None,
     )
 
 
@@ -85,7 +86,7 @@ def _reward_model(config: SearchConfig) -> Valuer:
     return Batched(values)
 
 
-def _valuer(config: SearchConfig, checker: Callable[[], Explorer], *, nano: bool, verifiers: Verifiers | None) -> Valuer | None:
+def _valuer(config: SearchConfig, kit: Kit, *, verifiers: Verifiers | None) -> Valuer | None:
     match config.valuer:
         case "none":
             return None
@@ -100,6 +101,6 @@ def _valuer(config: SearchConfig, checker: Callable[[], Explorer], *, nano: bool
                 )
             return Oracle(verifiers.of)
         case _:
-            if config.valuer == "auto" and not search_maker(config)(seed=0).valued:
+            if config.valuer == "auto" and (config.strategy in SELF_VALUED or not search_maker(config)(seed=0).valued):
                 return None
-            return Critic(checker(), template=NANO_CHECK if nano else CHECK, checks=config.checks)
+            return kit.critic(checks=config.checks)

@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from tirage.agents.growth import StepEvent
+from tirage.agents.systems import SYSTEMS, option_names
+from tirage.cli.words import pairs, with_servers
 from tirage.config import AgentConfig, ModelConfig, SamplingConfig
 from tirage.core.budget import Budget
+from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Source
 from tirage.doors import Solution, run_sync, solve_async, solve_hints
@@ -25,12 +29,15 @@ STYLES = {
 
 
 def solve(
-    question: Annotated[str, typer.Argument(help="The question.")],
+    question: Annotated[str | None, typer.Argument(help="The question.", show_default=False)] = None,
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
     hint: Annotated[bool | None, typer.Option("--hint/--no-hint", help="Place a START hint first; default: only for nano.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
     best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
-    temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", "-a", help="A published system; `list` names them and their options.")] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the agent, e.g. rounds=3; repeatable.")] = None,
+    second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains or an agent.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
@@ -41,18 +48,34 @@ def solve(
     Example: tirage solve "What is 17 * 23 - 4?"
     """
     console = Console(highlight=False, soft_wrap=True)
+    if agent == "list":
+        list_agents(console, as_json=as_json)
+        return
+    if question is None:
+        raise ConfigError("there is no question; give its text, or name the agents with --agent list")
+    if agent is None and (option or second):
+        raise ConfigError("--option and --second belong to an agent; name it with --agent")
+    if agent is not None and best_of > 1:
+        raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
+    several = best_of > 1 or agent is not None
     solution = run_sync(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
             options=ModelConfig(),
-            agent=AgentConfig.model_validate({"best_of": best_of, **with_servers(mcp)}),
-            sampling=SamplingConfig(
-                temperature=temperature if temperature is not None else 0.0 if best_of == 1 else 0.8, max_tokens=max_tokens
+            agent=AgentConfig.model_validate(
+                {
+                    "best_of": best_of,
+                    "name": agent,
+                    "options": pairs(option, "--option"),
+                    "models": () if second is None else (second,),
+                    **with_servers(mcp),
+                }
             ),
+            sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
             hints=solve_hints(model, hint),
             budget=Budget(tokens_out=budget_tokens),
-            on_step=None if as_json else lambda event: show_step(console, event, several=best_of > 1),
+            on_step=None if as_json else lambda event: show_step(console, event, several=several),
         )
     )
     if as_json:
@@ -61,9 +84,15 @@ def solve(
         show_end(console, solution)
 
 
-def with_servers(mcp: Path | None) -> dict[str, object]:
-    """What an agent's configuration says of MCP servers."""
-    return {} if mcp is None else {"mcp": {"servers": mcp}, "dialect": "native-tools"}
+def list_agents(console: Console, *, as_json: bool) -> None:
+    """The published systems and their options."""
+    if as_json:
+        print(json.dumps({name: {"about": text, "options": option_names(name)} for name, (_, text) in SYSTEMS.items()}))
+        return
+    table = Table("agent", "what", "options")
+    for name, (_, text) in SYSTEMS.items():
+        table.add_row(name, text, ", ".join(option_names(name)))
+    console.print(table)
 
 
 def show_step(console: Console, event: StepEvent, *, several: bool) -> None:

@@ -31,6 +31,10 @@ class ObservationStatus(StrEnum):
     """The call could not be run as written: unknown tool, malformed arguments or fence."""
     REFUSED = "refused"
     """A limit or an approval stopped it."""
+    FINAL = "final"
+    """The policy ended its path with this call: its answer is given."""
+    GAVE_UP = "gave-up"
+    """The policy gave its path up with this call, to start again elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -32,6 +32,11 @@ class Problem:
         """Compute the identity."""
         content = json.dumps([self.prompt, self.answer, self.kind, self.verifier], ensure_ascii=False)
         object.__setattr__(self, "id", hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16])
+
+    @property
+    def asked(self) -> "Problem":
+        """What may be seen by those who must not know the reference: no answer and no metadata, so another `id`."""
+        return replace(self, answer=None, metadata={})
 
     @property
     def family(self) -> str:

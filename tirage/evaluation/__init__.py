@@ -1,6 +1,5 @@
 """Floor 5: how good is it, and how sure are we."""
 
-from tirage.evaluation.answers import AnswerKey, number_key, text_key
 from tirage.evaluation.compare import compare_runs
 from tirage.evaluation.gain import Gain, split_gain
 from tirage.evaluation.gate import Decision, Ruling, decide
@@ -15,6 +14,7 @@ from tirage.evaluation.storage import read_report, write_report
 from tirage.evaluation.summary import Measuring, Summary, summarise
 from tirage.evaluation.tables import print_report
 from tirage.evaluation.toolsets import Selection, Trial, optimise
+from tirage.verification.answer_keys import AnswerKey, number_key, text_key
 
 __all__ = [
     "Accuracy",

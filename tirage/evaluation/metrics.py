@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from tirage.evaluation.answers import AnswerKey, text_key
 from tirage.evaluation.outcomes import Outcome, by_problem
+from tirage.verification.answer_keys import AnswerKey, text_key
 
 MAX_POOL = 1000
 """Most samples per problem for which the counts of subsets fit a float (comb(1000, 500) is about 1e299)."""

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tirage.evaluation.answers import AnswerKey, text_key
 from tirage.evaluation.intervals import Interval, mean_interval
 from tirage.evaluation.metrics import accuracy, correctness, maj_at_many, pass_at_k, per_problem, share, tool_rate
 from tirage.evaluation.outcomes import Outcome, by_problem
+from tirage.verification.answer_keys import AnswerKey, text_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

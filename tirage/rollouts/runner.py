@@ -23,6 +23,7 @@ from tirage.core.step import Usage
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import Tree
 from tirage.core.verdict import Verdict
+from tirage.verification.extract import conclusion
 
 
 class Verifier(Protocol):
@@ -184,7 +185,7 @@ async def judge(tree: Tree, problem: Problem, verifier: Verifier) -> dict[int, V
     for leaf in _answers(tree):
         try:
             with boundary("verifier"):
-                verdicts[leaf] = await verifier.verify(problem, tree.trajectory(leaf).response)
+                verdicts[leaf] = await verifier.verify(problem, conclusion(tree.trajectory(leaf)))
         except TirageError as error:
             verdicts[leaf] = Verdict(correct=None, verifier=verifier.name, detail=f"verifier failed: {error}")
     return verdicts

@@ -17,6 +17,7 @@ from tirage.search.gumbel import GumbelHalving
 from tirage.search.lats import LATS
 from tirage.search.mcts import MCTS
 from tirage.search.plans import PlanSearch
+from tirage.search.rstar import RStar
 
 Make = Callable[..., Search]
 
@@ -36,6 +37,7 @@ STRATEGIES: dict[str, tuple[Make, str]] = {
     "ab-mcts": (ABMCTS, "wider or deeper by Thompson sampling; several models as arms"),
     "lats": (LATS, "all children at once, greedily on to an end, lessons of failures (the valuer's notes) shown later"),
     "plans": (PlanSearch, "plan-space search (CPL): raw priors, whole expansions; values in [-1, 1]"),
+    "rstar": (RStar, "rStar: five reasoning actions, roll-outs at random; a second reading of the paths settles the answer"),
 }
 _COUNTED = re.compile(r"best-of-(\d+)")
 

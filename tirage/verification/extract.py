@@ -10,10 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from tirage.core.trajectory import StopReason, Trajectory
+
 Method = Literal["boxed", "tag", "phrase", "fenced", "last-number", "choice", "whole"]
 MATH_POLICY: tuple[Method, ...] = ("boxed", "tag", "phrase", "last-number")
 CHOICE_POLICY: tuple[Method, ...] = ("boxed", "tag", "phrase", "choice")
 TEXT_POLICY: tuple[Method, ...] = ("boxed", "tag", "phrase", "whole")
+STATED: tuple[Method, ...] = ("boxed", "tag", "phrase")
+"""Answers that are called so."""
 
 _BRACES = re.compile(r"\\\\|\\[{}]|(?P<box>\\(?:boxed|fbox)\s*\{)|(?P<bare>\\boxed\s+[^\s{}$]+)|[{}]")
 _PHRASES = re.compile(
@@ -57,6 +61,16 @@ def extract(response: str, policy: tuple[Method, ...] = MATH_POLICY) -> Extracti
 def final_answer(response: str) -> str | None:
     """The final answer of a mathematical response; None when there is none."""
     return extract(response).answer
+
+
+def conclusion(path: Trajectory) -> str:
+    """Where to look for the final answer: the response; nothing when the path was given up, or broke off before it stated any.
+
+    It breaks off at the limit of calls or steps, and at what cannot be read.
+    """
+    if path.stop in (StopReason.CALLS, StopReason.MALFORMED) and extract(path.response, STATED).answer is None:
+        return ""
+    return "" if path.stop is StopReason.GAVE_UP else path.response
 
 
 def final_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

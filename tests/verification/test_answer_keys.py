@@ -1,6 +1,6 @@
 import pytest
 
-from tirage.evaluation import number_key, text_key
+from tirage.verification.answer_keys import number_key, text_key
 
 
 @pytest.mark.parametrize(

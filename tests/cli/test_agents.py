@@ -1,0 +1,99 @@
+"""Published systems from the command line and from Python, as a user meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import tirage
+from tests.cli.test_main import problems, run, script
+from tirage.agents.systems import SYSTEMS
+from tirage.traces.jsonl import TraceStore
+
+PATHS = (" Let me think.", "\\boxed{2}")
+
+
+def test_the_table_names_each_agent_and_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "solve", "--agent", "list", "--json")
+    listed = json.loads(out)
+    assert code == 0
+    assert set(listed) == set(SYSTEMS) >= {"start", "tir", "dfsdt", "lats", "rstar", "cpl"}
+    assert listed["lats"]["options"] == ["n", "w", "ahead", "depth", "iterations", "lm_share", "oracle_reward"]
+    assert "rStar: five reasoning actions" in run(capsys, "solve", "--agent", "list")[1]
+
+
+def test_an_agent_solves_with_its_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = script(tmp_path, "\\boxed{0.5}", "\\boxed{3}", "\\boxed{1/2}")
+    code, out, _ = run(capsys, "solve", "1 / 2?", "--agent", "tir", "-o", "n=3", "-m", model, "--answer", "1/2", "--json")
+    found = json.loads(out)
+    assert (code, found["answer"], found["correct"], found["usage"]["model_calls"]) == (0, "0.5", True, 3)
+    code, out, _ = run(capsys, "solve", "1 / 2?", "--agent", "tir", "-o", "n=3", "-m", model)
+    assert "answer: 0.5" in out
+    assert "chain 2, step 1" in out
+
+
+def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    model = script(tmp_path, *["\\boxed{2}"] * 60)
+    second = script(tmp_path / "b", *["\\boxed{2}"] * 60)
+    options = ["-o", "samples=1", "-o", "last=1", "-o", "rollouts=2", "-o", "depth=1"]
+    code, out, err = run(capsys, "solve", "1 + 1?", "-a", "rstar", *options, "-m", model, "--second", second, "--json")
+    assert code == 0, err
+    assert json.loads(out)["answer"] == "2"
+
+
+def test_rstar_and_plans_are_strategies_of_the_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = script(tmp_path, *["\\boxed{2}"] * 400)
+    asked = ["search", "1 + 1?", "-m", model, "--json", "--concurrency", "1", "-b", "nodes=12"]
+    code, out, err = run(capsys, *asked, "-s", "rstar", "-o", "rollouts=1", "-o", "depth=1", "--run", str(tmp_path / "r"))
+    assert code == 0, err
+    (tree,) = json.loads(out)["trees"]
+    assert (tree["answer"], tree["nodes"], tree["value"]) == ("2", 8, 1.0)
+    assert tree["tokens_judging"] > 0
+    code, out, err = run(capsys, *asked, "-s", "plans", "--valuer", "confidence", "-o", "iterations=1", "--run", str(tmp_path / "p"))
+    assert code == 0, err
+    (tree,) = json.loads(out)["trees"]
+    assert (tree["answer"], tree["nodes"]) == ("2", 5)
+    assert tree["value"] == pytest.approx(2 * 2.718281828**-0.125 - 1), "moved to [-1, 1]"
+
+
+def test_many_problems_are_rolled_out_by_an_agent(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = problems(tmp_path, '{"prompt": "1 + 1?", "answer": "2"}', '{"prompt": "1 + 2?", "answer": "3"}')
+    model, folder = script(tmp_path, *["\\boxed{2}"] * 4), tmp_path / "run"
+    told = ["rollout", asked, "-m", model, "--run", str(folder), "--set", "agent.name=tir", "--set", "agent.options.n=2"]
+    code, _, err = run(capsys, *told)
+    assert code == 0, err
+    assert [len(rollout.tree.nodes) for rollout in TraceStore(folder).read()] == [3, 3]
+    assert (folder / "searches.jsonl").read_text().count("settled") == 4, "an interrupted tree goes on where it was"
+    code, _, err = run(capsys, *told[:-2], "--set", "agent.search={strategy: mcts}", "--run", str(tmp_path / "other"))
+    assert code == 2
+    assert "agent.name=tir brings its own search" in err
+    code, _, err = run(capsys, "rollout", asked, "-m", model, "--run", str(tmp_path / "third"), "--set", "agent.options.n=2")
+    assert code == 2
+    assert "set agent.name" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["x", "-a", "latz"], "did you mean 'lats'"),
+        (["x", "-a", "rstar", "-o", "width=3"], "its options: samples"),
+        (["x", "-a", "start", "-o", "position=middle"], "'middle' is not a valid HintPosition"),
+        (["x", "-a", "tir", "-o", "n=0"], "best-of-N needs N >= 1"),
+        (["x", "-a", "lats", "-o", "oracle_reward=true"], "needs the verifiers of a run"),
+        (["x", "-a", "lats", "--best-of", "2"], "--best-of does not go with --agent lats"),
+        (["x", "-o", "n=2"], "belong to an agent"),
+        ([], "there is no question"),
+    ],
+)
+def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], says: str) -> None:
+    code, _, err = run(capsys, "solve", *arguments, "-m", script(tmp_path, "\\boxed{1}"))
+    assert code == 2
+    assert says in " ".join(err.split())
+
+
+def test_the_room_is_a_door(tmp_path: Path) -> None:
+    model = script(tmp_path, "\\boxed{1}", "\\boxed{2}", "\\boxed{2}")
+    solution = tirage.solve("1 + 1?", model=model, agent="tir", n=3)
+    assert solution.answer == "2"
+    assert len(solution.tree.nodes) == 4

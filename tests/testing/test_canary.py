@@ -1,0 +1,99 @@
+"""The canary: leaks of every kind are found, and clean agents pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tirage.agents.dialect import FencedPython
+from tirage.agents.equipment import Steering
+from tirage.agents.explorer import Explorer
+from tirage.agents.policy import ModelPolicy
+from tirage.agents.valuers import Estimate, Oracle
+from tirage.core import Problem, Trajectory, Verdict
+from tirage.models.base import Sampling
+from tirage.search.best_of_n import BestOfN
+from tirage.testing.canary import Canary, reachable
+from tirage.testing.scripted import Script, ScriptedModel
+
+
+class Half:
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        return Estimate(value=0.5)
+
+
+class Told:
+    """Was given the problem when it was made."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problems: dict[str, Callable[[], Any]] = {"x": lambda: problem}
+
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        return Estimate(value=0.5)
+
+
+def agent(script: Script, valuer: Any) -> tuple[Explorer, ScriptedModel]:
+    model = ScriptedModel(script)
+    policy = ModelPolicy(model, FencedPython(), sampling=Sampling())
+    return Explorer(policy, tools={}, sandbox=None, search=lambda seed: BestOfN(2, vote="value"), steering=Steering(valuer=valuer)), model
+
+
+async def test_a_clean_agent_passes_and_was_watched_everywhere() -> None:
+    canary = Canary()
+    clean, model = agent(["\\boxed{1}", "\\boxed{2}"], Half())
+    canary.guard(clean)
+    tree = await clean.solve(canary.problem, seed=0)
+    canary.check(model)
+    assert tree.problem_id == canary.problem.id
+    assert canary.handed >= 10
+
+
+async def test_a_judge_that_was_told_before_is_found() -> None:
+    canary = Canary()
+    leaky, model = agent(["\\boxed{1}", "\\boxed{2}"], Told(canary.problem))
+    canary.guard(leaky)
+    await leaky.solve(canary.problem, seed=0)
+    with pytest.raises(AssertionError, match=r"Told\.value can reach the reference"):
+        canary.check(model)
+
+
+async def test_an_oracle_is_handed_the_reference_and_so_is_found() -> None:
+    class Judge:
+        async def verify(self, problem: Problem, response: str) -> Verdict:
+            return Verdict(correct=problem.answer is not None, verifier="test")
+
+    canary = Canary()
+    oracle, model = agent(["\\boxed{1}"] * 4, Oracle(lambda problem: Judge()))
+    tree = await oracle.solve(canary.problem, seed=0)
+    assert tree.values == {1: 1.0, 2: 1.0}, "an oracle declares that it sees the answer"
+    canary.guard(oracle)
+    await oracle.solve(canary.problem, seed=0)
+    with pytest.raises(AssertionError, match=r"Oracle\.value can reach the reference"):
+        canary.check(model)
+
+
+async def test_a_request_with_the_reference_is_found_as_ids_text_and_messages() -> None:
+    for mode in ("ids", "text", "chat"):
+        canary = Canary()
+        model = ScriptedModel(["\\boxed{1}"], mode=mode)
+        problem = Problem(prompt=f"Is it {canary.nonce}?")
+        await Explorer(ModelPolicy(model, FencedPython(), sampling=Sampling()), tools={}, sandbox=None).solve(problem, seed=0)
+        with pytest.raises(AssertionError, match="was shown the reference"):
+            canary.check(model)
+
+
+def test_a_model_that_was_not_asked_proves_nothing() -> None:
+    with pytest.raises(AssertionError, match="never asked"):
+        Canary().check(ScriptedModel([]))
+
+
+def test_what_is_reachable_goes_through_slots_closures_and_containers() -> None:
+    needle = object()
+
+    class Slotted:
+        __slots__ = ("held",)
+
+    slotted = Slotted()
+    slotted.held = {"a": [(lambda: needle,)]}
+    assert any(item is needle for item in reachable(slotted))
+    assert not any(item is needle for item in reachable(Slotted))

@@ -1,0 +1,64 @@
+"""A model's own word on paths: ratings of what has not ended, and reflections on what has failed (LATS, arXiv 2310.04406, section 4.2)."""
+
+import re
+from dataclasses import replace
+
+from tirage.agents.requests import ask
+from tirage.agents.valuers import Estimate, Valuer
+from tirage.core.problem import Problem
+from tirage.core.trajectory import StopReason, Trajectory
+from tirage.models.base import Model, Sampling
+from tirage.verification.extract import final_match
+
+_SCORE = re.compile(r"Score:\s*(10|[1-9])(?!\d)", re.IGNORECASE)
+RATE = (
+    "A problem and the beginning of a solution follow. How likely does it lead to the right answer? Look for mistakes first.\n\n"
+    'Problem: {problem}\n\nSolution so far:\n{path}\n\nEnd with one line: "Score: N", N from 1 (hopeless) to 10 (certain).'
+)
+REFLECT = (
+    "A problem and a failed attempt at it follow. Say in a few sentences, as advice to yourself, what went wrong and what to do "
+    "differently.\n\nProblem: {problem}\n\nFailed attempt:\n{path}{critique}"
+)
+FAILED = frozenset({StopReason.LENGTH, StopReason.CALLS, StopReason.MALFORMED, StopReason.GAVE_UP})
+"""Ends without an answer."""
+
+
+class Rating:
+    """A model rates a path from 1 to 10; the value is (rating - 1) / 9, in [0, 1]."""
+
+    def __init__(self, model: Model, *, sampling: Sampling | None = None, template: str = RATE) -> None:
+        """`template` has the fields `problem` and `path`."""
+        self._model = model
+        self._sampling = sampling or Sampling()
+        self._template = template
+
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        """None when no rating can be read."""
+        text = self._template.format(problem=problem.prompt, path=path.response)
+        said = await ask(self._model, text, replace(self._sampling, seed=seed), tag="rating")
+        found = final_match(_SCORE, said.text)
+        return Estimate(value=None if found is None else (int(found[1]) - 1) / 9, usage=said.usage)
+
+
+class Reflecting:
+    """Another valuer's word; on a path that has failed, a reflection becomes the note, from which later attempts learn."""
+
+    def __init__(self, inner: Valuer, model: Model, *, sampling: Sampling | None = None, template: str = REFLECT) -> None:
+        """`template` has the fields `problem`, `path` and `critique`: the note of `inner`, if any."""
+        self._inner = inner
+        self._model = model
+        self._sampling = sampling or Sampling()
+        self._template = template
+        self.sees_answer = getattr(inner, "sees_answer", False)
+
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        """A path has failed when it ended without an answer, or with one worth nothing."""
+        found = await self._inner.value(problem, path, seed)
+        wrong = path.stop is StopReason.ANSWERED and found.value is not None and found.value <= 0
+        if not wrong and path.stop not in FAILED:
+            return replace(found, note="")
+        # An oracle's note may tell the reference, which no attempt may learn.
+        critique = f"\n\nA check of it: {found.note}" if found.note and not self.sees_answer else ""
+        text = self._template.format(problem=problem.prompt, path=path.response, critique=critique)
+        said = await ask(self._model, text, replace(self._sampling, seed=seed), tag="reflection")
+        return replace(found, note=said.text.strip(), usage=found.usage + said.usage)

@@ -1,0 +1,100 @@
+"""What a published system is built from: models, tools, a sandbox and the settings of the run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tirage.agents.critic import CHECK, Critic
+from tirage.agents.dialect import Dialect, FencedPython
+from tirage.agents.equipment import PathLimits, Steering
+from tirage.agents.explorer import Explorer
+from tirage.agents.hints import HintPlan
+from tirage.agents.policy import ModelPolicy, Policy
+from tirage.agents.valuers import Judge, Valuer
+from tirage.core.hint import Hint
+from tirage.core.problem import Problem
+from tirage.models.base import Model, Sampling
+from tirage.sandbox.base import Sandbox
+from tirage.search.base import SearchMaker
+from tirage.tools.base import Tool
+from tirage.verification.extract import final_answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """The parts; a system takes those it needs."""
+
+    model: Model
+    others: tuple[Model, ...] = ()
+    """Further models, in the order in which they were named; see `second`."""
+    sampling: Sampling
+    dialect: Dialect = field(default_factory=FencedPython)
+    system: str | None = None
+    """System message that explains the dialect, None for none."""
+    hints: HintPlan | None = None
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    sandbox: Sandbox | None = None
+    limits: PathLimits = field(default_factory=PathLimits)
+    steering: Steering = field(default_factory=Steering)
+    search: SearchMaker | None = None
+    """Makes the searches, where the caller settled how; None leaves it to the system."""
+    check: str = CHECK
+    """How the critic is asked."""
+    verifiers: Callable[[Problem], Judge] | None = None
+    """What an oracle asks; None where nobody may see the reference."""
+
+    @property
+    def second(self) -> Model:
+        """The other model, where two take part; the same one where there is no other."""
+        return self.others[0] if self.others else self.model
+
+    def policy(
+        self,
+        *,
+        dialect: Dialect | None = None,
+        moves: Sequence[Hint] = (),
+        separator: str | None = None,
+        more: Mapping[str, Tool] | None = None,
+    ) -> ModelPolicy:
+        """The model as a policy, in another dialect or with `more` tools if need be."""
+        return ModelPolicy(
+            self.model,
+            dialect or self.dialect,
+            sampling=replace(self.sampling, logprobs=self.model.capabilities.logprobs),
+            system=self.system,
+            hints=self.hints,
+            tools=tuple(tool.spec for tool in {**self.tools, **(more or {})}.values()),
+            moves=moves,
+            separator=separator,
+        )
+
+    def explorer(
+        self,
+        policy: Policy | None = None,
+        *,
+        search: SearchMaker,
+        limits: PathLimits | None = None,
+        steering: Steering | None = None,
+        tools: Mapping[str, Tool] | None = None,
+        answer_of: Callable[[str], str | None] = final_answer,
+    ) -> Explorer:
+        """An explorer over the kit's sandbox; the kit's own search comes before `search`. Raises what making a search raises."""
+        make = self.search or search
+        make(seed=0)
+        return Explorer(
+            policy or self.policy(),
+            tools=self.tools if tools is None else tools,
+            sandbox=self.sandbox,
+            search=make,
+            answer_of=answer_of,
+            limits=limits or self.limits,
+            steering=steering or self.steering,
+        )
+
+    def checker(self) -> Explorer:
+        """The agent that checks answers: greedy and without hints."""
+        kit = replace(self, sampling=replace(self.sampling, temperature=0.0), hints=None)
+        return Explorer(kit.policy(), tools=self.tools, sandbox=self.sandbox, limits=self.limits)
+
+    def critic(self, inner: Valuer | None = None, *, checks: int = 1) -> Critic:
+        """A valuer that checks ended paths with code; `inner` values the others."""
+        return Critic(self.checker(), template=self.check, checks=checks, inner=inner)

@@ -1,0 +1,53 @@
+"""CPL's plan steps as a dialect: a completion is one step of a plan, or the solution that ends it (arXiv 2409.08642, section 3.1)."""
+
+from collections.abc import Sequence
+
+from tirage.agents.dialect import Reading
+from tirage.core.message import Observation
+from tirage.core.step import Finish, Source
+from tirage.models.base import Completion
+from tirage.verification.extract import boxed
+
+OPEN, CLOSE = "<step>", "</step>"
+PLANNING = (
+    f"Plan before you solve. Write one step of the plan at a time, between {OPEN} and {CLOSE}: what to do next, without doing it. "
+    "When the plan is complete, follow it: write the whole solution, without such tags, and put the final answer in \\boxed{}."
+)
+NEXT = "Go on: the next step of the plan, or the solution.\n"
+"""What a chat model is told after a step; others simply go on."""
+
+
+class PlanSteps:
+    """Exactly one closed plan step, or a solution with a boxed answer; anything else violates the format and ends the path."""
+
+    name = "plan-steps"
+    stops = (CLOSE,)
+    uses_schemas = False
+
+    def __init__(self, *, turns: bool = False) -> None:
+        """`turns`: the model takes whole turns only, so it is asked for each next step."""
+        self._turns = turns
+
+    def read(self, step_text: str, completion: Completion) -> Reading:
+        """By what was written now, whatever the path holds."""
+        written = completion.text
+        if completion.finish == "length":
+            return Reading(finish=Finish.LENGTH)
+        answered = boxed(written) is not None
+        if completion.stop_string == CLOSE:
+            before, _, step = written.removesuffix(CLOSE).partition(OPEN)
+            if not before.strip() and step.strip() and OPEN not in step and not answered:
+                return Reading(finish=Finish.STEP)
+        elif answered and OPEN not in written:
+            return Reading(finish=Finish.STOP)
+        return Reading(finish=Finish.MALFORMED, problem=f"neither one plan step ({OPEN}...{CLOSE}) nor a solution with a boxed answer")
+
+    def show(self, tail: str, observations: Sequence[Observation]) -> list[tuple[Source, str]]:
+        """The request for more, after a step that is in order."""
+        return [(Source.SCAFFOLD, NEXT)] if self._turns and not observations else []
+
+
+def solution(response: str) -> str | None:
+    """The boxed answer of the solution that ends a plan; None where there is only a plan."""
+    ending = response.rpartition(CLOSE)[2]
+    return None if OPEN in ending else boxed(ending)

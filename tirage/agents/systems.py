@@ -1,0 +1,43 @@
+"""The published systems by name: what `--agent` may ask for, and how each is built. A new one is a line here."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tirage.agents.explorer import Agent
+from tirage.agents.kit import Kit
+from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
+from tirage.core.errors import ConfigError
+
+Build = Callable[..., Agent]
+"""Takes a `Kit`, and the system's options by keyword. Raises ValueError or `ConfigError` for a senseless one."""
+
+SYSTEMS: dict[str, tuple[Build, str]] = {
+    "start": (start, "START: hints to use code, spliced into the thinking round after round"),
+    "tir": (tir, "Qwen2.5-Math: reasoning with code in one turn, several chains, the majority's answer or the best by value"),
+    "dfsdt": (dfsdt, "DFSDT (ToolLLM): depth first over tool calls, giving up and trying something else"),
+    "lats": (lats, "LATS: tree search with a critic, reflections on failures shown to later attempts"),
+    "rstar": (rstar, "rStar: five reasoning actions in a tree search, answers confirmed by a second model"),
+    "cpl": (cpl, "CPL: tree search over the steps of a plan, then one solution"),
+}
+
+
+def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agent:
+    """The system `name` made of `kit`. Raises `ConfigError` for an unknown name or option, naming the known ones, or a senseless value."""
+    if name not in SYSTEMS:
+        near = difflib.get_close_matches(name, SYSTEMS, n=1)
+        raise ConfigError(f"agent {name!r} is not known{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(SYSTEMS)}")
+    known = option_names(name)
+    for option in options or ():
+        if option not in known:
+            raise ConfigError(f"agent {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
+    try:
+        return SYSTEMS[name][0](kit, **(options or {}))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"agent {name!r}: {error}") from None
+
+
+def option_names(name: str) -> list[str]:
+    """The options of a system."""
+    return [option for option in inspect.signature(SYSTEMS[name][0]).parameters if option != "kit"]
