@@ -7,6 +7,7 @@ import pytest
 
 from tests.agents.kits import PROBLEM, kit, prompt_of, prompts, system
 from tirage.agents.discriminator import MutualConsistency
+from tirage.agents.explorer import Agent, Explorer
 from tirage.agents.requests import Path
 from tirage.agents.rstar import RStarPolicy, asks_the_whole, concluded, majority
 from tirage.core import Budget, Finish, Source, Span, Step, StopReason, Tree
