@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval import Collection
-from tirage.tools.retrieval.collection import Mode
+from tirage.tools.retrieval.base import Mode
 from tirage.tools.retrieval.readers import find_files, read_documents
 
 index_app = typer.Typer(help="Collections of documents to retrieve from: one SQLite file each, no server.", no_args_is_help=True)

@@ -1,6 +1,7 @@
 """Retrieval without a server: one SQLite file per collection, keywords and vectors fused."""
 
-from tirage.tools.retrieval.collection import Collection, Hit
+from tirage.tools.retrieval.base import Hit
+from tirage.tools.retrieval.collection import Collection
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder
 from tirage.tools.retrieval.tool import SearchTool
 

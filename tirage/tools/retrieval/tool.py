@@ -7,7 +7,8 @@ from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec
 from tirage.tools.python import clip
-from tirage.tools.retrieval.collection import Collection, Mode
+from tirage.tools.retrieval.base import Mode
+from tirage.tools.retrieval.collection import Collection
 
 
 class SearchTool:

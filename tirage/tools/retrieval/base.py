@@ -1,0 +1,78 @@
+"""The retrieval port: what a search tool asks, whatever keeps the chunks."""
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from tirage.tools.retrieval.chunks import Chunk
+
+Key = TypeVar("Key", bound=Hashable)
+Mode = Literal["hybrid", "keywords", "vectors"]
+POOL = 100
+"""Chunks that each ranking contributes to a fusion at most."""
+K = 60
+"""Constant of reciprocal rank fusion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk that was found."""
+
+    chunk: Chunk
+    score: float
+    """Of the ranking that was asked: fused, BM25 (larger is better), cosine, or the reranker's."""
+
+
+class Retriever(Protocol):
+    """Something that finds chunks."""
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits: the same content and embedder, the same fingerprint."""
+        ...
+
+    def search(self, query: str, k: int = 5, *, mode: Mode = "hybrid", rerank: "Reranker | None" = None) -> list[Hit]:
+        """The `k` best chunks, best first; any text is a query. Called from one thread at a time."""
+        ...
+
+
+class Store(Retriever, Protocol):
+    """A retriever that documents can be added to and taken from."""
+
+    @property
+    def documents(self) -> int:
+        """Number of documents."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of chunks."""
+        ...
+
+    def add(self, documents: Iterable[tuple[str, str]], *, size: int = 800, overlap: int = 80) -> Iterator[int]:
+        """Add documents (name, text), replacing changed ones; yields the number seen after each batch, when it is on disk."""
+        ...
+
+    def remove(self, name: str) -> bool:
+        """Delete a document; False when there is none of this name."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files; idempotent."""
+        ...
+
+
+class Reranker(Protocol):
+    """Judges texts against a query more closely than a ranking over all chunks can."""
+
+    def score(self, query: str, texts: list[str]) -> list[float]:
+        """One score per text, larger is better."""
+        ...
+
+
+def fuse(rankings: Iterable[Iterable[Key]]) -> dict[Key, float]:
+    """Reciprocal rank fusion (Cormack et al. 2009, SIGIR): RRF(d) = sum over rankings of 1 / (k + rank(d)), k = 60, ranks from 1."""
+    scores: dict[Key, float] = {}
+    for ranking in rankings:
+        for rank, found in enumerate(ranking, start=1):
+            scores[found] = scores.get(found, 0.0) + 1 / (K + rank)
+    return scores
