@@ -25,8 +25,9 @@ from tirage.tools.retrieval.keywords import find_words
 INDEX_S, QUERY_MS = 120.0, 25.0
 WORDS, TOPICS, LENGTH = 60_000, 200, 110
 FUNCTION = (
-    "the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which one you were all her she "
-    "there would their we him been has when who will no more if out so up said what its about than into them can only other time new some"
+    "the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which one you were "
+    "all her she there would their we him been has when who will no more if out so up said what its about than into them can only "
+    "other time new some "
 ).split()
 
 

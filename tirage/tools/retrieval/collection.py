@@ -7,7 +7,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +65,7 @@ class Collection:
             raise DataError(f"{path} is no collection ({error}); give another file, or delete it and index anew") from error
         mine = f"{self.embedder.id}, {self.embedder.dimension} dimensions"
         self._check("embedder", mine, "open it with the embedder that it has, or index its documents anew into another file")
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('opens with', ?)", (self.embedder.name,))
 
     def _check(self, name: str, mine: str, remedy: str) -> None:
         self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -240,6 +241,18 @@ class Collection:
     def _chunk(self, number: int) -> Chunk:
         row = self._db.execute("SELECT id, document, place, text FROM chunks WHERE number = ?", (number,)).fetchone()
         return Chunk(id=row[0], document=row[1], place=row[2], text=row[3])
+
+
+def embedder_name(path: Path) -> str | None:
+    """The name of the embedder that the collection at `path` was made with; None when there is none yet, or the file is something else."""
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            row = db.execute("SELECT value FROM meta WHERE name = 'opens with'").fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return str(row[0]) if row else None
 
 
 def _plain(text: str) -> str:

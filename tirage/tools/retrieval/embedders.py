@@ -25,6 +25,11 @@ class Embedder(Protocol):
         ...
 
     @property
+    def name(self) -> str:
+        """What to give the command line for it: `hash`, `minilm`, `folder:PATH`, `http://HOST:PORT/v1#NAME`, `litellm/NAME`."""
+        ...
+
+    @property
     def dimension(self) -> int:
         """Length of a vector."""
         ...
@@ -36,6 +41,8 @@ class Embedder(Protocol):
 
 class HashingEmbedder:
     """Signed hashing of words and pairs of neighbours, weighted 1 + ln(count): no model, no download, the same everywhere."""
+
+    name = "hash"
 
     def __init__(self, dimension: int = 384) -> None:
         """Raises ValueError below 8 dimensions."""
