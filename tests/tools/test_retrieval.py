@@ -41,10 +41,14 @@ def test_the_right_document_comes_first(collection: Collection, mode: str) -> No
     assert found(collection, "bechamel sauce", mode=mode)[0] == "recipe"
 
 
-def test_fusion_by_hand(collection: Collection) -> None:
-    """Reciprocal ranks: first in both rankings is 2 / 61."""
-    (best, *_) = collection.search("basalt columns in Ireland", 3)
-    assert best.score == pytest.approx(2 / 61)
+def test_fusion_by_hand(tmp_path: Path) -> None:
+    """`lava` is in no chunk: the chunk `rock` covers its share of the weights of both words, times what BM25 gives a single mention."""
+    with Collection(tmp_path / "c.sqlite") as made:
+        list(made.add([("a", "rock"), ("b", "otter")]))
+        (cosine,) = made.search("rock lava", mode="vectors")
+        (fused,) = made.search("rock lava")
+    rock, lava = log(1 + 1.5 / 1.5), log(1 + 2.5 / 0.5)
+    assert fused.score == pytest.approx((cosine.score + rock * (1 / (1 + 1.2)) / (rock + lava)) / 2)
 
 
 @pytest.mark.parametrize(

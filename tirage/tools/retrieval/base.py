@@ -1,17 +1,14 @@
 """The retrieval port: what a search tool asks, whatever keeps the chunks."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from tirage.tools.retrieval.chunks import Chunk
 
-Key = TypeVar("Key", bound=Hashable)
 Mode = Literal["hybrid", "keywords", "vectors"]
 POOL = 100
-"""Chunks that each ranking contributes to a fusion at most."""
-K = 60
-"""Constant of reciprocal rank fusion."""
+"""Chunks that a reranker judges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +17,7 @@ class Hit:
 
     chunk: Chunk
     score: float
-    """Of the ranking that was asked: fused, BM25 (larger is better), cosine, or the reranker's."""
+    """Of the ranking that was asked: fused, BM25, cosine, or the reranker's; larger is better."""
 
 
 class Retriever(Protocol):
@@ -67,12 +64,3 @@ class Reranker(Protocol):
     def score(self, query: str, texts: list[str]) -> list[float]:
         """One score per text, larger is better."""
         ...
-
-
-def fuse(rankings: Iterable[Iterable[Key]]) -> dict[Key, float]:
-    """Reciprocal rank fusion (Cormack et al. 2009, SIGIR): RRF(d) = sum over rankings of 1 / (k + rank(d)), k = 60, ranks from 1."""
-    scores: dict[Key, float] = {}
-    for ranking in rankings:
-        for rank, found in enumerate(ranking, start=1):
-            scores[found] = scores.get(found, 0.0) + 1 / (K + rank)
-    return scores

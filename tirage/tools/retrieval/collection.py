@@ -1,4 +1,8 @@
-"""A collection: chunks in one SQLite file, found by keywords (exact BM25) and by vectors (exact cosine), fused by reciprocal rank.
+"""A collection: chunks in one SQLite file, found by keywords (exact BM25), by vectors (exact cosine), or by the mean of both.
+
+The mean is a convex combination of scores (Bruch et al. 2022, arXiv 2210.11934) with weights 1/2, each scaled by what it can reach at
+most: a cosine by 1, BM25 by its bound for the query, so that a chunk's part is the share of the query's weight that it covers. A question
+in other words than the passages' covers little, and the vectors decide; by ranks alone a shared `what is the` counts like a name.
 
 Beside the file lies a copy of all vectors that is mapped into memory; it is derived and can be deleted.
 """
@@ -16,7 +20,7 @@ from typing import Self
 import numpy as np
 
 from tirage.core.errors import ConfigError, DataError
-from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker, fuse
+from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker
 from tirage.tools.retrieval.chunks import Chunk, split
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder, Vectors
 from tirage.tools.retrieval.keywords import LAYOUT, Numbers, Scores, add_postings, best, find_words, score_words
@@ -194,24 +198,22 @@ class Collection:
         """
         if k < 1:
             raise ValueError(f"a search needs k >= 1, got {k}")
-        most = max(k, POOL)
         with self._lock:
             loaded = self._load()
-            rankings: list[list[tuple[int, float]]] = []
-            if mode != "vectors":
-                rankings.append(best(score_words(self._db, find_words(query), loaded.lengths), most))
-            if mode != "keywords":
-                rankings.append(self._by_vectors(query, loaded, most))
-            scores = dict(rankings[0]) if len(rankings) == 1 else fuse([number for number, _ in ranking] for ranking in rankings)
-            order = sorted(scores, key=lambda number: (-scores[number], number))[: k if rerank is None else most]
-            hits = [Hit(chunk=self._chunk(number), score=scores[number]) for number in order]
+            found = best(self._scores(query, loaded, mode), k if rerank is None else max(k, POOL))
+            hits = [Hit(chunk=self._chunk(int(loaded.numbers[place])), score=score) for place, score in found]
         return hits if rerank is None else reorder(query, hits, rerank)[:k]
 
-    def _by_vectors(self, query: str, loaded: _Loaded, most: int) -> list[tuple[int, float]]:
+    def _scores(self, query: str, loaded: _Loaded, mode: Mode) -> Scores:
+        """[chunks], in the order of `loaded.numbers`; what is not above 0 is not found."""
+        if mode != "vectors":
+            covered, bound = score_words(self._db, find_words(query), loaded.lengths)
+            covered = covered[loaded.numbers]
+            if mode == "keywords":
+                return covered
         (wanted,) = self.embedder.embed([query], query=True)
-        if not wanted.any():
-            return []
-        return [(int(loaded.numbers[place]), score) for place, score in best(loaded.vectors @ wanted, most)]
+        alike = loaded.vectors @ wanted
+        return alike if mode == "vectors" else (np.maximum(alike, 0) + covered / (bound or 1)) / 2
 
     def _load(self) -> _Loaded:
         """Numbers, lengths, and the vectors mapped from the copy beside the file, which is written anew when the content has changed."""

@@ -68,8 +68,8 @@ def _merge(db: sqlite3.Connection, segments: list[int], level: int) -> None:
     _write(db, level, ((word, b"".join(pairs)) for word, pairs in parts.items()))
 
 
-def score_words(db: sqlite3.Connection, words: Iterable[str], lengths: Scores) -> Scores:
-    """[numbers], the BM25 score of each chunk; 0 for those without any of the words.
+def score_words(db: sqlite3.Connection, words: Iterable[str], lengths: Scores) -> tuple[Scores, float]:
+    """[numbers], the BM25 score of each chunk, 0 for those without any of the words; and what no chunk can reach.
 
     `lengths` [numbers] are the chunks' lengths in words, 0 where there is no chunk (any more). Robertson & Zaragoza 2009, eq. 3.15, summed
     over the query's different words; idf = ln(1 + (N - n + 0.5) / (n + 0.5)), which is never negative (Lucene's).
@@ -77,8 +77,9 @@ def score_words(db: sqlite3.Connection, words: Iterable[str], lengths: Scores) -
     scores = np.zeros(len(lengths), np.float32)
     alive = lengths > 0
     total = int(alive.sum())
+    bound = 0.0
     if not total:
-        return scores
+        return scores, bound
     whole = total == len(lengths)
     damping = (K1 * (1 - B) + K1 * B / (lengths.sum() / total) * lengths).astype(np.float32)
     for word in dict.fromkeys(words):
@@ -89,8 +90,9 @@ def score_words(db: sqlite3.Connection, words: Iterable[str], lengths: Scores) -
             there = alive[numbers]
             numbers, counts = numbers[there], counts[there]
         weight = np.float32((K1 + 1) * np.log1p((total - len(numbers) + 0.5) / (len(numbers) + 0.5)))
+        bound += float(weight)
         scores[numbers] += weight * counts / (counts + damping[numbers])
-    return scores
+    return scores, bound
 
 
 def best(scores: Scores, most: int) -> list[tuple[int, float]]:

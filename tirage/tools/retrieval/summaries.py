@@ -55,7 +55,7 @@ def query_faults(query: str) -> tuple[str, ...]:
 
 
 class QueryRewriter:
-    """Queries made long and rich in information by a model, as ReasonIR is asked (arXiv 2504.20595, section 5)."""
+    """Queries made long and rich in information by a model, as ReasonIR is asked (arXiv 2504.20595)."""
 
     def __init__(self, model: Model, *, max_tokens: int = 256) -> None:
         """`max_tokens` of a rewritten query."""
