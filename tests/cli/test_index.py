@@ -74,6 +74,14 @@ def test_a_file_that_cannot_be_read_among_others_is_skipped_and_counted(
     assert "bad.pdf is no readable PDF" in err
 
 
+def test_a_lance_folder_is_a_collection_too(capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path) -> None:
+    pytest.importorskip("lancedb", reason="install LanceDB: pip install 'tirage[lance]'")
+    store = str(tmp_path / "c.lance")
+    assert json.loads(run(capsys, "index", "add", store, str(corpus), "--json")[1])["chunks"] == 4
+    assert "c.jsonl#x" in run(capsys, "index", "search", store, "basalt")[1]
+    assert json.loads(run(capsys, "index", "stats", store, "--json")[1])["documents"] == 4
+
+
 def test_reranked_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path) -> None:
     store = str(tmp_path / "c.sqlite")
     run(capsys, "index", "add", store, str(corpus))

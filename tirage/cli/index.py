@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +15,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tirage.cli.embedders import FORMS, open_embedder
 from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval import Collection
-from tirage.tools.retrieval.base import Mode, Reranker
+from tirage.tools.retrieval.base import Mode, Reranker, Store
 from tirage.tools.retrieval.collection import embedder_name
 from tirage.tools.retrieval.readers import find_files, read_documents
 from tirage.tools.retrieval.rerankers import CrossEncoder, LexicalReranker
 
 index_app = typer.Typer(help="Collections of documents to retrieve from: one SQLite file each, no server.", no_args_is_help=True)
 
-CollectionPath = Annotated[Path, typer.Argument(metavar="COLLECTION", help="The collection's file.", show_default=False)]
+CollectionPath = Annotated[
+    Path, typer.Argument(metavar="COLLECTION", help="The collection's file; a folder that ends in .lance is LanceDB's.", show_default=False)
+]
 EmbedderName = Annotated[
     str | None,
     typer.Option("--embedder", help=f"What makes vectors: {', '.join(FORMS)}; by default the collection's own, `hash` for a new one."),
@@ -56,7 +59,7 @@ def add(
         console=Console(stderr=True, quiet=as_json),
     )
     skipped: list[str] = []
-    with _open(collection, embedder) as opened, bars:
+    with closing(_open(collection, embedder)) as opened, bars:
         task = bars.add_task("files", total=len(files))
 
         def documents() -> Iterator[tuple[str, str]]:
@@ -100,7 +103,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the best chunks."""
-    with _existing(collection, embedder) as opened:
+    with closing(_existing(collection, embedder)) as opened:
         hits = opened.search(query, k, mode=mode, rerank=_reranker(rerank))
     if as_json:
         for hit in hits:
@@ -117,27 +120,31 @@ def search(
 @index_app.command("stats", epilog="Example: tirage index stats docs.sqlite")
 def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
     """What a collection holds."""
-    with _existing(collection) as opened:
+    with closing(_existing(collection)) as opened:
         report = {
             "documents": opened.documents,
             "chunks": len(opened),
             "embedder": opened.embedder.id,
             "dimensions": opened.embedder.dimension,
             "fingerprint": opened.fingerprint,
-            "megabytes": round(collection.stat().st_size / 1e6, 1),
+            "megabytes": round(sum(file.stat().st_size for file in (collection, *collection.rglob("*")) if file.is_file()) / 1e6, 1),
         }
     print(json.dumps(report)) if as_json else Console(highlight=False).print(
         "\n".join(f"{key:<12} {value}" for key, value in report.items())
     )
 
 
-def _existing(path: Path, embedder: str | None = None) -> Collection:
+def _existing(path: Path, embedder: str | None = None) -> Store:
     if not path.exists():
         raise DataError(f"there is no collection {path}; make one with: tirage index add {path} FOLDER")
     return _open(path, embedder)
 
 
-def _open(path: Path, embedder: str | None) -> Collection:
+def _open(path: Path, embedder: str | None) -> Store:
+    if path.suffix == ".lance":
+        from tirage.tools.retrieval.lance import LanceCollection, lance_embedder_name
+
+        return LanceCollection(str(path), open_embedder(embedder or lance_embedder_name(str(path)) or "hash"))
     return Collection(path, open_embedder(embedder or embedder_name(path) or "hash"))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from tirage.tools.retrieval.chunks import Chunk
+from tirage.tools.retrieval.embedders import Embedder
 
 Mode = Literal["hybrid", "keywords", "vectors"]
 POOL = 100
@@ -35,6 +36,11 @@ class Retriever(Protocol):
 
 class Store(Retriever, Protocol):
     """A retriever that documents can be added to and taken from."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes its vectors."""
+        ...
 
     @property
     def documents(self) -> int:

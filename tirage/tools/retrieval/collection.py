@@ -21,12 +21,11 @@ import numpy as np
 
 from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker
-from tirage.tools.retrieval.chunks import Chunk, split
+from tirage.tools.retrieval.chunks import Chunk, batches, plain
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder, Vectors
 from tirage.tools.retrieval.keywords import LAYOUT, Numbers, Scores, add_postings, best, find_words, score_words
 from tirage.tools.retrieval.rerankers import reorder
 
-BATCH = 512
 FORMAT = "2"
 _LAYOUT = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -116,27 +115,14 @@ class Collection:
 
         Yields the number of documents seen after each batch; what was yielded for is on disk.
         """
-        seen = 0
-        batch: list[Chunk] = []
-        whole: dict[str, str] = {}
-        for name, text in documents:
-            seen += 1
-            if name in whole:
-                # Named twice: the later text replaces the earlier one.
-                self._store(whole, batch)
-                batch, whole = [], {}
-            digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-            with self._lock:
-                known = self._db.execute("SELECT hash FROM documents WHERE name = ?", (name,)).fetchone()
-            if known is None or known[0] != digest:
-                batch += split(name, text, size=size, overlap=overlap)
-                whole[name] = digest
-            if len(batch) >= BATCH:
-                self._store(whole, batch)
-                batch, whole = [], {}
-                yield seen
-        self._store(whole, batch)
-        yield seen
+        for seen, whole, chunks in batches(documents, self._hash, size=size, overlap=overlap):
+            self._store(whole, chunks)
+            yield seen
+
+    def _hash(self, name: str) -> str | None:
+        with self._lock:
+            row = self._db.execute("SELECT hash FROM documents WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
     def _store(self, documents: Mapping[str, str], chunks: Sequence[Chunk]) -> None:
         if not documents:
@@ -148,7 +134,7 @@ class Collection:
                 self._drop(name)
             first = self._next()
             rows = (
-                (first + row, chunk.id, chunk.document, chunk.place, len(words[row]), _plain(chunk.text), vectors[row].tobytes())
+                (first + row, chunk.id, chunk.document, chunk.place, len(words[row]), plain(chunk.text), vectors[row].tobytes())
                 for row, chunk in enumerate(chunks)
             )
             self._db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -255,8 +241,3 @@ def embedder_name(path: Path) -> str | None:
     except sqlite3.DatabaseError:
         return None
     return str(row[0]) if row else None
-
-
-def _plain(text: str) -> str:
-    """Half surrogate pairs, which SQLite cannot hold, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
