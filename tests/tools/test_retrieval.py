@@ -1,5 +1,6 @@
 """Collections: what is found, what is kept, and that no query breaks them."""
 
+import asyncio
 import json
 import sqlite3
 from math import log
@@ -161,6 +162,14 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path, collection: Collection) 
         Collection(tmp_path / "junk")
     with pytest.raises(ValueError, match="at least 8"):
         HashingEmbedder(4)
+
+
+async def test_many_searches_at_once_find_what_one_finds(collection: Collection) -> None:
+    tool = SearchTool(collection)
+    calls = [ToolCall(name="search", arguments=json.dumps({"query": query})) for query in ("otters", "lava", "basalt", "sauce")] * 10
+    seen = await asyncio.gather(*(tool.call(call, None) for call in calls))
+    assert [item.text for item in seen] == [item.text for item in seen[:4]] * 10
+    assert seen[0].text.startswith("[1] otters")
 
 
 def test_chunks_end_at_sentences_and_overlap() -> None:

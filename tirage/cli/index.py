@@ -72,7 +72,9 @@ def add(
                     skipped.append(str(error))
                 bars.advance(task)
 
-        seen = max(opened.add(documents(), size=size, overlap=overlap))
+        seen = 0
+        for seen in opened.add(documents(), size=size, overlap=overlap):
+            bars.update(task, description=f"files ({seen} documents)")
         report = {
             "files": len(files),
             "skipped": len(skipped),

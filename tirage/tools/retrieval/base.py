@@ -30,7 +30,7 @@ class Retriever(Protocol):
         ...
 
     def search(self, query: str, k: int = 5, *, mode: Mode = "hybrid", rerank: "Reranker | None" = None) -> list[Hit]:
-        """The `k` best chunks, best first; any text is a query. Called from one thread at a time."""
+        """The `k` best chunks, best first; any text is a query. May be called from several threads."""
         ...
 
 

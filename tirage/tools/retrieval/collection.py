@@ -184,22 +184,22 @@ class Collection:
         """
         if k < 1:
             raise ValueError(f"a search needs k >= 1, got {k}")
+        words = find_words(query) if mode != "vectors" else None
+        # Not under the lock: a model or a server takes its time.
+        wanted = self.embedder.embed([query], query=True)[0] if mode != "keywords" else None
         with self._lock:
-            loaded = self._load()
-            found = best(self._scores(query, loaded, mode), k if rerank is None else max(k, POOL))
+            found = best(self._scores(words, wanted, loaded := self._load()), k if rerank is None else max(k, POOL))
             hits = [Hit(chunk=self._chunk(int(loaded.numbers[place])), score=score) for place, score in found]
         return hits if rerank is None else reorder(query, hits, rerank)[:k]
 
-    def _scores(self, query: str, loaded: _Loaded, mode: Mode) -> Scores:
-        """[chunks], in the order of `loaded.numbers`; what is not above 0 is not found."""
-        if mode != "vectors":
-            covered, bound = score_words(self._db, find_words(query), loaded.lengths)
-            covered = covered[loaded.numbers]
-            if mode == "keywords":
-                return covered
-        (wanted,) = self.embedder.embed([query], query=True)
-        alike = loaded.vectors @ wanted
-        return alike if mode == "vectors" else (np.maximum(alike, 0) + covered / (bound or 1)) / 2
+    def _scores(self, words: Sequence[str] | None, wanted: Vectors | None, loaded: _Loaded) -> Scores:
+        """[chunks], in the order of `loaded.numbers`: by words, by a vector, or by both; what is not above 0 is not found."""
+        alike: Scores = loaded.vectors @ wanted if wanted is not None else np.zeros(0, np.float32)
+        if words is None:
+            return alike
+        scores, bound = score_words(self._db, words, loaded.lengths)
+        covered = scores[loaded.numbers]
+        return covered if wanted is None else (np.maximum(alike, 0) + covered / (bound or 1)) / 2
 
     def _load(self) -> _Loaded:
         """Numbers, lengths, and the vectors mapped from the copy beside the file, which is written anew when the content has changed."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,8 @@ class TransformersFolder:
         self._pool = _POOLS[_pooling(path / kinds["Pooling"] if "Pooling" in kinds else path / "1_Pooling")]
         self._tokenizer = AutoTokenizer.from_pretrained(inner, local_files_only=True)
         self._model = AutoModel.from_pretrained(inner, local_files_only=True).eval()
+        # A fast tokenizer is not safe for several threads.
+        self._lock = threading.Lock()
         self._longest = int(_json(inner / "sentence_bert_config.json", default={}).get("max_seq_length") or 512)
         prompts = _json(path / "config_sentence_transformers.json", default={}).get("prompts") or {}
         self._prompts = (prompts.get("document") or prompts.get("passage") or "", prompts.get("query") or "")
@@ -94,7 +97,8 @@ class TransformersFolder:
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
             said = [self._prompts[query] + texts[row].encode("utf-8", "replace").decode("utf-8") for row in rows]
-            inputs = self._tokenizer(said, padding=True, truncation=True, max_length=self._longest, return_tensors="pt")
+            with self._lock:
+                inputs = self._tokenizer(said, padding=True, truncation=True, max_length=self._longest, return_tensors="pt")
             with torch.inference_mode():
                 states = self._model(**inputs).last_hidden_state.float()
             found[rows] = self._pool(states, inputs["attention_mask"]).numpy()

@@ -2,7 +2,7 @@
 
 A posting list is a few blobs, one per segment; a batch of chunks is a segment, and segments of one size are merged in `FAN`s, so a list
 is read in a few pieces however the chunks came. Every posting of every query word is scored: no word is dropped, none is approximated.
-(FTS5 calls back for each row that matches, which for a question with its `the` and `of` is nearly all rows, 300 ms among 100,000.)
+(FTS5 calls back for each row that matches, which for a question with its `the` and `of` is nearly every row.)
 """
 
 import re

@@ -1,6 +1,7 @@
 """Rerankers: the best chunks of a search judged once more, one by one, against the query."""
 
 import math
+import threading
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -54,6 +55,8 @@ class CrossEncoder:
         self._model = AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True).eval()
         if self._model.config.num_labels != 1:
             raise ConfigError(f"reranker {path} has {self._model.config.num_labels} labels; a cross-encoder for reranking has one")
+        # A fast tokenizer is not safe for several threads.
+        self._lock = threading.Lock()
         self._longest = min(int(self._model.config.max_position_embeddings), 512)
 
     def score(self, query: str, texts: list[str]) -> list[float]:
@@ -63,9 +66,10 @@ class CrossEncoder:
         scores: list[float] = []
         for start in range(0, len(texts), BATCH):
             part = texts[start : start + BATCH]
-            pairs = self._tokenizer(
-                [query] * len(part), part, padding=True, truncation="only_second", max_length=self._longest, return_tensors="pt"
-            )
+            with self._lock:
+                pairs = self._tokenizer(
+                    [query] * len(part), part, padding=True, truncation="longest_first", max_length=self._longest, return_tensors="pt"
+                )
             with torch.inference_mode():
                 scores += self._model(**pairs).logits[:, 0].float().tolist()
         return scores
