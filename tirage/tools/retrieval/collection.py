@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +23,7 @@ from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker
 from tirage.tools.retrieval.chunks import Chunk, batches, plain
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder, Vectors
-from tirage.tools.retrieval.keywords import LAYOUT, Numbers, Scores, add_postings, best, find_words, score_words
+from tirage.tools.retrieval.keywords import LAYOUT, Impact, Numbers, Scores, add_postings, best, find_words, score_words
 from tirage.tools.retrieval.rerankers import reorder
 
 FORMAT = "2"
@@ -48,6 +48,7 @@ class _Loaded:
     """[largest number + 1], words of each chunk."""
     vectors: Vectors
     """[chunks, dimension], in the order of `numbers`; a column lies in one piece, which makes the product a third faster."""
+    kept: dict[str, Impact] = field(default_factory=dict)
 
 
 class Collection:
@@ -197,7 +198,7 @@ class Collection:
         alike: Scores = loaded.vectors @ wanted if wanted is not None else np.zeros(0, np.float32)
         if words is None:
             return alike
-        scores, bound = score_words(self._db, words, loaded.lengths)
+        scores, bound = score_words(self._db, words, loaded.lengths, loaded.kept)
         covered = scores[loaded.numbers]
         return covered if wanted is None else (np.maximum(alike, 0) + covered / (bound or 1)) / 2
 

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 K1, B = 1.2, 0.75
+KEPT, COMMON = 64, 0.02
+"""So many words that stand in more than this share of the chunks are kept in memory, at 12 bytes per posting."""
 FAN = 8
 """Segments of one level that become one of the next."""
 LAYOUT = """
@@ -23,6 +25,7 @@ CREATE TABLE IF NOT EXISTS postings (segment INTEGER, word TEXT, pairs BLOB NOT 
 _WORD = re.compile(r"\w+")
 Numbers = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
+Impact = tuple[Numbers, Scores, float]
 
 
 def find_words(text: str) -> list[str]:
@@ -68,31 +71,41 @@ def _merge(db: sqlite3.Connection, segments: list[int], level: int) -> None:
     _write(db, level, ((word, b"".join(pairs)) for word, pairs in parts.items()))
 
 
-def score_words(db: sqlite3.Connection, words: Iterable[str], lengths: Scores) -> tuple[Scores, float]:
+def score_words(db: sqlite3.Connection, words: Iterable[str], lengths: Scores, kept: dict[str, Impact]) -> tuple[Scores, float]:
     """[numbers], the BM25 score of each chunk, 0 for those without any of the words; and what no chunk can reach.
 
     `lengths` [numbers] are the chunks' lengths in words, 0 where there is no chunk (any more). Robertson & Zaragoza 2009, eq. 3.15, summed
-    over the query's different words; idf = ln(1 + (N - n + 0.5) / (n + 0.5)), which is never negative (Lucene's).
+    over the query's different words; idf = ln(1 + (N - n + 0.5) / (n + 0.5)), which is never negative (Lucene's). `kept`, empty at first,
+    is for one content of the index: common words, which stand in most questions, are read once.
     """
     scores = np.zeros(len(lengths), np.float32)
-    alive = lengths > 0
-    total = int(alive.sum())
     bound = 0.0
+    total = int(np.count_nonzero(lengths))
     if not total:
         return scores, bound
-    whole = total == len(lengths)
-    damping = (K1 * (1 - B) + K1 * B / (lengths.sum() / total) * lengths).astype(np.float32)
     for word in dict.fromkeys(words):
-        rows = db.execute("SELECT pairs FROM postings WHERE segment IN (SELECT number FROM segments) AND word = ?", (word,))
-        pairs = np.frombuffer(b"".join([row[0] for row in rows]), np.uint32)
-        numbers, counts = pairs[::2].astype(np.int64), pairs[1::2].astype(np.float32)
-        if not whole:
-            there = alive[numbers]
-            numbers, counts = numbers[there], counts[there]
-        weight = np.float32((K1 + 1) * np.log1p((total - len(numbers) + 0.5) / (len(numbers) + 0.5)))
-        bound += float(weight)
-        scores[numbers] += weight * counts / (counts + damping[numbers])
+        impact = kept.get(word) or _impact(db, word, lengths, total)
+        numbers, scored, most = impact
+        scores[numbers] += scored
+        bound += most
+        if len(kept) < KEPT and len(numbers) > total * COMMON:
+            kept[word] = impact
     return scores, bound
+
+
+def _impact(db: sqlite3.Connection, word: str, lengths: Scores, total: int) -> Impact:
+    """What a word adds to a query: its chunks, their scores, and the limit of these."""
+    rows = db.execute("SELECT pairs FROM postings WHERE segment IN (SELECT number FROM segments) AND word = ?", (word,))
+    pairs = np.frombuffer(b"".join([row[0] for row in rows]), np.uint32)
+    numbers, counts = pairs[::2].astype(np.int64), pairs[1::2].astype(np.float32)
+    mine = lengths[numbers]
+    if total < len(lengths):
+        there = mine > 0
+        numbers, counts, mine = numbers[there], counts[there], mine[there]
+    weight = (K1 + 1) * float(np.log1p((total - len(numbers) + 0.5) / (len(numbers) + 0.5)))
+    mean = float(lengths.sum()) / total
+    damping = np.float32(K1 * (1 - B)) + np.float32(K1 * B / mean) * mine
+    return numbers, (np.float32(weight) * counts / (counts + damping)).astype(np.float32, copy=False), weight
 
 
 def best(scores: Scores, most: int) -> list[tuple[int, float]]:
