@@ -149,9 +149,9 @@ class Collection:
         return int(row[0]) + 1 if row else 0
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(f"BEGIN {kind}")
             try:
                 yield
                 self._db.execute("COMMIT")
@@ -188,7 +188,8 @@ class Collection:
         words = find_words(query) if mode != "vectors" else None
         # Not under the lock: a model or a server takes its time.
         wanted = self.embedder.embed([query], query=True)[0] if mode != "keywords" else None
-        with self._lock:
+        # One view of the file, though another process may be writing.
+        with self._transaction("DEFERRED"):
             found = best(self._scores(words, wanted, loaded := self._load()), k if rerank is None else max(k, POOL))
             hits = [Hit(chunk=self._chunk(int(loaded.numbers[place])), score=score) for place, score in found]
         return hits if rerank is None else reorder(query, hits, rerank)[:k]
