@@ -40,7 +40,7 @@ $(VENV)/.train: pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.train
-	$(BIN)/pip install -q -e '.[train,scipy,dev]'
+	$(BIN)/pip install -q -e '.[train,scipy,retrieval,lance,dev]'
 	@touch $@
 
 clean:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.test_main import run
@@ -36,6 +37,58 @@ def test_files_are_added_found_and_counted(capsys: pytest.CaptureFixture[str], t
     assert "4 documents of 3 files" in run(capsys, "index", "add", store, str(corpus))[1]
 
 
+def test_the_embedder_is_the_collections_own_unless_another_is_asked_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path
+) -> None:
+    store = str(tmp_path / "c.sqlite")
+    model2vec = pytest.importorskip("model2vec", reason="install model2vec: pip install 'tirage[retrieval]'")
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "[PAD]": 1, "rock": 2, "otters": 3}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    table = np.array([[1, 1, 0], [0, 0, 0], [9, 0, 0], [0, 9, 0]], np.float32)
+    model2vec.StaticModel(table, tokenizer, config={"model_type": "model2vec"}).save_pretrained(tmp_path / "model")
+    name = f"folder:{tmp_path / 'model'}"
+    code, out, _ = run(capsys, "index", "add", store, str(corpus), "--embedder", name, "--json")
+    assert (code, json.loads(out)["embedder"]) == (0, name)
+    assert json.loads(run(capsys, "index", "stats", store, "--json")[1])["dimensions"] == 3
+    assert run(capsys, "index", "search", store, "rock")[0] == 0
+    code, _, err = run(capsys, "index", "search", store, "rock", "--embedder", "hash")
+    assert code == 2
+    assert "model@" in err
+    assert "hashing-384/1" in err
+    assert "index its documents anew" in err
+
+
+def test_a_file_that_cannot_be_read_among_others_is_skipped_and_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path
+) -> None:
+    pytest.importorskip("pypdf", reason="install pypdf: pip install 'tirage[retrieval]'")
+    (corpus / "bad.pdf").write_bytes(b"not a PDF")
+    code, out, err = run(capsys, "index", "add", str(tmp_path / "c.sqlite"), str(corpus), "--json")
+    report = json.loads(out)
+    assert (code, report["files"], report["skipped"], report["documents"]) == (3, 4, 1, 4)
+    assert "skipped: " in err
+    assert "bad.pdf is no readable PDF" in err
+    code, _, err = run(capsys, "index", "add", str(tmp_path / "c.sqlite"), str(corpus / "bad.pdf"))
+    assert code == 3
+    assert "bad.pdf is no readable PDF" in err
+
+
+def test_a_lance_folder_is_a_collection_too(capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path) -> None:
+    pytest.importorskip("lancedb", reason="install LanceDB: pip install 'tirage[lance]'")
+    store = str(tmp_path / "c.lance")
+    assert json.loads(run(capsys, "index", "add", store, str(corpus), "--json")[1])["chunks"] == 4
+    assert "c.jsonl#x" in run(capsys, "index", "search", store, "basalt")[1]
+    assert json.loads(run(capsys, "index", "stats", store, "--json")[1])["documents"] == 4
+
+
+def test_reranked_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path) -> None:
+    store = str(tmp_path / "c.sqlite")
+    run(capsys, "index", "add", store, str(corpus))
+    out = run(capsys, "index", "search", store, "basalt rock", "--rerank", "lexical", "-k", "1", "--json")[1]
+    assert json.loads(out)["document"].endswith("c.jsonl#x")
+
+
 def test_a_page_is_what_its_reader_sees() -> None:
     page = "<head><title>no</title></head><p>Otters <b>eat</b> urchins&amp;clams<script>no()</script><p>Next"
     assert html_text(page) == "Otters eat urchins&clams\nNext"
@@ -50,6 +103,9 @@ def test_a_page_is_what_its_reader_sees() -> None:
         (["add", "STORE", "FOLDER", "--size", "50", "--overlap", "50"], "must be smaller", 2),
         (["add", "FOLDER/a.md", "FOLDER/c.jsonl"], "is no collection", 3),
         (["search", "STORE", "x"], "there is no collection", 3),
+        (["add", "STORE", "FOLDER/a.md", "--embedder", "bert"], "unknown embedder 'bert': forms: hash, minilm, folder:PATH", 2),
+        (["add", "STORE", "FOLDER/a.md", "--embedder", "http://h:1/v1"], "write http://h:1/v1#NAME", 2),
+        (["add", "STORE", "FOLDER/a.md", "--embedder", "folder:FOLDER"], "has no config.json", 2),
         (["stats", "STORE"], "tirage index add", 3),
     ],
 )

@@ -1,11 +1,15 @@
 """Collections: what is found, what is kept, and that no query breaks them."""
 
+import asyncio
 import json
 import sqlite3
+from math import log
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tirage.core import ObservationStatus, ToolCall
 from tirage.core.errors import ConfigError, DataError
@@ -38,10 +42,14 @@ def test_the_right_document_comes_first(collection: Collection, mode: str) -> No
     assert found(collection, "bechamel sauce", mode=mode)[0] == "recipe"
 
 
-def test_fusion_by_hand(collection: Collection) -> None:
-    """Reciprocal ranks: first in both rankings is 2 / 61."""
-    (best, *_) = collection.search("basalt columns in Ireland", 3)
-    assert best.score == pytest.approx(2 / 61)
+def test_fusion_by_hand(tmp_path: Path) -> None:
+    """`lava` is in no chunk: the chunk `rock` covers its share of the weights of both words, times what BM25 gives a single mention."""
+    with Collection(tmp_path / "c.sqlite") as made:
+        list(made.add([("a", "rock"), ("b", "otter")]))
+        (cosine,) = made.search("rock lava", mode="vectors")
+        (fused,) = made.search("rock lava")
+    rock, lava = log(1 + 1.5 / 1.5), log(1 + 2.5 / 0.5)
+    assert fused.score == pytest.approx((cosine.score + rock * (1 / (1 + 1.2)) / (rock + lava)) / 2)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,47 @@ def test_any_text_is_a_query(collection: Collection, query: str) -> None:
     for mode in ("hybrid", "keywords", "vectors"):
         collection.search(query, 2, mode=mode)  # type: ignore[arg-type]
     assert found(collection, "🦦 otters")[0] == "otters"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    query=st.one_of(
+        st.text(max_size=60), st.text(alphabet='"*^(){}:-+ANDORNEAR \x00\ud800', max_size=40), st.sampled_from(["", "é" * 10_000])
+    )
+)
+def test_no_text_whatever_breaks_a_search(collection: Collection, query: str) -> None:
+    for mode in ("hybrid", "keywords", "vectors"):
+        hits = collection.search(f"{query} otters", 2, mode=mode)  # type: ignore[arg-type]
+        assert hits == sorted(hits, key=lambda hit: -hit.score)
+        collection.search(query, 2, mode=mode)  # type: ignore[arg-type]
+
+
+def test_keywords_by_hand(tmp_path: Path) -> None:
+    """BM25 of three chunks: `rock` stands twice in one of 4 words and once in one of 2, `lava` once in the latter; 8 words in all."""
+    with Collection(tmp_path / "c.sqlite") as made:
+        list(made.add([("a", "rock and rock again"), ("b", "lava rock"), ("c", "two otters")]))
+        hits = made.search("lava? Rock! rock", 3, mode="keywords")
+    rock, lava, mean = log(1 + 1.5 / 2.5), log(1 + 2.5 / 1.5), 8 / 3
+    short, long = 1.2 * (0.25 + 0.75 * 2 / mean), 1.2 * (0.25 + 0.75 * 4 / mean)
+    assert [hit.chunk.document for hit in hits] == ["b", "a"]
+    assert [hit.score for hit in hits] == pytest.approx([(rock + lava) * 2.2 / (1 + short), rock * 2 * 2.2 / (2 + long)])
+
+
+def test_many_small_additions_and_deletions_leave_what_one_addition_makes(tmp_path: Path) -> None:
+    """The index in segments, some merged, some with dead postings, ranks exactly as a fresh one."""
+    texts = [(f"d{n}", " ".join(f"w{(n * step) % 17}" for step in range(1, 9))) for n in range(90)]
+    with Collection(tmp_path / "one.sqlite") as one, Collection(tmp_path / "many.sqlite") as many:
+        list(one.add(texts[:80]))
+        for item in texts:
+            list(many.add([item]))
+        for name, _ in texts[80:]:
+            many.remove(name)
+        list(many.add([("d3", "another text"), ("d5", "w1 w1")]))
+        list(many.add([texts[3], texts[5]]))
+        assert many.fingerprint == one.fingerprint
+        for query in ("w1 w2 w3", "w16", "another", "w4 w5 w99"):
+            rankings = [{hit.chunk.document: hit.score for hit in made.search(query, 80, mode="keywords")} for made in (one, many)]
+            assert rankings[0] == pytest.approx(rankings[1])
 
 
 def test_adding_again_changes_nothing_and_a_new_text_replaces_the_old(collection: Collection) -> None:
@@ -106,13 +155,21 @@ def test_reopening_and_a_lost_copy_of_the_vectors(tmp_path: Path, collection: Co
 
 def test_what_cannot_be_opened_says_why(tmp_path: Path, collection: Collection) -> None:
     collection.close()
-    with pytest.raises(ConfigError, match=r"has embedder 'hashing-384/1', not 'hashing-64/1'; open it with that embedder"):
+    with pytest.raises(ConfigError, match=r"has embedder 'hashing-384/1, 384 dimensions', not 'hashing-64/1, 64 .*; open it with"):
         Collection(tmp_path / "c.sqlite", HashingEmbedder(64))
     (tmp_path / "junk").write_text("not a database, and long enough to be looked at " * 20)
     with pytest.raises(DataError, match="is no collection"):
         Collection(tmp_path / "junk")
     with pytest.raises(ValueError, match="at least 8"):
         HashingEmbedder(4)
+
+
+async def test_many_searches_at_once_find_what_one_finds(collection: Collection) -> None:
+    tool = SearchTool(collection)
+    calls = [ToolCall(name="search", arguments=json.dumps({"query": query})) for query in ("otters", "lava", "basalt", "sauce")] * 10
+    seen = await asyncio.gather(*(tool.call(call, None) for call in calls))
+    assert [item.text for item in seen] == [item.text for item in seen[:4]] * 10
+    assert seen[0].text.startswith("[1] otters")
 
 
 def test_chunks_end_at_sentences_and_overlap() -> None:

@@ -1,7 +1,9 @@
 """`tirage index`: collections of documents to retrieve from."""
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -10,27 +12,40 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tirage.cli.embedders import FORMS, open_embedder
 from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval import Collection
-from tirage.tools.retrieval.collection import Mode
+from tirage.tools.retrieval.base import Mode, Reranker, Store
+from tirage.tools.retrieval.collection import embedder_name
 from tirage.tools.retrieval.readers import find_files, read_documents
+from tirage.tools.retrieval.rerankers import CrossEncoder, LexicalReranker
 
 index_app = typer.Typer(help="Collections of documents to retrieve from: one SQLite file each, no server.", no_args_is_help=True)
 
-CollectionPath = Annotated[Path, typer.Argument(metavar="COLLECTION", help="The collection's file.", show_default=False)]
+CollectionPath = Annotated[
+    Path, typer.Argument(metavar="COLLECTION", help="The collection's file; a folder that ends in .lance is LanceDB's.", show_default=False)
+]
+EmbedderName = Annotated[
+    str | None,
+    typer.Option("--embedder", help=f"What makes vectors: {', '.join(FORMS)}; by default the collection's own, `hash` for a new one."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 
 
 @index_app.command("add", epilog="Example: tirage index add docs.sqlite docs/ notes.md corpus.jsonl")
 def add(
     collection: CollectionPath,
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders: text, Markdown, HTML, JSON lines.", show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders: text, Markdown, HTML, PDF, JSON lines.", show_default=False)],
+    embedder: EmbedderName = None,
     field: Annotated[str, typer.Option(help="JSON lines: the field with the text.")] = "text",
     size: Annotated[int, typer.Option(min=50, help="Characters of a chunk at most.")] = 800,
     overlap: Annotated[int, typer.Option(min=0, help="Characters that chunks share at most.")] = 80,
     as_json: AsJson = False,
 ) -> None:
-    """Add documents, replacing those that have changed; what is there already costs nothing, and an interruption loses nothing stored."""
+    """Add documents, replacing those that have changed; what is there already costs nothing, and an interruption loses nothing stored.
+
+    Of several files, one that cannot be read is skipped and named; the exit code is then 3.
+    """
     if overlap >= size:
         raise ConfigError(f"--overlap {overlap} must be smaller than --size {size}")
     files = find_files(paths)
@@ -43,19 +58,38 @@ def add(
         TimeRemainingColumn(),
         console=Console(stderr=True, quiet=as_json),
     )
-    with Collection(collection) as opened, bars:
+    skipped: list[str] = []
+    with closing(_open(collection, embedder)) as opened, bars:
         task = bars.add_task("files", total=len(files))
 
         def documents() -> Iterator[tuple[str, str]]:
             for path in files:
-                yield from read_documents(path, field=field)
+                try:
+                    yield from read_documents(path, field=field)
+                except DataError as error:
+                    if len(files) == 1:
+                        raise
+                    skipped.append(str(error))
                 bars.advance(task)
 
-        seen = max(opened.add(documents(), size=size, overlap=overlap))
-        report = {"files": len(files), "documents": seen, "chunks": len(opened), "fingerprint": opened.fingerprint}
+        seen = 0
+        for seen in opened.add(documents(), size=size, overlap=overlap):
+            bars.update(task, description=f"files ({seen} documents)")
+        report = {
+            "files": len(files),
+            "skipped": len(skipped),
+            "documents": seen,
+            "chunks": len(opened),
+            "embedder": opened.embedder.name,
+            "fingerprint": opened.fingerprint,
+        }
     print(json.dumps(report)) if as_json else Console(highlight=False).print(
         f"{seen} documents of {len(files)} files; the collection has {report['chunks']} chunks, fingerprint {report['fingerprint']}"
     )
+    for said in skipped:
+        print(f"skipped: {said}", file=sys.stderr)
+    if skipped:
+        raise typer.Exit(DataError.exit_code)
 
 
 @index_app.command("search", epilog="Example: tirage index search docs.sqlite 'exact branches' -k 3")
@@ -64,11 +98,15 @@ def search(
     query: Annotated[str, typer.Argument(help="Any text.", show_default=False)],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Chunks wanted.")] = 5,
     mode: Annotated[Mode, typer.Option(help="Keywords and vectors fused, or one of them.")] = "hybrid",
+    rerank: Annotated[
+        str | None, typer.Option(help="Judge the best chunks anew: `lexical`, or the folder of a cross-encoder.", show_default=False)
+    ] = None,
+    embedder: EmbedderName = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the best chunks."""
-    with _existing(collection) as opened:
-        hits = opened.search(query, k, mode=mode)
+    with closing(_existing(collection, embedder)) as opened:
+        hits = opened.search(query, k, mode=mode, rerank=_reranker(rerank))
     if as_json:
         for hit in hits:
             print(json.dumps({"id": hit.chunk.id, "document": hit.chunk.document, "score": hit.score, "text": hit.chunk.text}))
@@ -84,20 +122,35 @@ def search(
 @index_app.command("stats", epilog="Example: tirage index stats docs.sqlite")
 def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
     """What a collection holds."""
-    with _existing(collection) as opened:
+    with closing(_existing(collection)) as opened:
         report = {
             "documents": opened.documents,
             "chunks": len(opened),
             "embedder": opened.embedder.id,
+            "dimensions": opened.embedder.dimension,
             "fingerprint": opened.fingerprint,
-            "megabytes": round(collection.stat().st_size / 1e6, 1),
+            "megabytes": round(sum(file.stat().st_size for file in (collection, *collection.rglob("*")) if file.is_file()) / 1e6, 1),
         }
     print(json.dumps(report)) if as_json else Console(highlight=False).print(
         "\n".join(f"{key:<12} {value}" for key, value in report.items())
     )
 
 
-def _existing(path: Path) -> Collection:
+def _existing(path: Path, embedder: str | None = None) -> Store:
     if not path.exists():
         raise DataError(f"there is no collection {path}; make one with: tirage index add {path} FOLDER")
-    return Collection(path)
+    return _open(path, embedder)
+
+
+def _open(path: Path, embedder: str | None) -> Store:
+    if path.suffix == ".lance":
+        from tirage.tools.retrieval.lance import LanceCollection, lance_embedder_name
+
+        return LanceCollection(str(path), open_embedder(embedder or lance_embedder_name(str(path)) or "hash"))
+    return Collection(path, open_embedder(embedder or embedder_name(path) or "hash"))
+
+
+def _reranker(name: str | None) -> Reranker | None:
+    if name is None:
+        return None
+    return LexicalReranker() if name == "lexical" else CrossEncoder(Path(name))

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 _BREAKS = (re.compile(r"\n\s*\n"), re.compile(r"(?<=[.!?])\s+"), re.compile(r"\s+"))
@@ -39,6 +39,34 @@ def split(document: str, text: str, *, size: int = 800, overlap: int = 80) -> It
         if end >= len(text):
             return
         start = max(_word(text, end - overlap, end), start + 1)
+
+
+def batches(
+    documents: Iterable[tuple[str, str]], known: Callable[[str], str | None], *, size: int, overlap: int, most: int = 512
+) -> Iterator[tuple[int, dict[str, str], list[Chunk]]]:
+    """Documents (name, text) cut for storing: the number seen so far, the new and changed ones with their hashes, and their chunks.
+
+    `known` tells the hash under which a document is stored. A batch has `most` chunks or somewhat more, the last one may be empty; of two
+    texts of one name the later comes in a later batch.
+    """
+    seen = 0
+    chunks: list[Chunk] = []
+    whole: dict[str, str] = {}
+    for name, text in documents:
+        if name in whole or len(chunks) >= most:
+            yield seen, whole, chunks
+            chunks, whole = [], {}
+        seen += 1
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        if known(name) != digest:
+            chunks += split(name, text, size=size, overlap=overlap)
+            whole[name] = digest
+    yield seen, whole, chunks
+
+
+def plain(text: str) -> str:
+    """Half surrogate pairs, which no store can hold, become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _end(text: str, start: int, size: int) -> int:

@@ -1,78 +1,89 @@
-"""A collection: chunks in one SQLite file, found by keywords (BM25 of FTS5) and by vectors (exact), fused by reciprocal rank.
+"""A collection: chunks in one SQLite file, found by keywords (exact BM25), by vectors (exact cosine), or by the mean of both.
 
-Cormack et al. 2009 (SIGIR): RRF(d) = sum over rankings of 1 / (k + rank(d)), k = 60. Beside the file lies a copy of all vectors that is
-mapped into memory; it is derived and can be deleted.
+The mean is a convex combination of scores (Bruch et al. 2022, arXiv 2210.11934) with weights 1/2, each scaled by what it can reach at
+most: a cosine by 1, BM25 by its bound for the query, so that a chunk's part is the share of the query's weight that it covers. A question
+in other words than the passages' covers little, and the vectors decide; by ranks alone a shared `what is the` counts like a name.
+
+Beside the file lies a copy of all vectors that is mapped into memory; it is derived and can be deleted.
 """
 
 import hashlib
-import re
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 
 from tirage.core.errors import ConfigError, DataError
-from tirage.tools.retrieval.chunks import Chunk, split
+from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker
+from tirage.tools.retrieval.chunks import Chunk, batches, plain
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder, Vectors
+from tirage.tools.retrieval.keywords import LAYOUT, Impact, Numbers, Scores, add_postings, best, find_words, score_words
+from tirage.tools.retrieval.rerankers import reorder
 
-K = 60
-"""Constant of reciprocal rank fusion."""
-POOL = 100
-"""Chunks that each ranking contributes at most."""
-BATCH = 512
-FORMAT = "1"
-Mode = Literal["hybrid", "keywords", "vectors"]
-_WORD = re.compile(r"\w+")
-_LAYOUT = """
+FORMAT = "2"
+_LAYOUT = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, hash TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS chunks (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, document TEXT NOT NULL, place INTEGER NOT NULL,
-  text TEXT NOT NULL, vector BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS chunks (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, document TEXT NOT NULL,
+  place INTEGER NOT NULL, length INTEGER NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS by_document ON chunks (document);
-CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5
-  (text, content='chunks', content_rowid='number', tokenize='unicode61 remove_diacritics 2');
-"""
+CREATE INDEX IF NOT EXISTS lengths ON chunks (number, length);
+{LAYOUT}"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """A chunk that was found."""
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a search reads of all chunks, for one content of the file."""
 
-    chunk: Chunk
-    score: float
-    """Of the ranking that was asked: fused, BM25 (larger is better) or cosine."""
+    mark: str
+    numbers: Numbers
+    """[chunks], rising."""
+    lengths: Scores
+    """[largest number + 1], words of each chunk."""
+    vectors: Vectors
+    """[chunks, dimension], in the order of `numbers`; a column lies in one piece, which makes the product a third faster."""
+    kept: dict[str, Impact] = field(default_factory=dict)
 
 
 class Collection:
-    """One collection, opened for reading and adding. One writer at a time."""
+    """One collection, opened for reading and adding, from any thread. One writer at a time."""
 
     def __init__(self, path: Path, embedder: Embedder | None = None) -> None:
         """Create or open the file at `path`. Raises `ConfigError` when its vectors are another embedder's, `DataError` when it is none."""
         self.path = path
         self.embedder: Embedder = embedder or HashingEmbedder()
+        self._lock = threading.RLock()
+        self._loaded: _Loaded | None = None
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + _LAYOUT)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=1073741824;")
+            self._check("format", FORMAT, "it was made by another version; index its documents anew into another file")
+            self._db.executescript(_LAYOUT)
         except sqlite3.DatabaseError as error:
             raise DataError(f"{path} is no collection ({error}); give another file, or delete it and index anew") from error
-        self._check("format", FORMAT, "was made by another version; index its documents anew")
-        self._check("embedder", self.embedder.id, "open it with that embedder, or index its documents anew into another file")
-        self._cached: tuple[str, np.ndarray, Vectors] | None = None
+        mine = f"{self.embedder.id}, {self.embedder.dimension} dimensions"
+        self._check("embedder", mine, "open it with the embedder that it has, or index its documents anew into another file")
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('opens with', ?)", (self.embedder.name,))
 
     def _check(self, name: str, mine: str, remedy: str) -> None:
+        self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         if row is None:
             self._db.execute("INSERT INTO meta VALUES (?, ?)", (name, mine))
         elif row[0] != mine:
+            self._db.close()
             raise ConfigError(f"collection {self.path} has {name} {row[0]!r}, not {mine!r}; {remedy}")
 
     def close(self) -> None:
         """Let go of the file; idempotent."""
-        self._db.close()
+        with self._lock:
+            self._db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,17 +93,22 @@ class Collection:
 
     def __len__(self) -> int:
         """Number of chunks."""
-        return int(self._db.execute("SELECT count(*) FROM chunks").fetchone()[0])
+        return self._count("chunks")
 
     @property
     def documents(self) -> int:
         """Number of documents."""
-        return int(self._db.execute("SELECT count(*) FROM documents").fetchone()[0])
+        return self._count("documents")
+
+    def _count(self, table: str) -> int:
+        with self._lock:
+            return int(self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits over embedder and chunks, whatever the order in which they came: the same content, the same fingerprint."""
-        row = self._db.execute("SELECT value FROM meta WHERE name = 'content'").fetchone()
+        with self._lock:
+            row = self._db.execute("SELECT value FROM meta WHERE name = 'content'").fetchone()
         return hashlib.blake2b(f"{self.embedder.id} {row[0] if row else 0}".encode(), digest_size=8).hexdigest()
 
     def add(self, documents: Iterable[tuple[str, str]], *, size: int = 800, overlap: int = 80) -> Iterator[int]:
@@ -100,67 +116,59 @@ class Collection:
 
         Yields the number of documents seen after each batch; what was yielded for is on disk.
         """
-        seen = 0
-        batch: list[Chunk] = []
-        whole: dict[str, str] = {}
-        for name, text in documents:
-            seen += 1
-            if name in whole:
-                # Named twice: the later text replaces the earlier one.
-                self._store(whole, batch)
-                batch, whole = [], {}
-            digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-            known = self._db.execute("SELECT hash FROM documents WHERE name = ?", (name,)).fetchone()
-            if known is None or known[0] != digest:
-                batch += split(name, text, size=size, overlap=overlap)
-                whole[name] = digest
-            if len(batch) >= BATCH:
-                self._store(whole, batch)
-                batch, whole = [], {}
-                yield seen
-        self._store(whole, batch)
-        yield seen
+        for seen, whole, chunks in batches(documents, self._hash, size=size, overlap=overlap):
+            self._store(whole, chunks)
+            yield seen
+
+    def _hash(self, name: str) -> str | None:
+        with self._lock:
+            row = self._db.execute("SELECT hash FROM documents WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
     def _store(self, documents: Mapping[str, str], chunks: Sequence[Chunk]) -> None:
+        if not documents:
+            return
         vectors = self.embedder.embed([chunk.text for chunk in chunks]).astype(np.float16)
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        words = [find_words(chunk.text) for chunk in chunks]
+        with self._transaction():
             for name in documents:
                 self._drop(name)
-            # The same piece twice in one document keeps its first place.
-            rows = [(chunk.id, chunk.document, chunk.place, _plain(chunk.text), vectors[row].tobytes()) for row, chunk in enumerate(chunks)]
-            self._db.executemany("INSERT OR IGNORE INTO chunks (id, document, place, text, vector) VALUES (?, ?, ?, ?, ?)", rows)
-            names = list(documents)
-            for start in range(0, len(names), 500):
-                part = names[start : start + 500]
-                marks = ",".join("?" * len(part))
-                self._db.execute(f"INSERT INTO words (rowid, text) SELECT number, text FROM chunks WHERE document IN ({marks})", part)
+            first = self._next()
+            rows = (
+                (first + row, chunk.id, chunk.document, chunk.place, len(words[row]), plain(chunk.text), vectors[row].tobytes())
+                for row, chunk in enumerate(chunks)
+            )
+            self._db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            add_postings(self._db, dict(enumerate(words, start=first)))
             self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?)", documents.items())
             self._mix(chunk.id for chunk in chunks)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+
+    def _next(self) -> int:
+        """A number that no chunk ever had: postings of deleted chunks stay behind, and must not become another's."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
+        return int(row[0]) + 1 if row else 0
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        with self._lock:
+            self._db.execute(f"BEGIN {kind}")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
 
     def remove(self, name: str) -> bool:
         """Delete a document; False when there is none of this name."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            there = self._db.execute("DELETE FROM documents WHERE name = ?", (name,)).rowcount > 0
+        with self._transaction():
             self._drop(name)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        return there
+            return self._db.execute("DELETE FROM documents WHERE name = ?", (name,)).rowcount > 0
 
     def _drop(self, name: str) -> None:
-        rows = self._db.execute("SELECT number, id, text FROM chunks WHERE document = ?", (name,)).fetchall()
-        if not rows:
-            return
-        self._db.executemany("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", [(number, text) for number, _, text in rows])
-        self._db.execute("DELETE FROM chunks WHERE document = ?", (name,))
-        self._mix(chunk for _, chunk, _ in rows)
+        rows = self._db.execute("DELETE FROM chunks WHERE document = ? RETURNING id", (name,)).fetchall()
+        if rows:
+            self._mix(row[0] for row in rows)
 
     def _mix(self, ids: Iterable[str]) -> None:
         """Exclusive or of all chunk ids: adding and deleting are the same, and the order does not matter."""
@@ -170,70 +178,68 @@ class Collection:
             content ^= int(chunk, 16)
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('content', ?)", (f"{content:016x}",))
 
-    def search(self, query: str, k: int = 5, *, mode: Mode = "hybrid") -> list[Hit]:
-        """The `k` best chunks; empty for a query without a word. Any text is a query: nothing in it is taken for an operator."""
+    def search(self, query: str, k: int = 5, *, mode: Mode = "hybrid", rerank: Reranker | None = None) -> list[Hit]:
+        """The `k` best chunks; empty for a query without a word. Any text is a query: nothing in it is taken for an operator.
+
+        `rerank` judges the best `POOL` chunks anew.
+        """
         if k < 1:
             raise ValueError(f"a search needs k >= 1, got {k}")
-        rankings: list[list[tuple[int, float]]] = []
-        if mode != "vectors":
-            rankings.append(self._by_words(query, max(k, POOL)))
-        if mode != "keywords":
-            rankings.append(self._by_vectors(query, max(k, POOL)))
-        scores: dict[int, float] = {}
-        for ranking in rankings:
-            for rank, (number, score) in enumerate(ranking, start=1):
-                scores[number] = score if mode != "hybrid" else scores.get(number, 0.0) + 1 / (K + rank)
-        best = sorted(scores, key=lambda number: (-scores[number], number))[:k]
-        return [Hit(chunk=self._chunk(number), score=scores[number]) for number in best]
+        words = find_words(query) if mode != "vectors" else None
+        # Not under the lock: a model or a server takes its time.
+        wanted = self.embedder.embed([query], query=True)[0] if mode != "keywords" else None
+        # One view of the file, though another process may be writing.
+        with self._transaction("DEFERRED"):
+            found = best(self._scores(words, wanted, loaded := self._load()), k if rerank is None else max(k, POOL))
+            hits = [Hit(chunk=self._chunk(int(loaded.numbers[place])), score=score) for place, score in found]
+        return hits if rerank is None else reorder(query, hits, rerank)[:k]
 
-    def _by_words(self, query: str, most: int) -> list[tuple[int, float]]:
-        words = dict.fromkeys(_WORD.findall(_plain(query)))
-        if not words:
-            return []
-        quoted = " OR ".join(f'"{word}"' for word in words)
-        rows = self._db.execute("SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? ORDER BY bm25(words) LIMIT ?", (quoted, most))
-        return [(int(number), float(score)) for number, score in rows]
+    def _scores(self, words: Sequence[str] | None, wanted: Vectors | None, loaded: _Loaded) -> Scores:
+        """[chunks], in the order of `loaded.numbers`: by words, by a vector, or by both; what is not above 0 is not found."""
+        alike: Scores = loaded.vectors @ wanted if wanted is not None else np.zeros(0, np.float32)
+        if words is None:
+            return alike
+        scores, bound = score_words(self._db, words, loaded.lengths, loaded.kept)
+        covered = scores[loaded.numbers]
+        return covered if wanted is None else (np.maximum(alike, 0) + covered / (bound or 1)) / 2
 
-    def _by_vectors(self, query: str, most: int) -> list[tuple[int, float]]:
-        numbers, vectors = self._vectors()
-        (wanted,) = self.embedder.embed([query])
-        if not len(numbers) or not wanted.any():
-            return []
-        scores = vectors @ wanted
-        count = min(most, len(scores))
-        places = np.argpartition(-scores, count - 1)[:count]
-        places = places[np.lexsort((numbers[places], -scores[places]))]
-        return [(int(numbers[place]), float(scores[place])) for place in places if scores[place] > 0]
-
-    def _vectors(self) -> tuple[np.ndarray, Vectors]:
-        """Chunk numbers and vectors, mapped from the copy beside the file, which is written anew when the content has changed."""
+    def _load(self) -> _Loaded:
+        """Numbers, lengths, and the vectors mapped from the copy beside the file, which is written anew when the content has changed."""
         mark = self.fingerprint
-        if self._cached is None or self._cached[0] != mark:
+        if self._loaded is None or self._loaded.mark != mark:
             copy = self.path.with_name(f"{self.path.name}.{mark}.npy")
-            numbers = np.array([row[0] for row in self._db.execute("SELECT number FROM chunks ORDER BY number")], np.int64)
+            rows = self._db.execute("SELECT number, length FROM chunks ORDER BY number").fetchall()
+            numbers, counts = np.array(rows, np.int64).reshape(-1, 2).T
+            lengths = np.zeros(int(numbers[-1]) + 1 if len(rows) else 0, np.float32)
+            lengths[numbers] = counts
             if not copy.exists():
-                self._write_copy(copy, len(numbers))
-            self._cached = (mark, numbers, np.load(copy, mmap_mode="r"))
-        return self._cached[1], self._cached[2]
+                self._write_copy(copy, len(rows))
+            self._loaded = _Loaded(mark, numbers, lengths, np.load(copy, mmap_mode="r"))
+        return self._loaded
 
     def _write_copy(self, copy: Path, count: int) -> None:
         for old in self.path.parent.glob(f"{self.path.name}.*.npy"):
             old.unlink(missing_ok=True)
         rows = self._db.execute("SELECT vector FROM chunks ORDER BY number")
-        data = np.zeros((count, self.embedder.dimension), np.float32)
+        data = np.zeros((count, self.embedder.dimension), np.float16)
         for place, (blob,) in enumerate(rows):
             data[place] = np.frombuffer(blob, np.float16)
         scratch = copy.with_suffix(".tmp.npy")
-        np.save(scratch, data)
+        np.save(scratch, np.asfortranarray(data, np.float32))
         scratch.replace(copy)
 
     def _chunk(self, number: int) -> Chunk:
-        name, document, place, text = self._db.execute(
-            "SELECT id, document, place, text FROM chunks WHERE number = ?", (number,)
-        ).fetchone()
-        return Chunk(id=name, document=document, place=place, text=text)
+        row = self._db.execute("SELECT id, document, place, text FROM chunks WHERE number = ?", (number,)).fetchone()
+        return Chunk(id=row[0], document=row[1], place=row[2], text=row[3])
 
 
-def _plain(text: str) -> str:
-    """Half surrogate pairs, which SQLite cannot hold, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def embedder_name(path: Path) -> str | None:
+    """The name of the embedder that the collection at `path` was made with; None when there is none yet, or the file is something else."""
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            row = db.execute("SELECT value FROM meta WHERE name = 'opens with'").fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return str(row[0]) if row else None

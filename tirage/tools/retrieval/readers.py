@@ -1,16 +1,17 @@
-"""Files to documents: text, Markdown, HTML and JSON lines, by their endings."""
+"""Files to documents: text, Markdown, HTML, PDF and JSON lines, by their endings."""
 
 import json
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-from tirage.core.errors import DataError
+from tirage.core.errors import DataError, MissingExtra
 
 TEXT = frozenset({".txt", ".md", ".markdown", ".rst", ".tex", ".py"})
 HTML = frozenset({".html", ".htm", ".xhtml"})
 JSONL = frozenset({".jsonl", ".ndjson"})
-READABLE = TEXT | HTML | JSONL
+PDF = frozenset({".pdf"})
+READABLE = TEXT | HTML | JSONL | PDF
 _SILENT = frozenset({"script", "style", "noscript", "template", "head"})
 _BLOCKS = frozenset("p div br li tr h1 h2 h3 h4 h5 h6 section article pre table ul ol blockquote".split())
 
@@ -31,15 +32,18 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_documents(path: Path, *, field: str = "text") -> Iterator[tuple[str, str]]:
-    """(name, text) of each document in a file; a line of JSON is one, named by its `id` or its number.
+    """(name, text) of each document in a file; a line of JSON is one, named by its `id` or its number, and so is a page of a PDF.
 
-    Raises `DataError` naming file and line.
+    Raises `DataError` naming file and line, `MissingExtra` for a PDF without pypdf.
     """
+    kind = path.suffix.lower()
     try:
+        if kind in PDF:
+            yield from ((f"{path}#page={number}", said) for number, said in pdf_pages(path))
+            return
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    kind = path.suffix.lower()
     if kind in HTML:
         yield str(path), html_text(text)
     elif kind not in JSONL:
@@ -56,6 +60,26 @@ def read_documents(path: Path, *, field: str = "text") -> Iterator[tuple[str, st
             if not isinstance(said, str):
                 raise DataError(f"{path}, line {number}: no JSON object with a text under {field!r}; name another field with --field")
             yield f"{path}#{row.get('id', number)}", said
+
+
+def pdf_pages(path: Path) -> list[tuple[int, str]]:
+    """(page from 1, its text), pages without text left out. Raises `DataError` when the file is broken, locked or has no text at all."""
+    try:
+        from pypdf import PdfReader
+    except ImportError as error:
+        raise MissingExtra("pypdf", "retrieval") from error
+    try:
+        reader = PdfReader(path)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise DataError(f"{path} is locked with a password; unlock it first, e.g. with: qpdf --decrypt")
+        pages = [(number, page.extract_text().strip()) for number, page in enumerate(reader.pages, start=1)]
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # whatever is wrong in the file: pypdf raises its own classes, and KeyError, TypeError, RecursionError too
+        raise DataError(f"{path} is no readable PDF ({type(error).__name__}: {error}); export it anew, or leave it out") from error
+    if not any(text for _, text in pages):
+        raise DataError(f"{path} has no text on its {len(pages)} pages (a scan?); recognise it first, e.g. with: ocrmypdf")
+    return [(number, text) for number, text in pages if text]
 
 
 def html_text(page: str) -> str:

@@ -1,5 +1,6 @@
 """The `search` tool: a policy asks a collection and reads the best chunks, each with the id by which rows can cite or mask it."""
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -8,20 +9,28 @@ from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec
 from tirage.tools.python import clip
-from tirage.tools.retrieval.collection import Collection, Mode
+from tirage.tools.retrieval.base import Hit, Mode, Reranker, Retriever
+
+
+def show_hits(hits: list[Hit]) -> str:
+    """Numbered passages under the names of their documents; empty when there are none."""
+    return "\n\n".join(f"[{number}] {hit.chunk.document}\n{hit.chunk.text}" for number, hit in enumerate(hits, start=1))
 
 
 class SearchTool:
-    """Looks things up in one collection. The collection is used from one thread at a time."""
+    """Looks things up in one collection, on a thread, so that nobody waits for it who need not."""
 
     parallel = False
     card = Path(__file__).with_name("search.yaml")
 
-    def __init__(self, collection: Collection, *, k: int = 3, mode: Mode = "hybrid", clip_chars: int = 4000) -> None:
+    def __init__(
+        self, collection: Retriever, *, k: int = 3, mode: Mode = "hybrid", rerank: Reranker | None = None, clip_chars: int = 4000
+    ) -> None:
         """`k`: chunks per answer unless the policy asks for another number, at most 20; `clip_chars`: longest observation."""
         self.collection = collection
         self.k = k
         self.mode: Mode = mode
+        self.rerank = rerank
         self.clip_chars = clip_chars
         self.spec = ToolSpec(
             name="search",
@@ -48,9 +57,8 @@ class SearchTool:
         if not isinstance(query, str) or not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 20:
             text = 'InvalidCall: arguments must be a JSON object with a string "query" and, if wanted, an integer "k" from 1 to 20'
             return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
-        hits = self.collection.search(query, k, mode=self.mode)
-        shown = "\n\n".join(f"[{number}] {hit.chunk.document}\n{hit.chunk.text}" for number, hit in enumerate(hits, start=1))
-        text, clipped = clip(shown or "Nothing was found.", self.clip_chars)
+        hits = await asyncio.to_thread(self.collection.search, query, k, mode=self.mode, rerank=self.rerank)
+        text, clipped = clip(show_hits(hits) or "Nothing was found.", self.clip_chars)
         return Observation(
             text=text,
             call_id=call.id,
