@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Agent
 from tirage.agents.growth import StepEvent
 from tirage.config import AgentConfig, HintsConfig, RunConfig, SamplingConfig, config_hash
 from tirage.core.budget import Budget
@@ -69,7 +69,7 @@ class Parts(Protocol):
         """The sandbox, to be entered."""
         ...
 
-    def agent(self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None) -> Explorer:
+    def agent(self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None) -> Agent:
         """An agent over an open model; `verifiers` is what an oracle asks, if the search has one."""
         ...
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tirage.agents.arms import Arms
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
 from tirage.agents.equipment import PathLimits
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Agent, Explorer
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
@@ -268,7 +268,7 @@ class Parts:
         """The run's sandbox, to be entered."""
         return open_interpreter(self._config.sandbox)
 
-    def agent(self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None) -> Explorer:
+    def agent(self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None) -> Agent:
         """An agent as the run and the plan describe it."""
         config = self._config
         return make_agent(
