@@ -132,6 +132,7 @@ class AgentConfig(Strict):
     name: str | None = Field(None, description="a published system instead; `tirage solve --agent list` names them")
     options: dict[str, Any] = Field({}, description="of the published system")
     models: tuple[str, ...] = Field((), description="further models of the published system, such as rstar's second one")
+    budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree of the published system")
 
 
 class SandboxOptions(Strict):

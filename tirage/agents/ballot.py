@@ -8,16 +8,18 @@ from tirage.verification.equivalence import normalise, quick_equal
 def classes(answers: Sequence[str | None]) -> list[int]:
     """The number of each answer's class, counted from 0 in order of first appearance; -1 for None, which never counts."""
     found: list[str] = []
+    known: dict[str, int] = {}
     numbers = []
     for answer in answers:
         if answer is None:
             numbers.append(-1)
             continue
-        same = (place for place, first in enumerate(found) if quick_equal(answer, first) or normalise(answer) == normalise(first))
-        number = next(same, len(found))
-        if number == len(found):
-            found.append(answer)
-        numbers.append(number)
+        if answer not in known:
+            same = (place for place, first in enumerate(found) if quick_equal(answer, first) or normalise(answer) == normalise(first))
+            known[answer] = next(same, len(found))
+            if known[answer] == len(found):
+                found.append(answer)
+        numbers.append(known[answer])
     return numbers
 
 

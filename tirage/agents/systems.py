@@ -7,6 +7,7 @@ from typing import Any
 
 from tirage.agents.explorer import Agent
 from tirage.agents.kit import Kit
+from tirage.agents.plays import ART, CRITIC_FILTER, CRITIC_REFINEMENT, OCTOTOOLS, SOCRATIC, T1, Played, team
 from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
 from tirage.core.errors import ConfigError
 
@@ -20,6 +21,13 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
     "lats": (lats, "LATS: tree search with a critic, reflections on failures shown to later attempts"),
     "rstar": (rstar, "rStar: five reasoning actions in a tree search, answers confirmed by a second model"),
     "cpl": (cpl, "CPL: tree search over the steps of a plan, then one solution"),
+    "t1": (T1, "T1: candidates checked by the model's own code, the best of those that pass"),
+    "critic-filter": (CRITIC_FILTER, "Critic-CoT: candidates that a critic rejects are dropped, the rest vote"),
+    "critic-refinement": (CRITIC_REFINEMENT, "Critic-CoT: a solution mended from its first wrong step, or begun anew"),
+    "octotools": (OCTOTOOLS, "OctoTools: analyse, then plan, call and check one tool at a time, and sum up"),
+    "socratic": (SOCRATIC, "Socratic Questioning: sub-questions, whose answers are hints"),
+    "art": (ART, "ART: a program of sub-steps after demonstrations of related tasks"),
+    "team": (team, "a topology of agents at work: planner-executor-critic, or another by topology=NAME or FILE"),
 }
 
 
@@ -40,4 +48,7 @@ def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agen
 
 def option_names(name: str) -> list[str]:
     """The options of a system."""
-    return [option for option in inspect.signature(SYSTEMS[name][0]).parameters if option != "kit"]
+    builder = SYSTEMS[name][0]
+    if isinstance(builder, Played):
+        return list(builder.options)
+    return [option for option in inspect.signature(SYSTEMS[name][0]).parameters if option not in ("kit", "desk", "approve")]

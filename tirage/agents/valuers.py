@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tirage.core.message import ObservationStatus
 from tirage.core.problem import Problem
@@ -24,6 +24,7 @@ class Estimate:
     usage: Usage = field(default_factory=Usage)
 
 
+@runtime_checkable
 class Valuer(Protocol):
     """Estimates prefixes and ended paths."""
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 import tirage
 from tirage.cli import about, evaluate, improve, mcp, search, solve
+from tirage.cli.critic import EvalCommand
 from tirage.cli.data import data_app
 from tirage.cli.index import index_app
 from tirage.cli.sandbox import sandbox_app
@@ -35,7 +36,7 @@ app = typer.Typer(
 app.command()(solve.solve)
 app.command()(search.search)
 app.command()(evaluate.rollout)
-app.command("eval")(evaluate.evaluate)
+app.command("eval", cls=EvalCommand)(evaluate.evaluate)
 app.command()(evaluate.compare)
 app.command()(improve.improve)
 app.command()(train)

@@ -18,7 +18,8 @@ from tirage.agents.kit import Kit
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
 from tirage.agents.systems import build
-from tirage.cli.searching import search_maker, steering
+from tirage.cli.searching import search_maker, steering, tree_budget
+from tirage.cli.shapes import team_options
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
 from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
@@ -228,7 +229,8 @@ def make_agent(
     if config.name is not None:
         if config.search is not None:
             raise ConfigError(f"agent.name={config.name} brings its own search; leave agent.search out and set agent.options")
-        return build(config.name, kit, config.options)
+        options_of = team_options(config.options) if config.name == "team" else config.options
+        return build(config.name, replace(kit, steering=replace(kit.steering, budget=tree_budget(config.budget))), options_of)
     if config.options or config.models:
         raise ConfigError("agent.options and agent.models belong to a published system; set agent.name, or leave them out")
     search = config.search

@@ -5,6 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tirage.agents.systems import SYSTEMS
+from tirage.agents.systems import option_names as system_options
+from tirage.agents.teams.stock import SHAPES
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts
 from tirage.cli.searching import search_maker
@@ -27,20 +30,22 @@ from tirage.traces.jsonl import TraceStore
 
 UNTIL_SPENT = 100_000
 """Chains of a best-of-N that goes on until the budget is spent."""
+UNTIL_SPENT_SYSTEMS = frozenset({"t1", "critic-filter"})
+"""Published systems that draw and check until the budget is spent."""
 POINTS = 24
 BLOCK = 16
 """Tokens per block of a prefix cache, as vLLM and SGLang have it by default on GPUs."""
 
 
 def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path, *, quiet: bool) -> Report:
-    """Grow what is missing of every strategy's trees, and report on all of them.
+    """Grow what is missing of every strategy's trees, and report on all of them. A name may also be a published system or a topology.
 
     `config.agent.search` holds what they have in common; with a budget of tokens a `best-of-n` goes on until it is spent.
     Raises `ConfigError` for an unknown strategy.
     """
     base = config.agent.search
     assert base is not None
-    agents = {name: config.agent.model_copy(update={"search": _search(base, name)}) for name in names}
+    agents = {name: _agent(config.agent, base, name) for name in names}
     if len(agents) < 2:
         raise ConfigError(f"--strategies {','.join(names)}: name at least two different ones")
     problems = unique(load_problems(config.problems))
@@ -53,7 +58,10 @@ def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path
     told = {name: [moments(item, _elect) for item in items] for name, items in rollouts.items()}
     curves = {name: anytime(items) for name, items in told.items()}
     draw(curves, folder / "strategies.png")
-    outcomes = {name: _within(items, told[name], base.budget.tokens) for name, items in rollouts.items()}
+    outcomes = {
+        name: read_outcomes(items) if agents[name].name else _within(items, told[name], base.budget.tokens)
+        for name, items in rollouts.items()
+    }
     return _report(config, rollouts, outcomes, curves)
 
 
@@ -70,6 +78,18 @@ def _within(rollouts: Sequence[Rollout], told: Sequence[Sequence[Moment]], token
             for outcome, moments in zip(outcomes, told, strict=True)
         ]
     return sorted(outcomes, key=lambda item: (item.problem_id, item.sample))
+
+
+def _agent(config: AgentConfig, base: SearchConfig, name: str) -> AgentConfig:
+    """A strategy of search; or a published system or a topology by name, with the same budget and those options that it has."""
+    system = "team" if name in SHAPES else name
+    if name in STRATEGIES or system not in SYSTEMS:
+        return config.model_copy(update={"search": _search(base, name)})
+    options = {option: given for option, given in base.options.items() if option in system_options(system)}
+    spent = base.budget.tokens is not None and "n" not in options and system in UNTIL_SPENT_SYSTEMS
+    options |= {"n": UNTIL_SPENT} if spent else {}
+    options |= {"topology": name} if name in SHAPES else {}
+    return config.model_copy(update={"search": None, "name": system, "options": options, "budget": base.budget})
 
 
 def _search(base: SearchConfig, name: str) -> SearchConfig:

@@ -9,11 +9,9 @@ import typer
 
 from tirage.agents.teams.pictures import Form, draw
 from tirage.agents.teams.spec import TopologySpec
-from tirage.agents.teams.stock import SHAPES, stock
-from tirage.agents.teams.topology import Topology
+from tirage.agents.teams.stock import SHAPES
 from tirage.cli.files import write_picture
-from tirage.config import load_config
-from tirage.core.errors import ConfigError
+from tirage.cli.shapes import open_topology
 
 topology_app = typer.Typer(help="Teams of agents: who speaks to whom, in how many rounds, and who decides.", no_args_is_help=True)
 
@@ -39,19 +37,9 @@ def show(
         return
     if source is None:
         raise typer.BadParameter(f"name a file or one of: {', '.join(SHAPES)}")
-    picture = draw(_open(source, members, rounds, seed), form)
+    picture = draw(open_topology(source, members, rounds, seed), form)
     if out is None:
         sys.stdout.write(picture)
         return
     write_picture(picture, out, force=force)
     typer.echo(f"topology: {out}")
-
-
-def _open(source: str, members: int | None, rounds: int | None, seed: int) -> Topology:
-    """A stock topology by name, else a file. Raises `ConfigError` when it is neither, or for options that a file has no use for."""
-    path = Path(source)
-    if source in SHAPES or not (path.suffix or path.exists()):
-        return stock(source, members, rounds=rounds, seed=seed)
-    if members is not None or rounds is not None:
-        raise ConfigError(f"--members and --rounds are for stock topologies; {source} says its own")
-    return load_config(TopologySpec, path).topology()

@@ -52,6 +52,8 @@ class Team:
         template: str = TEMPLATE,
         systems: Mapping[str, str] | None = SYSTEMS,
         window: int = 12_000,
+        tools: tuple[str, ...] = (),
+        manual: str = "",
         approve: Set[str] = frozenset(),
     ) -> None:
         """Make the roles.
@@ -61,6 +63,8 @@ class Team:
             template: What a member is asked, of `{problem}` and `{heard}`.
             systems: System messages by role for members without a prompt of their own; None gives them none.
             window: Characters of others' words that a member is shown at most, shared among them; longer words lose their middle.
+            tools: Of members that answer and name none of their own.
+            manual: How tools are called, put behind the system messages of members that have tools.
             approve: Members whose turns wait for a person, where the workflow has a desk.
 
         Raises:
@@ -74,7 +78,10 @@ class Team:
         self.topology = topology
         self.window = window
         self.id = f"team:{topology.name}@{topology.fingerprint}"
-        self.roles = {member.name: _role(member, template, systems, approve) for member in topology.members}
+        equipped = (
+            replace(member, tools=tools) if not member.tools and member.role not in SILENT else member for member in topology.members
+        )
+        self.roles = {member.name: _role(member, template, systems, manual, approve) for member in equipped}
 
     async def play(self, script: Transcript) -> None:
         """All rounds; after each layer the team's answer so far is offered."""
@@ -117,14 +124,14 @@ class Team:
         script.offer(turn)
 
 
-def _role(member: Member, template: str, systems: Mapping[str, str] | None, approve: Set[str]) -> Role[str]:
+def _role(member: Member, template: str, systems: Mapping[str, str] | None, manual: str, approve: Set[str]) -> Role[str]:
     own = member.prompt
     if not own and systems is not None:
         own = systems.get(member.role) or SYSTEM.format(role=member.role or "member")
     return Role(
         name=member.name,
         template=template,
-        system=own,
+        system="\n\n".join(filter(None, (own, manual))) if member.tools else own,
         read=whole,
         default="",
         tools=member.tools,

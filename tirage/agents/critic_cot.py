@@ -1,0 +1,204 @@
+"""Critic-CoT (Zheng et al. 2024, arXiv 2408.16326): a label per step, as a filter before a vote or as the guide of a refinement."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from tirage.agents.ballot import classes
+from tirage.agents.cast import Cast
+from tirage.agents.critic import NANO_CHECK
+from tirage.agents.critique import Critique, read_check, read_correction, read_critique, split_steps
+from tirage.agents.explorer import Agent
+from tirage.agents.options import play_of
+from tirage.agents.pool import Candidate, read_pool, select
+from tirage.agents.roles import Role, Unreadable, whole
+from tirage.agents.staging import draw_and_check, put, remark
+from tirage.agents.transcript import Transcript, Workflow
+from tirage.core.budget import Budget
+from tirage.core.tree import ROOT, Tree
+from tirage.models.base import Model, Sampling
+from tirage.models.embedded import is_nano
+from tirage.sandbox.base import Sandbox
+from tirage.tools.base import Tool
+from tirage.verification.extract import final_answer
+
+SOLVER = Role(
+    name="solver",
+    template=(
+        '{problem}\n\nSolve it in numbered steps, each beginning on a line of its own with "Step 1:", "Step 2:" and so on. Put the final '
+        "answer in \\boxed{{}}."
+    ),
+    read=whole,
+    default="",
+    answers=True,
+)
+CRITIC = Role(
+    name="critic",
+    template=(
+        "Go through the solution step by step.\n\nProblem: {problem}\n\nSolution:\n{solution}\n\nFor each step begin a line with "
+        '"Step i:", say briefly whether its reasoning and its numbers hold, and end with "Step i is correct." or "Step i is incorrect.". '
+        "Stop at the first incorrect step."
+    ),
+    read=read_critique,
+    default=Critique(),
+)
+REFINER = Role(
+    name="refiner",
+    template=(
+        "A solution went wrong. Go on from where it was still right.\n\nProblem: {problem}\n\nThe steps before the mistake, which stay as "
+        "they are:\n{kept}\n\nStep {step} was:\n{wrong}\n\nWhat is wrong with it:\n{critique}\n\nWrite the solution again from step "
+        "{step} on, in numbered steps, the final answer in \\boxed{{}}, all of it between <correction> and </correction>."
+    ),
+    read=read_correction,
+    default="",
+)
+NANO_SOLVER = replace(SOLVER, template="{problem}", tools=("python",))
+NANO_CRITIC = replace(CRITIC, template=NANO_CHECK, read=read_check, tools=("python",))
+REFINED = "refined"
+"""The move of a node that holds a refined solution, the steps before the mistake included."""
+UNFILTERED = "fallback=unfiltered"
+NEVER_ACCEPTED = "never accepted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriticFilter:
+    """The play that drops what the critic rejects and votes on the rest; or takes what most critiques accept."""
+
+    n: PositiveInt = 16
+    """Candidates (the paper: 512 at temperature 0.7)."""
+    critiques: PositiveInt = 1
+    """Of each candidate; a single one is greedy."""
+    rule: Literal["vote", "best"] = "vote"
+    """best: the candidate with the greatest share of critiques that accept every step; it ends the drawing when the share is 1."""
+    width: PositiveInt = 4
+    """Candidates that are drawn and criticised before the next are drawn."""
+    solver: Role[str] = SOLVER
+    critic: Role[Critique] = CRITIC
+
+    @property
+    def id(self) -> str:
+        """With what shapes the choice."""
+        return f"critic-filter-{self.n}x{self.critiques}-{self.rule}"
+
+    async def play(self, script: Transcript) -> None:
+        """Draw and criticise, then choose among what there is, also when the budget ends it."""
+        try:
+            for start in range(0, self.n, self.width):
+                draws = range(start, min(self.n, start + self.width))
+                await draw_and_check(script, self.solver, self.critic, draws, checks=self.critiques)
+                if self.rule == "best" and any(item.reward == 1 for item in self._pool(script.tree)):
+                    break
+        finally:
+            self._choose(script.tree)
+
+    def _pool(self, tree: Tree) -> list[Candidate]:
+        pool = read_pool(tree, verifier=self.critic.name, find=self._finding)
+        return [replace(item, reward=item.checks.count(True) / len(item.checks) if item.checks else None) for item in pool]
+
+    def _finding(self, tree: Tree, node: int) -> bool | None:
+        path, first = tree.trajectory(node), tree.conversation(node)[0]
+        steps = split_steps(tree.trajectory(first.parent).response)
+        try:
+            return None if path.error is not None else self.critic.read(path.response).finds(len(steps))
+        except Unreadable:
+            return None
+
+    def _choose(self, tree: Tree) -> None:
+        pool = self._pool(tree)
+        for item in pool:
+            if item.reward is not None:
+                tree.values[item.node] = item.reward
+        chosen, fallback = select(pool, rule="best", filtered=False) if self.rule == "best" else elect(pool)
+        if pool:
+            tree.chosen = (chosen or pool[0]).node
+        if fallback:
+            remark(tree, tree.chosen, fallback)
+
+
+def elect(pool: Sequence[Candidate]) -> tuple[Candidate | None, str]:
+    """The plurality of what is not rejected, and `UNFILTERED` where it is that of all.
+
+    That is so where nothing is left, and where what is left disagrees and is fewer than min(6, N // 16) (the paper's code).
+    """
+    left = [item for item in pool if item.survives and item.answer is not None]
+    agree = len(set(classes([item.answer for item in left]))) == 1
+    filtered = agree or len(left) >= max(1, min(6, len(pool) // 16))
+    chosen, _ = select(left if filtered else pool, rule="majority", filtered=False)
+    return chosen, "" if filtered or chosen is None else UNFILTERED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriticRefinement:
+    """The play that criticises a solution, refines it from its first wrong step, and starts again where that does not help."""
+
+    rounds: NonNegativeInt = 3
+    """Refinements of one sample, d."""
+    restarts: PositiveInt = 8
+    """Samples, n."""
+    solver: Role[str] = SOLVER
+    critic: Role[Critique] = CRITIC
+    refiner: Role[str] = REFINER
+
+    @property
+    def id(self) -> str:
+        """With the limits."""
+        return f"critic-refine-{self.rounds}x{self.restarts}"
+
+    async def play(self, script: Transcript) -> None:
+        """The first solution that a critique does not reject; the first answer where there is none."""
+        tree = script.tree
+        for draw in range(self.restarts):
+            turn = await script.ask(self.solver, draw=draw)
+            if tree.chosen == ROOT or final_answer(tree.trajectory(tree.chosen).response) is None:
+                script.offer(turn)
+            accepted = await self._refine(script, turn.text, turn.node)
+            if accepted is not None:
+                tree.chosen = accepted
+                return
+        remark(tree, tree.chosen, NEVER_ACCEPTED)
+
+    async def _refine(self, script: Transcript, solution: str, node: int) -> int | None:
+        """The node of the accepted solution; None when it was rejected to the end."""
+        for refined in range(self.rounds + 1):
+            critique = await script.ask(self.critic, after=node, solution=solution, answer=final_answer(solution))
+            wrong = critique.value.wrong_step
+            if wrong is None:
+                return node
+            if refined == self.rounds:
+                break
+            steps = split_steps(solution)
+            wrong = min(wrong, len(steps))
+            kept, words = "".join(steps[: wrong - 1]), critique.value.words.get(wrong, critique.text)
+            turn = await script.ask(
+                self.refiner, after=critique.node, kept=kept or "(none)", step=wrong, wrong=steps[wrong - 1].strip(), critique=words
+            )
+            solution = kept + turn.value
+            node = put(script, REFINED, solution, after=turn.node)
+        return None
+
+
+def build(
+    model: Model,
+    play: type[CriticFilter | CriticRefinement] = CriticFilter,
+    *,
+    tools: Mapping[str, Tool],
+    sandbox: Sandbox | None,
+    sampling: Sampling,
+    options: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+    solver: Agent | None = None,
+) -> Workflow:
+    """The agent. `options` are fields of `play`; `solver` draws the candidates in its own way, such as with hints.
+
+    For `nano` the roles are asked in the words that it knows; it knows no refining, so what it rejects is drawn anew. Raises
+    `ConfigError` for an option that there is not.
+    """
+    performed = play_of(play, options)
+    if is_nano(model.renderer):
+        performed = replace(performed, solver=NANO_SOLVER, critic=NANO_CRITIC)
+        if isinstance(performed, CriticRefinement):
+            performed = replace(performed, rounds=0)
+    agents = {} if solver is None else {"solver": solver}
+    return Workflow(performed, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling, agents=agents), budget=budget)

@@ -1,0 +1,85 @@
+"""The plays as `--agent` may ask for them: each takes its options by the names of its fields."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tirage.agents import art, critic_cot, octotools, socratic, t1
+from tirage.agents.approval import Desk
+from tirage.agents.cast import Cast
+from tirage.agents.critic_cot import CriticFilter, CriticRefinement
+from tirage.agents.kit import Kit
+from tirage.agents.teams.stock import stock
+from tirage.agents.teams.team import SYSTEMS, Team
+from tirage.agents.teams.topology import Topology
+from tirage.agents.transcript import Workflow
+from tirage.models.embedded import is_nano
+from tirage.search.best_of_n import BestOfN
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A builder over a kit, from one over single parts."""
+
+    make: Callable[..., Workflow]
+    options: tuple[str, ...]
+    """What the command line can give; the rest is for Python."""
+    draws: bool = False
+    """Whether candidates come from the kit's own policy, hinted where it is."""
+
+    def __call__(self, kit: Kit, **options: Any) -> Workflow:
+        """Raises `ConfigError` for an option that the play does not take."""
+        more = {"solver": kit.explorer(search=lambda seed: BestOfN())} if self.draws else {}
+        budget = kit.steering.budget
+        return self.make(kit.model, tools=kit.tools, sandbox=kit.sandbox, sampling=kit.sampling, options=options, budget=budget, **more)
+
+
+OCTOTOOLS = Played(octotools.build, ("max_steps", "outputs", "timeout_s"))
+SOCRATIC = Played(socratic.build, ("questions", "max_turn", "max_depth", "tools"))
+ART = Played(art.build, ("select", "tasks", "programs", "max_steps", "timeout_s", "edits"))
+T1 = Played(t1.build, ("n", "checks", "rule", "reward", "width"), draws=True)
+CRITIC_FILTER = Played(
+    lambda model, **parts: critic_cot.build(model, CriticFilter, **parts), ("n", "critiques", "rule", "width"), draws=True
+)
+CRITIC_REFINEMENT = Played(lambda model, **parts: critic_cot.build(model, CriticRefinement, **parts), ("rounds", "restarts"), draws=True)
+
+
+def team(
+    kit: Kit,
+    *,
+    topology: str | Topology = "planner-executor-critic",
+    members: int | None = None,
+    rounds: int | None = None,
+    window: int = 12_000,
+    desk: Desk | None = None,
+    approve: Sequence[str] = (),
+) -> Workflow:
+    """A topology, or a stock one by name; members that answer have the kit's tools. Raises `ConfigError` as `Topology` does.
+
+    `desk`: where the turns of the members in `approve` wait for a person.
+    """
+    shape = stock(topology, members, rounds=rounds) if isinstance(topology, str) else topology
+    play = Team(
+        shape,
+        systems=None if is_nano(kit.model.renderer) else SYSTEMS,
+        window=window,
+        tools=tuple(kit.tools),
+        manual=kit.system or "",
+        approve=frozenset(approve),
+    )
+    names = [member.model for member in shape.members if member.model]
+    others = {model.name: model for model in kit.others}
+    missing = [name for name in names if name not in others]
+    if missing:
+        raise ValueError(f"member model {missing[0]!r} is not open; name it among agent.models")
+    models = {member.name: others[member.model] for member in shape.members if member.model}
+    cast = Cast(
+        model=kit.model,
+        models=models,
+        sampling=kit.sampling,
+        tools=kit.tools,
+        sandbox=kit.sandbox,
+        dialect=kit.dialect,
+        limits=kit.limits,
+    )
+    return Workflow(play, cast, budget=kit.steering.budget, desk=desk)

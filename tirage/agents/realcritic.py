@@ -1,0 +1,135 @@
+"""RealCritic (Tang et al. 2025, arXiv 2501.14492): a critique is as good as the correction that it leads to.
+
+The tree holds the original solution and, below each critique, its correction as a node of its own, judged like any answer; what the figures
+of `tirage.evaluation.realcritic` are counted from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pydantic import PositiveInt
+
+from tirage.agents.cast import Cast
+from tirage.agents.critic import NANO_CHECK
+from tirage.agents.critique import Critique, corrected, read_check, read_critique
+from tirage.agents.options import play_of
+from tirage.agents.roles import Role, whole
+from tirage.agents.staging import put
+from tirage.agents.transcript import Transcript, Workflow
+from tirage.core.budget import Budget
+from tirage.core.errors import ConfigError
+from tirage.models.base import Model, Sampling
+from tirage.models.embedded import is_nano
+from tirage.sandbox.base import Sandbox
+from tirage.tools.base import Tool
+from tirage.verification.extract import final_answer
+
+Mode = Literal["direct", "self", "cross", "iterative"]
+SOLVER = Role(
+    name="solver",
+    template="{problem}\n\nThink step by step. Put the final answer in \\boxed{{}}.",
+    read=whole,
+    default="",
+    answers=True,
+)
+FORM = (
+    'Go through it step by step: for each step begin a line with "Step i:", say whether it holds, and end with "Step i is correct." or '
+    '"Step i is incorrect.". Then write one line "Conclusion: correct" or "Conclusion: incorrect". Then, between <correction> and '
+    "</correction>, write the corrected solution: it follows the original up to the first incorrect step and goes on from there to the "
+    "final answer in \\boxed{{}}. If the solution is correct, restate its answer there in \\boxed{{}}."
+)
+"""Braces are doubled: it is part of templates."""
+CRITIC = Role(
+    name="critic",
+    template=f"Criticise the solution of a problem.\n\nProblem: {{problem}}\n\nSolution:\n{{solution}}\n\n{FORM}",
+    read=read_critique,
+    default=Critique(),
+)
+DOUBTER = replace(
+    CRITIC,
+    template=(
+        "Criticise the solution of a problem again.\n\nProblem: {problem}\n\nSolution:\n{solution}\n\nYour critique so far:\n{history}\n\n"
+        f"Doubt it: it may have missed a mistake or found one where there is none. Work it out anew, without copying. {FORM}"
+    ),
+)
+"""Of the turns after the first."""
+NANO_SOLVER = replace(SOLVER, template="{problem}", tools=("python",))
+NANO_CRITIC = replace(CRITIC, template=NANO_CHECK, read=read_check, tools=("python",))
+GIVEN, CORRECTED = "given", "corrected"
+"""The moves of the original solution, where it comes from elsewhere, and of corrections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealCritic:
+    """The play."""
+
+    mode: Mode = "self"
+    """direct: solve, without any critique; self: criticise one's own solution; cross: a given one; iterative: `turns` critiques, of the
+    given solution where there is one, else of one's own."""
+    turns: PositiveInt = 3
+    """Of the iterative mode."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Solutions by problem id."""
+    solver: Role[str] = SOLVER
+    critic: Role[Critique] = CRITIC
+    doubter: Role[Critique] = DOUBTER
+    restates: bool = True
+    """Whether the critic has to restate an answer that it calls correct; False takes it as restated."""
+
+    @property
+    def id(self) -> str:
+        """With the mode."""
+        return f"realcritic-{self.mode}" + (f"-{self.turns}" if self.mode == "iterative" else "")
+
+    async def play(self, script: Transcript) -> None:
+        """Solve, or criticise and correct. A critique without a correction leaves no answer."""
+        solution, node = await self._original(script)
+        script.tree.chosen = node
+        history: list[str] = []
+        for turn in range({"direct": 0, "iterative": self.turns}.get(self.mode, 1)):
+            answer = final_answer(solution)
+            said = await script.ask(
+                self.critic if turn == 0 else self.doubter,
+                after=node,
+                solution=solution,
+                answer=answer,
+                history="\n\n".join(history),
+            )
+            history.append(said.text)
+            node = said.node
+            correction = corrected(said.text, said.value) if said.error is None else None
+            if correction is None and said.value.verdict and not self.restates and answer is not None:
+                correction = f"\\boxed{{{answer}}}"
+            if correction is not None:
+                node = put(script, CORRECTED, correction, after=node)
+            script.tree.chosen = node
+
+    async def _original(self, script: Transcript) -> tuple[str, int]:
+        """The solution that is criticised, and its node."""
+        given = self.given.get(script.tree.problem_id) if self.mode in ("cross", "iterative") else None
+        if given is not None:
+            return given, put(script, GIVEN, given)
+        if self.mode == "cross":
+            raise ConfigError(f"there is no solution to criticise for problem {script.tree.problem_id}; give one, or take another mode")
+        turn = await script.ask(self.solver)
+        return turn.text, turn.node
+
+
+def build(
+    model: Model,
+    *,
+    tools: Mapping[str, Tool],
+    sandbox: Sandbox | None,
+    sampling: Sampling,
+    options: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+) -> Workflow:
+    """The agent. `options` are fields of `RealCritic`; raises `ConfigError` for one that there is not.
+
+    `nano` is asked in the words that it knows: what its program found is the correction of an answer that it calls wrong.
+    """
+    play = play_of(RealCritic, options)
+    if is_nano(model.renderer):
+        play = replace(play, solver=NANO_SOLVER, critic=NANO_CRITIC, doubter=NANO_CRITIC, restates=False)
+    return Workflow(play, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget)

@@ -1,0 +1,106 @@
+"""SCRIT (Tang et al. 2025, arXiv 2501.05727): critiques written beside a reference solution, to train a critic that does without one.
+
+The tree has RealCritic's form: the student's solution, then the study of the reference, the critique, and the correction as a node of its
+own, judged like any answer. `tirage.training.recipes.critique` keeps what validates itself and leaves the reference out.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tirage.agents.cast import Cast
+from tirage.agents.critique import Critique, corrected, read_critique
+from tirage.agents.options import play_of
+from tirage.agents.realcritic import CORRECTED, FORM, GIVEN
+from tirage.agents.roles import Role, whole
+from tirage.agents.staging import put
+from tirage.agents.transcript import Transcript, Workflow
+from tirage.core.budget import Budget
+from tirage.core.errors import ConfigError
+from tirage.models.base import Model, Sampling
+from tirage.sandbox.base import Sandbox
+from tirage.tools.base import Tool
+
+ANALYST = Role(
+    name="analyst",
+    template=(
+        "Study how a problem is solved, so that you can judge other solutions of it.\n\nProblem: {problem}\n\n"
+        "Reference solution:\n{reference}\n\n"
+        "Name the key concepts, the strategy, and the mistakes that are likely here. Do not judge any other solution yet."
+    ),
+    read=whole,
+    default="",
+    sees_key=True,
+)
+CRITIC = Role(
+    name="critic",
+    template=(
+        "Criticise a student's solution of a problem.\n\nProblem: {problem}\n\nReference solution, for your eyes only:\n{reference}\n\n"
+        "What matters here:\n{study}\n\nThe student's solution:\n{solution}\n\n"
+        f"{FORM} Argue from the problem: never mention that there is a reference."
+    ),
+    read=read_critique,
+    default=Critique(),
+    sees_key=True,
+)
+_NAMED = (
+    r"(?:the|a|this|that|our|my)\s+(?:\w+\s+){0,2}?"
+    r"(?:reference|official|provided|model)\s+(?:solution|answer|approach|method|result)s?"
+)
+_LEAD = re.compile(
+    rf"(?:\b(?:according|compared|contrary|in contrast|similar)\s+(?:to|with)|\b(?:as|like|unlike|following|given|matching|from|per)"
+    rf"(?:\s+(?:shown|seen|stated|given|done|noted))?(?:\s+(?:in|by))?)\s+{_NAMED}(?:\s+(?:says|shows|states|gives|does|finds))?\s*,?\s*",
+    re.IGNORECASE,
+)
+_NAMES_ONE = re.compile(r"\breference\b|\b(?:official|provided|model)\s+(?:solution|answer)s?\b|\banswer\s+key\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]*[ \t]*\n?")
+
+
+def scrub(text: str) -> str:
+    """The text without phrases that name a reference ("according to the reference solution, "), nor sentences that still do."""
+    text = _LEAD.sub(lambda found: "" if found.end() < len(text) else found.group(), text)
+    return "".join(part for part in _SENTENCE.findall(text) if not _NAMES_ONE.search(part))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scrit:
+    """The play."""
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The students' solutions by problem id."""
+    references: Mapping[str, str] = field(default_factory=dict)
+    """Solutions that are known to reach the answer, by problem id; where there is none the reference answer stands in."""
+    analyst: Role[str] = ANALYST
+    critic: Role[Critique] = CRITIC
+
+    @property
+    def id(self) -> str:
+        """The name."""
+        return "scrit"
+
+    async def play(self, script: Transcript) -> None:
+        """Study the reference, criticise, and set the correction apart."""
+        problem = script.tree.problem_id
+        if problem not in self.given:
+            raise ConfigError(f"there is no solution to criticise for problem {problem}; give one")
+        reference = self.references.get(problem, f"The answer is \\boxed{{{script.key}}}.")
+        node = put(script, GIVEN, self.given[problem])
+        script.tree.chosen = node
+        study = await script.ask(self.analyst, after=node, reference=reference)
+        said = await script.ask(self.critic, after=study.node, reference=reference, study=study.value, solution=self.given[problem])
+        correction = corrected(said.text, said.value) if said.error is None else None
+        script.tree.chosen = said.node if correction is None else put(script, CORRECTED, correction, after=said.node)
+
+
+def build(
+    model: Model,
+    *,
+    tools: Mapping[str, Tool],
+    sandbox: Sandbox | None,
+    sampling: Sampling,
+    options: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+) -> Workflow:
+    """The agent, for making data: it sees references. `options` are fields of `Scrit`; raises `ConfigError` for one that there is not."""
+    return Workflow(play_of(Scrit, options), Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget)

@@ -1,0 +1,140 @@
+"""T1 (Kang et al. 2025, arXiv 2504.04718): best of N for small models, a check by tool as filter, a reward for what is left.
+
+One problem costs N candidates, `checks` checks of each that has an answer, and a valuation of each survivor where the reward is a model's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, PositiveInt
+
+from tirage.agents.cast import Cast
+from tirage.agents.critic import NANO_CHECK
+from tirage.agents.explorer import Agent
+from tirage.agents.genrm import GenerativeReward
+from tirage.agents.options import play_of
+from tirage.agents.pool import Candidate, Rule, read_pool, select
+from tirage.agents.prompts import TOOL_INTEGRATED_REASONING
+from tirage.agents.roles import Role, whole
+from tirage.agents.staging import appraise, draw_and_check, remark
+from tirage.agents.transcript import Transcript, Workflow
+from tirage.agents.valuers import Confidence, Valuer
+from tirage.core.budget import Budget
+from tirage.core.tree import Tree
+from tirage.models.base import Model, Sampling
+from tirage.models.embedded import is_nano
+from tirage.sandbox.base import Sandbox
+from tirage.tools.base import Tool
+
+SOLVER = Role(
+    name="solver",
+    system=TOOL_INTEGRATED_REASONING,
+    template="{problem}",
+    read=whole,
+    default="",
+    tools=("python",),
+    answers=True,
+)
+VERIFIER = Role(
+    name="verifier",
+    template=(
+        "A problem and a proposed solution follow. Write one Python program, in a ```python block, that works the answer out by itself "
+        "and recomputes what the solution claims; its last line prints True if the proposed answer is right and False if it is not. Close "
+        "the block, then open ```output to see what it printed.\n\nProblem: {problem}\n\nProposed solution:\n{solution}\n\n"
+        'Proposed answer: {answer}\n\nEnd with one line: "Verdict: correct" or "Verdict: wrong".'
+    ),
+    read=whole,
+    default="",
+    tools=("python",),
+)
+"""Other tools, such as retrieval, make it a check of facts: then its verdict in words counts."""
+NANO_SOLVER = replace(SOLVER, system="")
+NANO_VERIFIER = replace(VERIFIER, template=NANO_CHECK)
+
+Reward = Literal["none", "share", "confidence", "token"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class T1:
+    """The play."""
+
+    n: PositiveInt = 8
+    """Candidates."""
+    checks: PositiveInt = 1
+    """Checks of each candidate, of which the majority counts; a single one is greedy."""
+    rule: Rule = "weighted"
+    reward: Reward = "confidence"
+    """r: all the same; the share of its checks that a candidate passes, an abstention counting half; the mean probability of its tokens;
+    the probability that the model calls it correct."""
+    width: PositiveInt = 4
+    """Candidates that are drawn and checked before the next are drawn: a budget is spent on both."""
+    solver: Role[str] = SOLVER
+    verifier: Role[str] = VERIFIER
+    valuer: Valuer | None = None
+    """Gives r instead of `reward`: a process reward model, for example."""
+    __pydantic_config__: ClassVar = ConfigDict(arbitrary_types_allowed=True)
+
+    @property
+    def id(self) -> str:
+        """With what shapes the choice."""
+        return f"t1-{self.n}x{self.checks}-{self.rule}-{'valuer' if self.valuer is not None else self.reward}"
+
+    async def play(self, script: Transcript) -> None:
+        """Draw and check, `width` candidates at a time; the choice among what there is, also when the budget ends it."""
+        try:
+            for start in range(0, self.n, self.width):
+                draws = range(start, min(self.n, start + self.width))
+                checked = await draw_and_check(script, self.solver, self.verifier, draws, checks=self.checks)
+                await self._rate(script, [item for item in read_pool(script.tree) if item.node in checked and item.survives])
+            pool = read_pool(script.tree)
+            if not any(item.survives for item in pool):
+                await self._rate(script, [item for item in pool if item.checks])
+        finally:
+            self._choose(script.tree)
+
+    def _choose(self, tree: Tree) -> None:
+        pool = read_pool(tree)
+        for item in pool:
+            if None in item.checks:
+                remark(tree, item.node, f"abstained={item.checks.count(None)}/{len(item.checks)}")
+        chosen, fallback = select(pool, rule=self.rule)
+        if pool:
+            tree.chosen = (chosen or pool[0]).node
+        if fallback:
+            remark(tree, tree.chosen, fallback)
+
+    async def _rate(self, script: Transcript, items: Sequence[Candidate]) -> None:
+        """Give candidates their reward."""
+        if self.valuer is not None:
+            if items:
+                await appraise(script, [item.node for item in items], self.valuer)
+        elif self.reward == "share":
+            for item in items:
+                passed = sum(0.5 if check is None else float(check) for check in item.checks)
+                script.tree.values[item.node] = passed / len(item.checks)
+
+
+def build(
+    model: Model,
+    *,
+    tools: Mapping[str, Tool],
+    sandbox: Sandbox | None,
+    sampling: Sampling,
+    options: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
+    solver: Agent | None = None,
+) -> Workflow:
+    """The agent. `options` are fields of `T1`; `solver` draws the candidates in its own way, such as with hints.
+
+    For `nano` the roles are asked in the words that it knows. Raises `ConfigError` for an option that there is not.
+    """
+    play = play_of(T1, options)
+    if is_nano(model.renderer):
+        play = replace(play, solver=NANO_SOLVER, verifier=NANO_VERIFIER)
+    if play.valuer is None and play.reward == "confidence":
+        play = replace(play, valuer=Confidence())
+    if play.valuer is None and play.reward == "token":
+        play = replace(play, valuer=GenerativeReward(model, template=NANO_CHECK) if is_nano(model.renderer) else GenerativeReward(model))
+    agents = {} if solver is None else {"solver": solver}
+    return Workflow(play, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling, agents=agents), budget=budget)

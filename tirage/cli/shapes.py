@@ -1,0 +1,31 @@
+"""Topologies by the words of a command line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tirage.agents.teams.spec import TopologySpec
+from tirage.agents.teams.stock import SHAPES, stock
+from tirage.agents.teams.topology import Topology
+from tirage.config import load_config
+from tirage.core.errors import ConfigError
+
+
+def open_topology(source: str, members: int | None = None, rounds: int | None = None, seed: int = 0) -> Topology:
+    """A stock topology by name, else a file. Raises `ConfigError` when it is neither, or for options that a file has no use for."""
+    path = Path(source)
+    if source in SHAPES or not (path.suffix or path.exists()):
+        return stock(source, members, rounds=rounds, seed=seed)
+    if members is not None or rounds is not None:
+        raise ConfigError(f"members and rounds are for stock topologies; {source} says its own")
+    return load_config(TopologySpec, path).topology()
+
+
+def team_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a team with its topology opened."""
+    given = dict(options)
+    source = given.get("topology")
+    if not isinstance(source, str):
+        return given
+    members, rounds = given.pop("members", None), given.pop("rounds", None)
+    return {**given, "topology": open_topology(source, members, rounds)}
