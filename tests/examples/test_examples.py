@@ -77,6 +77,19 @@ PROMISED = {
         r"^Q2: \[code execute\] Run #1\n#2: 4242\nQ3: \[EOQ\]\nAns: 4242$",
         r"^answer: 4242, the model's own guess was 4200$",
         r"^after an edit word-problems begins with: How many wheels have 3 cars\?$",
+    "20_checked_candidates": [
+        r"^node 1: answer 14, rejected, reward None$",
+        r"^node 7: answer 13, passes, reward 0\.88",
+        r"^majority: 14; checked and weighted: 13; the tree's own choice is node 7$",
+        r"^precision 1\.0, recall 1\.0, pass@4 1\.0$",
+        r"^right among N candidates: \{1: 0\.25, 2: 0\.5, 4: 1\.0\}$",
+        r"^with 7 model calls: 2 candidates checked, ended by 'budget: model_calls'$",
+    ],
+    "21_critiques": [
+        r"^What is 8 \* 8\? +wrong -> right$",
+        r"^What is 11 \* 11\? +wrong -> wrong \(no correction\)$",
+        r"^right kept 0\.5, wrong fixed 0\.5, without a correction 1$",
+        r"^accuracy 0\.5 -> 0\.5 \[0\.15, 0\.85\]$",
     ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
