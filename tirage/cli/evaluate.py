@@ -101,6 +101,8 @@ def evaluate(
     """Measure a model: accuracy with intervals, pass@k, maj@k, tool use, tokens, per family and tier; writes report.html.
 
     Example: tirage eval nano:heldout --limit 100 --model nano
+
+    Example: tirage eval debate --models A,B --judge M --problems FILE (a tournament of debates)
     """
     config = _config(problems, model, samples, limit, temperature, max_tokens, hints, 1, best_of, seed, concurrency, settings)
     folder = run if run is not None else Path("runs") / f"eval-{config_hash(config)}"

@@ -13,6 +13,7 @@ from rich.console import Console
 import tirage
 from tirage.cli import about, evaluate, improve, search, solve
 from tirage.cli.data import data_app
+from tirage.cli.eval_forms import EvalCommand
 from tirage.cli.index import index_app
 from tirage.cli.sandbox import sandbox_app
 from tirage.cli.trace import trace_app
@@ -33,7 +34,7 @@ app = typer.Typer(
 app.command()(solve.solve)
 app.command()(search.search)
 app.command()(evaluate.rollout)
-app.command("eval")(evaluate.evaluate)
+app.command("eval", cls=EvalCommand)(evaluate.evaluate)
 app.command()(evaluate.compare)
 app.command()(improve.improve)
 app.command()(train)
