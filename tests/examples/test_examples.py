@@ -59,6 +59,17 @@ PROMISED = {
         r"^best-first: \d\d nodes, 4 deep, opened: True$",
         r"^mcts: \d\d nodes, 4 deep, opened: True$",
     ],
+    "26_fair_judge": [
+        r"^loves length +length 100% .*position 0%",
+        r"^loves length, shown level +length 0%",
+        r"^takes the first +.*position 100% .*same winner in both orders: 0%$",
+        r"^bows to authority, panel of 3 +length 0%  authority 0%",
+    ],
+    "27_debate": [
+        r"^parrot defends 144 against reasoner: con wins after 2 rounds$",
+        r"^reasoner: 4 wins, defending 100%, challenging 100%, rating 1191$",
+        r"^the official answer held in 50%$",
+    ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
 NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}

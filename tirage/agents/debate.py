@@ -1,5 +1,7 @@
 """Debate over a question with a known answer: one side defends it, the other an answer of its own, a judge who knows neither decides.
 
+Only the defender is given the key; what it says of it the others hear as a claim. Nobody is told which model speaks.
+
 Debate-driven evaluation (arXiv 2507.17747). Whoever has only learnt the key by heart defends it badly; so a benchmark says more about
 models that debate it than about models that answer it.
 """
