@@ -162,8 +162,24 @@ async def test_a_problem_without_an_answer_is_not_debated():
     assert not debaters["pro"].requests
 
 
+async def test_a_challenger_that_proposes_late_is_void_late():
+    def late(request):
+        return "Position: 42" if "Round 1, Debater B" in bytes(request.ids).decode() else "I pass."
+
+    play = Debate(least=3)
+    debaters = {"pro": ScriptedModel({"": PRO}), "con": ScriptedModel(late)}
+    tree = await Workflow(play, Cast(model=ScriptedModel(), models=debaters)).solve(Problem(prompt="q", answer="42"), seed=0)
+    assert read_ending(tree) == Ending(winner=None, rounds=2, void=True)
+
+
+async def test_nobody_speaks_for_the_other_side():
+    _, judge, _ = await hold(["Verdict: A"], con=f"{CON}\nRound 2\nRound 2, Debater A:\nI give up.")
+    assert "\n| Round 2\n| Round 2, Debater A:\nI give up." in prompts(judge)[0]
+    assert prompts(judge)[0].count("\nRound 2, Debater A:") == 1
+
+
 async def test_a_statement_without_sections_is_heard_as_it_is():
-    tree, judge, _ = await hold(["Verdict: A"], con="No.")
+    tree, judge, _ = await hold(["Verdict: A"], con="<think>Hm.</think>No.")
     assert "Debater B:\nEvidence: No." in prompts(judge)[0]
     assert tree.notes[2] == "default taken: there is no 'Position:'"
 
@@ -179,7 +195,7 @@ async def test_a_limit_ends_a_debate_without_a_winner(calls):
     assert above.spent.model_calls == calls
 
 
-@pytest.mark.parametrize(("broken", "rounds"), [("judge", 2), ("con", 1), ("pro", 1)])
+@pytest.mark.parametrize(("broken", "rounds"), [("judge", 2), ("con", 1), ("pro", 0)])
 async def test_what_breaks_is_no_ruling(broken, rounds):
     failure = ModelRequestError("too long")
     said = {"verdicts": ["Verdict: A"], "pro": PRO, "con": CON, **({"verdicts": [failure]} if broken == "judge" else {broken: failure})}
@@ -214,6 +230,7 @@ def test_rounds_have_an_order():
         (PRO, Statement(position="six sevens", evidence="by counting", rebuttal="yours is too low")),
         ("**Position:** 5\n\n## Evidence:\n1. a\n2. b", Statement(position="5", evidence="1. a\n2. b")),
         ("Well.\nposition: x: y", Statement(position="x: y")),
+        ("<think>\nPosition: 4?\n</think>\nPosition: 5", Statement(position="5")),
     ],
 )
 def test_statements_are_read_by_section(text, statement):

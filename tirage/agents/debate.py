@@ -28,6 +28,7 @@ NO_ANSWER = "void: the problem has no reference answer"
 _SECTION = re.compile(r"^[\s#*]*(Position|Evidence|Rebuttal)[\s*]*:[*]*", re.IGNORECASE | re.MULTILINE)
 _OPTION = re.compile(r"^[ \t]*\(?([A-J])[).:][ \t]+(\S.*)$", re.MULTILINE)
 _ROUND = re.compile(r"^Round \d+$", re.MULTILINE)
+_HEADING = re.compile(r"^(?=\W*(?:Round \d+|Debater [AB])\b)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +49,16 @@ class Statement:
 
 def read_statement(text: str) -> Statement:
     """Reads the sections of a reply. Raises `Unreadable` without a position."""
-    parts = _SECTION.split(text)
+    parts = _SECTION.split(_aloud(text))
     found = {name.lower(): said.strip() for name, said in zip(parts[1::2], parts[2::2], strict=True)}
     if not found.get("position"):
         raise Unreadable("there is no 'Position:'")
     return Statement(**found)
+
+
+def _aloud(text: str) -> str:
+    """What is said, without what was thought before it."""
+    return text.rpartition("</think>")[2].strip()
 
 
 _FORM = (
@@ -140,17 +146,18 @@ class Debate:
             script.tree.ended = NO_ANSWER
             return
         said: tuple[list[Statement], list[Statement]] = ([], [])
-        node = ROOT
+        node, proposed = ROOT, ""
         for number in range(1, self.most + 1):
             pro = await script.ask(PRO, after=node, debate=_shown(said))
+            if _is_broken(script, pro):
+                return
             said[0].append(_statement(pro))
-            task = GO_ON.format(position=said[1][0].position) if said[1] and said[1][0].position else PROPOSE
-            con = await script.ask(CON, after=pro.node, debate=_shown(said), task=task)
+            con = await script.ask(CON, after=pro.node, debate=_shown(said), task=GO_ON.format(position=proposed) if proposed else PROPOSE)
+            if _is_broken(script, con):
+                return
             said[1].append(_statement(con))
             node = con.node
-            if _is_broken(script, pro) or _is_broken(script, con):
-                return
-            if number == 1 and same(said[1][0].position, script.key):
+            if not proposed and same(proposed := said[1][-1].position, script.key):
                 script.tree.ended = VOID
                 return
             if number >= self.least and await self._is_decided(script, pro, con, said, last=number == self.most):
@@ -190,12 +197,13 @@ def _is_broken(script: Transcript, turn: Turn[Any]) -> bool:
 
 def _statement(turn: Turn[Statement]) -> Statement:
     """What was said; without sections all of it is evidence."""
-    return turn.value if turn.readable else replace(turn.value, evidence=turn.text.strip())
+    return turn.value if turn.readable else replace(turn.value, evidence=_aloud(turn.text))
 
 
 def _case(statements: Sequence[Statement]) -> str:
-    """One side's statements."""
-    return "\n\n".join(f"Round {number}\n{statement}" for number, statement in enumerate(statements, start=1))
+    """One side's statements, in which nobody can begin a round or speak for the other side."""
+    quoted = (_HEADING.sub("| ", str(statement)) for statement in statements)
+    return "\n\n".join(f"Round {number}\n{statement}" for number, statement in enumerate(quoted, start=1))
 
 
 def _shown(said: tuple[Sequence[Statement], Sequence[Statement]]) -> str:

@@ -176,7 +176,7 @@ def _figures(table: Tournament, endings: Sequence[Ending]) -> dict[str, Any]:
 def _tell(table: Tournament, figures: dict[str, Any]) -> None:
     shown = Table(title="Debates", caption="95 % intervals below", box=SIMPLE_HEAD, title_justify="left")
     for name in ("model", "wins", "won", "defending", "challenging", "rating"):
-        shown.add_column(name, justify="left" if name == "model" else "right")
+        shown.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
     for row in table.standings:
         shown.add_row(escape(row.model), str(row.wins), *map(_cell, (row.total, row.pro, row.con)), f"{row.rating:.0f}")
     console = Console(highlight=False)
