@@ -7,9 +7,10 @@ from tirage.agents.cast import Cast
 from tirage.agents.judges import BothOrders, Debiased, ModelPairJudge, Panel, Presented, Shown
 from tirage.agents.presentation import blind, each, level, plain, same_answer
 from tirage.agents.roles import Role, number
-from tirage.agents.transcript import Transcript, Workflow
+from tirage.agents.transcript import OutOfBudget, Transcript, Workflow
 from tirage.agents.valuers import Estimate
 from tirage.core.budget import Budget, Meter
+from tirage.core.errors import ModelRequestError, ModelUnavailable
 from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Step, Usage
 from tirage.core.trajectory import StopReason, Trajectory
@@ -113,14 +114,24 @@ async def test_position_consistency_is_the_share_of_pairs_with_the_same_winner_i
         assert (found.share, found.pairs) == (share, 3)
 
 
-@pytest.mark.parametrize(("calls", "right"), [(0, 0), (1, 1), (2, 1), (3, 2)])
-async def test_a_judge_out_of_budget_says_tie_and_asks_nothing(calls, right):
-    model = biased_judge(None, RIGHT)
+@pytest.mark.parametrize(("calls", "pairs"), [(0, 0), (1, 0), (2, 0), (3, 1), (7, 2), (9, 3), (10, 3)])
+async def test_a_budget_ends_the_probing_with_the_pairs_before(calls, pairs):
+    model = biased_judge("authority", RIGHT)
     meter = Meter(Budget(model_calls=calls))
-    asked = BothOrders(ModelPairJudge(Cast(model=model), meter=meter))
-    said = [await asked.prefer(pair.question, pair.chosen, pair.rejected, 0) for pair in PAIRS]
-    assert said == ["first"] * (calls // 2) + ["tie"] * (3 - calls // 2)
-    assert (len(model.requests), meter.spent.model_calls) == (calls, calls)
+    found = await probe(ModelPairJudge(Cast(model=model), meter=meter), PAIRS, cues=["authority", "length"])
+    assert [item.pair for item in found] == [pair.name for pair in PAIRS[:pairs] for _ in range(2)]
+    assert len(model.requests) == meter.spent.model_calls == min(calls, 9)
+    if pairs < 3:
+        with pytest.raises(OutOfBudget, match="model_calls"):
+            await BothOrders(ModelPairJudge(Cast(model=model), meter=Meter(Budget(model_calls=1)))).prefer("q", "a", "b", 0)
+
+
+async def test_a_ruling_that_broke_sways_no_figure_and_a_dead_server_ends_the_probing():
+    said = {"leading professor|standard textbook": ModelRequestError("too long"), "7 - 9": ModelRequestError("too long"), "": "Verdict: A"}
+    found = await probe(ModelPairJudge(Cast(model=ScriptedModel(said))), PAIRS, cues=["authority", "length"])
+    assert [(item.pair, item.cue, item.before, item.after) for item in found] == [(n, "length", "chosen", "chosen") for n in ("0", "1")]
+    with pytest.raises(ModelUnavailable):
+        await probe(ModelPairJudge(Cast(model=ScriptedModel({"": ModelUnavailable("gone")}))), PAIRS)
 
 
 class ByLength:

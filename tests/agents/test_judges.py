@@ -3,9 +3,9 @@ from functools import partial
 import pytest
 
 from tirage.agents.cast import Cast
-from tirage.agents.judges import ByScore, Mean, ModelPairJudge, ModelScoreJudge, Panel, Shown, scoring
+from tirage.agents.judges import ByScore, Mean, ModelPairJudge, ModelScoreJudge, NoRuling, Panel, Shown, scoring
 from tirage.agents.presentation import blind, level, plain, shorten
-from tirage.core.errors import ModelUnavailable
+from tirage.core.errors import ModelRequestError, ModelUnavailable
 from tirage.testing.models import ScriptedModel
 
 
@@ -49,7 +49,9 @@ async def test_a_model_scores_from_0_to_10(reply, score):
     assert await ModelScoreJudge(Cast(model=ScriptedModel([reply]))).score("q", "a", 0) == score
 
 
-async def test_a_dead_server_is_no_tie():
+async def test_what_breaks_is_no_tie():
+    with pytest.raises(NoRuling, match="judge: model failed: too long"):
+        await ModelPairJudge(Cast(model=ScriptedModel([ModelRequestError("too long")]))).prefer("q", "a", "b", 0)
     with pytest.raises(ModelUnavailable):
         await ModelPairJudge(Cast(model=ScriptedModel([ModelUnavailable("no server")]))).prefer("q", "a", "b", 0)
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tirage.agents.judges import PairJudge
+from tirage.agents.judges import NoRuling, PairJudge
 from tirage.agents.presentation import keeping, same_answer
+from tirage.agents.transcript import OutOfBudget
 from tirage.core.seeds import derive_seed
 
 Dimension = Literal["superficial", "context", "presentation", "diversity"]
@@ -187,12 +188,26 @@ def biased(cue: str, pair: Pair, seed: int) -> Pair:
 
 
 async def probe(judge: PairJudge, pairs: Iterable[Pair], *, cues: Sequence[str] = tuple(CUES), seed: int = 0) -> list[Probe]:
-    """Every pair judged without a cue and with each of `cues`, the rulings on one pair side by side: 1 + len(cues) calls per pair."""
+    """Every pair judged without a cue and with each of `cues`, the rulings on one pair side by side: 1 + len(cues) calls per pair.
+
+    A ruling that broke is left out, with the whole pair where it is the one without a cue. When the judge's budget is spent, the pairs
+    before are the result. Raises what ends a run, such as a dead server.
+    """
     probes: list[Probe] = []
     for pair in pairs:
         shown = [pair, *(biased(cue, pair, seed) for cue in cues)]
-        before, *after = await asyncio.gather(*(_winner(judge, item, derive_seed(seed, pair.name)) for item in shown))
-        probes += [Probe(pair=pair.name, cue=cue, before=before, after=winner) for cue, winner in zip(cues, after, strict=True)]
+        rulings = await asyncio.gather(*(_winner(judge, item, derive_seed(seed, pair.name)) for item in shown), return_exceptions=True)
+        said: list[Winner | None] = []
+        for ruling in rulings:
+            if isinstance(ruling, OutOfBudget):
+                return probes
+            if isinstance(ruling, BaseException) and not isinstance(ruling, NoRuling):
+                raise ruling
+            said.append(None if isinstance(ruling, BaseException) else ruling)
+        before, *after = said
+        if before is not None:
+            told = ((cue, winner) for cue, winner in zip(cues, after, strict=True) if winner is not None)
+            probes += [Probe(pair=pair.name, cue=cue, before=before, after=winner) for cue, winner in told]
     return probes
 
 

@@ -11,9 +11,10 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from tirage.agents.presentation import Present, Rewrite
 from tirage.agents.roles import Role, Unreadable, number, one_of
-from tirage.agents.transcript import Company, Transcript, Workflow
+from tirage.agents.transcript import Company, OutOfBudget, Transcript, Turn, Workflow
 from tirage.agents.valuers import Estimate, Valuer
 from tirage.core.budget import Meter
+from tirage.core.errors import TirageError
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Source, Span, Step, Usage
@@ -25,11 +26,15 @@ SWAPPED: Mapping[Choice, Choice] = {"first": "second", "second": "first", "tie":
 _WORDS: Mapping[str, Choice] = {"A": "first", "B": "second", "tie": "tie"}
 
 
+class NoRuling(TirageError):
+    """What was asked for one ruling broke; the message says what. Another ruling may succeed."""
+
+
 class PairJudge(Protocol):
     """Says which of two answers is better."""
 
     async def prefer(self, question: str, first: str, second: str, seed: int) -> Choice:
-        """`tie` where neither is better or nobody can say. `seed` fixes every draw."""
+        """`tie` where neither is better. `seed` fixes every draw. Raises `NoRuling`, `OutOfBudget`, and what ends a run."""
         ...
 
 
@@ -37,7 +42,7 @@ class ScoreJudge(Protocol):
     """Says how good an answer is."""
 
     async def score(self, question: str, answer: str, seed: int) -> float | None:
-        """In [0, 1], larger is better; None: cannot say. `seed` fixes every draw."""
+        """In [0, 1], larger is better; None: cannot say. `seed` fixes every draw. Raises as `PairJudge.prefer`."""
         ...
 
 
@@ -86,7 +91,7 @@ class ModelPairJudge:
     """A pair judge that asks a role; every ruling is a transcript of its own."""
 
     def __init__(self, company: Company, *, role: Role[Choice] = PAIR, meter: Meter | None = None) -> None:
-        """`role` is asked with `first` and `second`; `meter` counts all rulings, and at its limit every one is a tie."""
+        """`role` is asked with `first` and `second`; `meter` counts all rulings."""
         self._company = company
         self._role = role
         self._meter = meter
@@ -100,7 +105,7 @@ class ModelScoreJudge:
     """A score judge that asks a role; every ruling is a transcript of its own."""
 
     def __init__(self, company: Company, *, role: Role[float | None] | None = None, meter: Meter | None = None) -> None:
-        """`role` (`scoring()` by default) is asked with `answer`; `meter` counts all rulings, and at its limit none can say."""
+        """`role` (`scoring()` by default) is asked with `answer`; `meter` counts all rulings."""
         self._company = company
         self._role = role or scoring()
         self._meter = meter
@@ -116,17 +121,21 @@ class _Ruling(Generic[T]):
 
     role: Role[T]
     fields: Mapping[str, Any]
-    value: T
+    turn: Turn[T] | None = None
     id: str = "ruling"
 
     async def play(self, script: Transcript) -> None:
-        self.value = (await script.ask(self.role, **self.fields)).value
+        self.turn = await script.ask(self.role, **self.fields)
 
 
 async def _ruling(company: Company, role: Role[T], question: str, fields: Mapping[str, Any], seed: int, meter: Meter | None) -> T:
-    asked = _Ruling(role, fields, role.default)
-    await Workflow(asked, company).solve(Problem(prompt=question), seed=seed, meter=meter)
-    return asked.value
+    asked = _Ruling(role, fields)
+    tree = await Workflow(asked, company).solve(Problem(prompt=question), seed=seed, meter=meter)
+    if asked.turn is None:
+        raise OutOfBudget(tree.ended.removeprefix("budget: "))
+    if asked.turn.error is not None:
+        raise NoRuling(f"{role.name}: {asked.turn.error.boundary} failed: {asked.turn.error.message}")
+    return asked.turn.value
 
 
 class BothOrders:
