@@ -4,7 +4,11 @@ import pytest
 
 from tirage.agents.bias import CUES, POSITION, Pair, biased, inject, probe
 from tirage.agents.cast import Cast
+from tirage.agents.dialect import Plain
+from tirage.agents.equipment import PathLimits, Steering
+from tirage.agents.explorer import Explorer
 from tirage.agents.judges import BothOrders, Debiased, ModelPairJudge, Panel, Presented, Shown
+from tirage.agents.policy import ModelPolicy
 from tirage.agents.presentation import blind, each, level, plain, same_answer
 from tirage.agents.roles import Role, number
 from tirage.agents.transcript import OutOfBudget, Transcript, Workflow
@@ -15,6 +19,8 @@ from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Step, Usage
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.evaluation.judge_bias import position_consistency, sensitivities
+from tirage.models.base import Sampling
+from tirage.search.strategies import strategy
 from tirage.testing.judges import biased_judge
 from tirage.testing.models import ScriptedModel
 
@@ -159,6 +165,29 @@ async def test_a_valuer_is_wrapped_and_its_caller_sees_a_valuer():
     assert (await wrapped.value(problem, marked, 0)).value == 0.19
     assert inner.seen[1].response == "I say:\nso \\boxed{4}"
     assert (inner.seen[1].stop, len(inner.seen[1].steps)) == (StopReason.ANSWERED, 1)
+
+
+async def test_the_value_of_lats_is_wrapped_without_the_search_noticing():
+    def says(request):
+        draw = (request.sampling.seed or 0) % 5
+        return f"As a nurse from Oslo, I get **{'very ' * draw}** sure of \\boxed{{{draw}}}."
+
+    trees = {}
+    for name, wrap in (("bare", None), ("nothing to do", lambda judge: Shown(judge)), ("blind", lambda judge: Shown(judge, blind))):
+        valuer = ByLength() if wrap is None else Debiased(ByLength(), wrap)
+        agent = Explorer(
+            ModelPolicy(ScriptedModel(says), Plain(), sampling=Sampling(temperature=1.0)),
+            tools={},
+            sandbox=None,
+            search=lambda: strategy("lats", {"n": 3, "iterations": 2})(),
+            limits=PathLimits(concurrency=1),
+            steering=Steering(valuer=valuer),
+        )
+        trees[name] = await agent.solve(Problem(prompt="How sure?"), seed=0)
+    assert trees["nothing to do"] == trees["bare"]
+    assert trees["bare"].judging.model_calls > 0
+    values = [trees[name].values[1] for name in ("bare", "blind")]
+    assert values[0] - values[1] == pytest.approx(len("As a nurse from Oslo, ") / 100)
 
 
 async def test_a_role_that_scores_in_a_play_is_wrapped_by_its_cast():
