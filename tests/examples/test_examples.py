@@ -77,6 +77,7 @@ PROMISED = {
         r"^Q2: \[code execute\] Run #1\n#2: 4242\nQ3: \[EOQ\]\nAns: 4242$",
         r"^answer: 4242, the model's own guess was 4200$",
         r"^after an edit word-problems begins with: How many wheels have 3 cars\?$",
+    ],
     "20_checked_candidates": [
         r"^node 1: answer 14, rejected, reward None$",
         r"^node 7: answer 13, passes, reward 0\.88",
@@ -90,6 +91,17 @@ PROMISED = {
         r"^What is 11 \* 11\? +wrong -> wrong \(no correction\)$",
         r"^right kept 0\.5, wrong fixed 0\.5, without a correction 1$",
         r"^accuracy 0\.5 -> 0\.5 \[0\.15, 0\.85\]$",
+    ],
+    "26_fair_judge": [
+        r"^loves length +length 100% .*position 0%",
+        r"^loves length, shown level +length 0%",
+        r"^takes the first +.*position 100% .*same winner in both orders: 0%$",
+        r"^bows to authority, panel of 3 +length 0%  authority 0%",
+    ],
+    "27_debate": [
+        r"^parrot defends 144 against reasoner: con wins after 2 rounds$",
+        r"^reasoner: 4 wins, defending 100%, challenging 100%, rating 1191$",
+        r"^the official answer held in 50%$",
     ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""

@@ -1,6 +1,6 @@
 """Who plays the roles: a model for each, with tools where the role has some."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ class Cast:
     """By role name, where a role has a model of its own."""
     agents: Mapping[str, Agent] = field(default_factory=dict)
     """By role name: an agent that takes the role's turns in its own way, such as a search. It is asked with the role's user message."""
+    shown: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    """By role name: how the texts are rewritten that a play gives the role, e.g. `{"scorer": blind}`. The problem stays as it is."""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=1024))
     """Of roles that do not say otherwise."""
     tools: Mapping[str, Tool] = field(default_factory=dict)

@@ -57,6 +57,11 @@ class Company(Protocol):
         """The agent that takes a turn of `role`; it puts the role's system message before what it is asked."""
         ...
 
+    @property
+    def shown(self) -> Mapping[str, Callable[[str], str]]:
+        """By role name: how the texts are rewritten that a play gives the role, such as the answers that it judges."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[T]):
@@ -209,7 +214,9 @@ class Transcript:
 
     def _fields(self, call: Call[Any]) -> dict[str, object]:
         """What a role's template may be filled with."""
-        known: dict[str, object] = {"problem": self.problem.prompt, **call.fields}
+        rewrite = self.company.shown.get(call.role.name, str)
+        fields = {name: rewrite(value) if isinstance(value, str) else value for name, value in call.fields.items()}
+        known: dict[str, object] = {"problem": self.problem.prompt, **fields}
         if call.role.sees_key:
             known["key"] = self.key
         return known

@@ -11,7 +11,6 @@ from pydantic import Field
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperCommand
 
 from tirage.agents.explorer import Agent
 from tirage.agents.realcritic import Mode, build
@@ -50,16 +49,6 @@ class CriticConfig(RolloutConfig):
 
 
 critic_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-
-
-class EvalCommand(TyperCommand):
-    """`tirage eval`, of which `tirage eval critic` is a form of its own."""
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of the form that the first word names."""
-        if args[:1] != ["critic"]:
-            return super().make_context(info_name, args, parent, **extra)
-        return typer.main.get_command(critic_app).make_context(f"{info_name} critic", args[1:], parent, **extra)
 
 
 @critic_app.command()

@@ -103,6 +103,7 @@ def evaluate(
     Example: tirage eval nano:heldout --limit 100 --model nano
 
     Example: tirage eval critic nano:heldout --limit 50 (the model's critiques, by what they correct)
+    Example: tirage eval debate --models A,B --judge M --problems FILE (a tournament of debates)
     """
     config = _config(problems, model, samples, limit, temperature, max_tokens, hints, 1, best_of, seed, concurrency, settings)
     folder = run if run is not None else Path("runs") / f"eval-{config_hash(config)}"

@@ -12,8 +12,8 @@ from rich.console import Console
 
 import tirage
 from tirage.cli import about, evaluate, improve, mcp, search, solve
-from tirage.cli.critic import EvalCommand
 from tirage.cli.data import data_app
+from tirage.cli.eval_forms import EvalCommand
 from tirage.cli.index import index_app
 from tirage.cli.sandbox import sandbox_app
 from tirage.cli.tools import tools_app

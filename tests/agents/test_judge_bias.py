@@ -1,0 +1,211 @@
+"""JudgeBiasBench on judges whose bias is known: what sways them, what does not, what helps."""
+
+import pytest
+
+from tirage.agents.bias import CUES, POSITION, Pair, biased, inject, probe
+from tirage.agents.cast import Cast
+from tirage.agents.dialect import Plain
+from tirage.agents.equipment import PathLimits, Steering
+from tirage.agents.explorer import Explorer
+from tirage.agents.judges import BothOrders, Debiased, ModelPairJudge, Panel, Presented, Shown
+from tirage.agents.policy import ModelPolicy
+from tirage.agents.presentation import blind, each, level, plain, same_answer
+from tirage.agents.roles import Role, number
+from tirage.agents.transcript import OutOfBudget, Transcript, Workflow
+from tirage.agents.valuers import Estimate
+from tirage.core.budget import Budget, Meter
+from tirage.core.errors import ModelRequestError, ModelUnavailable
+from tirage.core.problem import Problem
+from tirage.core.step import Finish, Source, Span, Step, Usage
+from tirage.core.trajectory import StopReason, Trajectory
+from tirage.evaluation.judge_bias import position_consistency, sensitivities
+from tirage.models.base import Sampling
+from tirage.search.strategies import strategy
+from tirage.testing.judges import biased_judge
+from tirage.testing.models import ScriptedModel
+
+WORK = (
+    "First the hundreds are added, then the tens, and then the ones, with what is carried over kept in mind because it is easily lost. "
+    "Nothing is left out of the sum, and a second look at the columns is not going to change them. "
+)
+SUMS = {"What is 120 + 3?": ("123", "132"), "What is 50 / 4?": ("12.5", "\\frac{25}{4}"), "What is 7 - 9?": ("-2", "2")}
+PAIRS = [
+    Pair(name=str(index), question=question, chosen=f"{WORK}So we get \\boxed{{{right}}}.", rejected=f"{WORK}So we get \\boxed{{{wrong}}}.")
+    for index, (question, (right, wrong)) in enumerate(SUMS.items())
+]
+RIGHT = [right for right, _ in SUMS.values()]
+TEXTS = [
+    WORK + "So we get \\boxed{42}.",
+    "The answer is -3.5",
+    "- first bullet\n- second bullet\n#### 42",
+    "A: 5",
+    "The right one is (B).",
+    "I think <answer>blue</answer>",
+    "No idea, but them are going to want to know.",
+    "```python\nprint(3)\n```\n**Answer:** 3 apples",
+    "",
+]
+
+
+def judge(cue):
+    model = biased_judge(cue, RIGHT)
+    return ModelPairJudge(Cast(model=model)), model
+
+
+@pytest.mark.parametrize("loved", [*CUES, None])
+async def test_a_biased_judge_turns_on_its_own_cue_only_and_a_judge_of_content_never(loved):
+    rates = {item.cue: item.rate for item in sensitivities(await probe(judge(loved)[0], PAIRS)) if item.cue != "all"}
+    assert rates == {cue: float(cue == loved) for cue in CUES}
+
+
+async def test_a_first_position_judge_behind_a_swap_always_says_tie_and_a_judge_of_content_says_what_it_said():
+    cases = {POSITION: ["tie", "tie"], None: ["first", "second"]}
+    for cue, expected in cases.items():
+        for wrapped in (False, True):
+            bare, model = judge(cue)
+            asked = BothOrders(bare) if wrapped else bare
+            said = [
+                await asked.prefer(pair.question, *answers, 0)
+                for pair in PAIRS
+                for answers in ((pair.chosen, pair.rejected), (pair.rejected, pair.chosen))
+            ]
+            assert len(model.requests) == (2 if wrapped else 1) * 2 * len(PAIRS)
+            assert said == (expected if wrapped or cue is None else ["first", "first"]) * len(PAIRS)
+
+
+@pytest.mark.parametrize("cue", [cue for cue in CUES if cue != POSITION])
+@pytest.mark.parametrize("text", TEXTS)
+def test_an_injector_is_idempotent_and_seeded_and_keeps_the_answer(cue, text):
+    once = inject(cue, text, 1)
+    assert once != text
+    assert once == inject(cue, text, 1)
+    assert inject(cue, once, 1) == inject(cue, once, 2) == once
+    assert same_answer(text, once)
+    assert {inject(cue, text, seed) for seed in range(20)} >= {once}
+    assert len({inject(cue, text, seed) for seed in range(20)}) == len(CUES[cue].lines) if cue != "length" else True
+
+
+def test_the_position_cue_shows_the_worse_answer_first_however_often():
+    once = biased(POSITION, PAIRS[0], 0)
+    assert once.rejected_first
+    assert biased(POSITION, once, 1) == once
+    assert (once.chosen, once.rejected) == (PAIRS[0].chosen, PAIRS[0].rejected)
+
+
+def test_every_cue_is_one_of_twelve_in_four_dimensions_and_none_carries_another():
+    assert len(CUES) == 12
+    assert {cue.dimension for cue in CUES.values()} == {"superficial", "context", "presentation", "diversity"}
+    for name in CUES:
+        shown = biased(name, PAIRS[0], 3).rejected
+        assert [other for other, cue in CUES.items() if any(line in shown for line in cue.lines)] == ([name] if name != POSITION else [])
+
+
+async def test_what_helps_against_which_cue():
+    helped = {
+        "length": lambda inner: Presented(inner, level),
+        "markdown": lambda inner: Presented(inner, each(plain)),
+        "identity": lambda inner: Presented(inner, each(blind)),
+        POSITION: BothOrders,
+        "authority": lambda inner: Panel([inner, judge(None)[0], judge("sentiment")[0]]),
+    }
+    for cue, wrap in helped.items():
+        (found, _) = sensitivities(await probe(wrap(judge(cue)[0]), PAIRS, cues=[cue]))
+        # The swap turns a first-position judge's favour into ties: nothing was right before, so nothing can turn.
+        assert (found.rate, found.right_before) == ((None, 0) if cue == POSITION else (0.0, 3)), cue
+
+
+async def test_position_consistency_is_the_share_of_pairs_with_the_same_winner_in_both_orders():
+    for cue, share in ((POSITION, 0.0), (None, 1.0), ("length", 1.0)):
+        found = position_consistency(await probe(judge(cue)[0], PAIRS))
+        assert (found.share, found.pairs) == (share, 3)
+
+
+@pytest.mark.parametrize(("calls", "pairs"), [(0, 0), (1, 0), (2, 0), (3, 1), (7, 2), (9, 3), (10, 3)])
+async def test_a_budget_ends_the_probing_with_the_pairs_before(calls, pairs):
+    model = biased_judge("authority", RIGHT)
+    meter = Meter(Budget(model_calls=calls))
+    found = await probe(ModelPairJudge(Cast(model=model), meter=meter), PAIRS, cues=["authority", "length"])
+    assert [item.pair for item in found] == [pair.name for pair in PAIRS[:pairs] for _ in range(2)]
+    assert len(model.requests) == meter.spent.model_calls == min(calls, 9)
+    if pairs < 3:
+        with pytest.raises(OutOfBudget, match="model_calls"):
+            await BothOrders(ModelPairJudge(Cast(model=model), meter=Meter(Budget(model_calls=1)))).prefer("q", "a", "b", 0)
+
+
+async def test_a_ruling_that_broke_sways_no_figure_and_a_dead_server_ends_the_probing():
+    said = {"leading professor|standard textbook": ModelRequestError("too long"), "7 - 9": ModelRequestError("too long"), "": "Verdict: A"}
+    found = await probe(ModelPairJudge(Cast(model=ScriptedModel(said))), PAIRS, cues=["authority", "length"])
+    assert [(item.pair, item.cue, item.before, item.after) for item in found] == [(n, "length", "chosen", "chosen") for n in ("0", "1")]
+    with pytest.raises(ModelUnavailable):
+        await probe(ModelPairJudge(Cast(model=ScriptedModel({"": ModelUnavailable("gone")}))), PAIRS)
+
+
+class ByLength:
+    """A valuer that loves length, as LATS or a tree search would be handed one."""
+
+    def __init__(self):
+        self.seen = []
+
+    async def value(self, problem, path, seed):
+        self.seen.append(path)
+        return Estimate(value=min(1.0, len(path.response) / 100), note="long", usage=Usage(model_calls=1))
+
+
+def path_of(*texts):
+    steps = tuple(Step(spans=(Span(Source.POLICY, text),), finish=Finish.STOP) for text in texts)
+    return Trajectory(problem_id="p", policy_id="m", seed=0, prompt=(), steps=steps, stop=StopReason.ANSWERED)
+
+
+async def test_a_valuer_is_wrapped_and_its_caller_sees_a_valuer():
+    inner, problem = ByLength(), Problem(prompt="q")
+    wrapped = Debiased(inner, lambda asked: Shown(asked, blind, plain))
+    same, marked = path_of("so ", "\\boxed{4}"), path_of("As a nurse from Oslo, I say:\n", "**so** \\boxed{4}")
+    assert await wrapped.value(problem, same, 0) == Estimate(value=0.12, note="long", usage=Usage(model_calls=1))
+    assert inner.seen == [same]
+    assert (await wrapped.value(problem, marked, 0)).value == 0.19
+    assert inner.seen[1].response == "I say:\nso \\boxed{4}"
+    assert (inner.seen[1].stop, len(inner.seen[1].steps)) == (StopReason.ANSWERED, 1)
+
+
+async def test_the_value_of_lats_is_wrapped_without_the_search_noticing():
+    def says(request):
+        draw = (request.sampling.seed or 0) % 5
+        return f"As a nurse from Oslo, I get **{'very ' * draw}** sure of \\boxed{{{draw}}}."
+
+    trees = {}
+    for name, wrap in (("bare", None), ("nothing to do", lambda judge: Shown(judge)), ("blind", lambda judge: Shown(judge, blind))):
+        valuer = ByLength() if wrap is None else Debiased(ByLength(), wrap)
+        agent = Explorer(
+            ModelPolicy(ScriptedModel(says), Plain(), sampling=Sampling(temperature=1.0)),
+            tools={},
+            sandbox=None,
+            search=lambda: strategy("lats", {"n": 3, "iterations": 2})(),
+            limits=PathLimits(concurrency=1),
+            steering=Steering(valuer=valuer),
+        )
+        trees[name] = await agent.solve(Problem(prompt="How sure?"), seed=0)
+    assert trees["nothing to do"] == trees["bare"]
+    assert trees["bare"].judging.model_calls > 0
+    values = [trees[name].values[1] for name in ("bare", "blind")]
+    assert values[0] - values[1] == pytest.approx(len("As a nurse from Oslo, ") / 100)
+
+
+async def test_a_role_that_scores_in_a_play_is_wrapped_by_its_cast():
+    class Scores:
+        id = "scores"
+
+        async def play(self, script: Transcript) -> None:
+            role = Role(name="scorer", template="{problem}: {answer}", read=number(0, 1), default=0.5)
+            said = await script.ask(role, answer="As a nurse, I say **4**, said GPT-4o.")
+            script.rate(said, said.value)
+
+    models = [ScriptedModel(["0.7"]), ScriptedModel(["0.7"])]
+    casts = [Cast(model=models[0]), Cast(model=models[1], shown={"scorer": lambda text: plain(blind(text))})]
+    trees = [await Workflow(Scores(), cast).solve(Problem(prompt="As a nurse, I ask"), seed=0) for cast in casts]
+    assert [tree.values for tree in trees] == [{1: 0.7}, {1: 0.7}]
+    openings = [tree.nodes[1].step.opening for tree in trees]
+    assert [opening.messages[0].content for opening in openings] == [
+        "As a nurse, I ask: As a nurse, I say **4**, said GPT-4o.",
+        "As a nurse, I ask: I say 4, said a model.",
+    ]
+    assert "I say 4, said a model." in bytes(models[1].requests[0].ids).decode()
