@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.agents.test_transcript import MemoryLog
 from tirage.agents.pool import RM_ONLY, Candidate, check_figures, finding, read_pool, select, selection_curve
 from tirage.agents.t1 import NANO_VERIFIER, T1, build
 from tirage.agents.valuers import Estimate
@@ -44,11 +45,11 @@ class Graded:
         return Estimate(value=self.worth[re.search(r"boxed{(.+?)}", path.response)[1]])
 
 
-async def perform(model, *, budget=None, options=None, solver=None, seconds=5.0):
+async def perform(model, *, budget=None, options=None, log=None, seconds=5.0):
     async with open_sandbox(SandboxConfig()) as sandbox:
         tools = {"python": PythonTool(limits=Limits(wall_s=seconds))}
-        agent = build(model, tools=tools, sandbox=sandbox, sampling=SAMPLING, options=options, budget=budget, solver=solver)
-        return await agent.solve(PROBLEM, seed=7)
+        agent = build(model, tools=tools, sandbox=sandbox, sampling=SAMPLING, options=options, budget=budget)
+        return await agent.solve(PROBLEM, seed=7, log=log)
 
 
 async def verdicts_of(tree, answer="42"):
@@ -181,6 +182,19 @@ async def test_a_limit_leaves_the_choice_among_what_there_is(calls, chosen):
     assert tree.usage.model_calls == calls
     assert tree.chosen == chosen
     assert tree.ended == ("" if calls == 6 else "budget: model_calls")
+
+
+async def test_what_is_in_the_log_is_not_asked_again():
+    said = {"solver": lambda request: "\\boxed{42}", "verifier": {"output\nTrue": "Verdict: correct", "Proposed": check("print(True)")[0]}}
+    whole, options = MemoryLog(), {"n": 2, "width": 2, "reward": "share"}
+    first = await perform(ScriptedModel(tags=said), log=whole, options=options)
+    assert len(whole.kept) == 6
+    for cut in range(7):
+        log, model = MemoryLog(), ScriptedModel(tags=said)
+        log.kept = whole.kept[:cut]
+        again = await perform(model, log=log, options=options)
+        assert len(model.requests) == 6 - cut
+        assert (read_pool(again), again.chosen) == (read_pool(first), first.chosen)
 
 
 async def test_nobody_sees_the_key():

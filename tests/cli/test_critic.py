@@ -22,11 +22,10 @@ ITERATIVE = [said(2), said(3), "Conclusion: correct", said(4)]
 
 
 def test_the_four_modes_are_run_counted_and_resumed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    model, folder = script(tmp_path, *STUDENT, *DIRECT, *SELF, *CROSS, *ITERATIVE), tmp_path / "run"
-    # The student is the same model, opened anew: it reads the file from its beginning.
+    student, folder = script(tmp_path, *STUDENT), tmp_path / "run"
     (tmp_path / "b").mkdir()
     critic = script(tmp_path / "b", *DIRECT, *SELF, *CROSS, *ITERATIVE)
-    asked = ["eval", "critic", problems(tmp_path, *TWO), "-m", critic, "--student", model, "--turns", "2", "--concurrency", "1"]
+    asked = ["eval", "critic", problems(tmp_path, *TWO), "-m", critic, "--student", student, "--turns", "2", "--concurrency", "1"]
     asked += ["--run", str(folder)]
     code, out, err = run(capsys, *asked, "--json")
     assert code == 0, err

@@ -127,7 +127,8 @@ def build(
 ) -> Workflow:
     """The agent. `options` are fields of `RealCritic`; raises `ConfigError` for one that there is not.
 
-    `nano` is asked in the words that it knows: what its program found is the correction of an answer that it calls wrong.
+    `nano` is asked in the words that it knows: what its program found is the correction of an answer that it calls wrong, and further
+    turns ask it the same again.
     """
     play = play_of(RealCritic, options)
     if is_nano(model.renderer):

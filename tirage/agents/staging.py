@@ -51,7 +51,8 @@ async def draw_and_check(script: Transcript, solver: Role[str], checker: Role[An
 async def appraise(script: Transcript, nodes: Sequence[int], valuer: Valuer) -> None:
     """Ask a valuer about nodes side by side and keep what it can say in `tree.values`; its cost is the transcript's judging.
 
-    Raises `OutOfBudget` when a limit is reached already, and what `stepper.FATAL` names.
+    Values are not in the log: a tree that goes on after an interruption asks for them again. Raises `OutOfBudget` when a limit is
+    reached already, and what `stepper.FATAL` names.
     """
     reason = script.spent()
     if reason is not None:
