@@ -77,6 +77,7 @@ PROMISED = {
         r"^Q2: \[code execute\] Run #1\n#2: 4242\nQ3: \[EOQ\]\nAns: 4242$",
         r"^answer: 4242, the model's own guess was 4200$",
         r"^after an edit word-problems begins with: How many wheels have 3 cars\?$",
+    ],
     "18_halo_roles": [
         r"^Auditor: Nothing to audit\.  \[N=0 W=0\.0; fail\]$",
         r"^    Auditor: On day 8 .*\[N=0 W=0\.0; simulation 1: success\]$",
