@@ -264,7 +264,7 @@ async def test_each_kind_of_problem_agrees_in_its_own_way(kind, answers, subtask
 async def test_at_the_last_subtask_the_plurality_else_the_last(answers, answer):
     """The reference returns a failure there."""
     tree = await perform(several(*answers))
-    assert tree.ended == "5 subtasks"
+    assert tree.ended == "limit: 5 subtasks"
     assert chosen(tree) == answer
 
 

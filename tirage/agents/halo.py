@@ -74,6 +74,7 @@ class Halo:
         except OutOfBudget:
             if script.tree.chosen == ROOT:
                 values, nodes = script.tree.values, script.tree.nodes
+                # Nothing was judged to do: the best score of what was said.
                 tried = [node.index for node in nodes if node.stop is StopReason.ANSWERED]
                 script.tree.chosen = max(tried, key=lambda index: values.get(index, 0.0), default=ROOT)
             raise
@@ -84,7 +85,11 @@ class Halo:
         while len(done) < self.subtasks:
             plan = await script.ask(PLANNER, after=after, query=query, history=_told(done), left=self.subtasks - len(done))
             if plan.value.stops or (done and not plan.value.subtask):
-                break
+                if done:
+                    script.offer(done[-1].turn)
+                else:
+                    script.tree.ended = "the planner stopped before the first subtask"
+                return
             subtask = plan.value.subtask or query
             roles = await self._design(script, plan.node, query, subtask)
             work = Work(
@@ -105,14 +110,8 @@ class Halo:
                 script.offer(done[place].turn)
                 return
             after = done[-1].turn.node
-        else:
-            script.tree.ended = f"{self.subtasks} subtasks"
-            script.offer(done[favoured(self._answers(script, done), _same(script))].turn)
-            return
-        if done:
-            script.offer(done[-1].turn)
-        else:
-            script.tree.ended = "the planner stopped before the first subtask"
+        script.tree.ended = f"limit: {self.subtasks} subtasks"
+        script.offer(done[favoured(self._answers(script, done), _same(script))].turn)
 
     async def _refine(self, script: Transcript) -> tuple[str, int]:
         """The request as a prompt made for it, and its node."""

@@ -197,7 +197,7 @@ async def _proves_structured(ask: _Asker, question: dict[str, str]) -> bool:
     held = await ask.ask("/chat/completions", {"messages": [question], "max_tokens": 32, "response_format": response_format(_SCHEMA)})
     try:
         return bool(json.loads(((_first(held) or {}).get("message") or {}).get("content") or "") == _ONLY)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
 
 
