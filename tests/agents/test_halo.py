@@ -1,34 +1,29 @@
 import json
 import math
 import re
-from dataclasses import dataclass, field
 from itertools import permutations
 
 import pytest
 
+from tests.agents.kits import kit, prompt_of
 from tirage.agents.ballot import equal
 from tirage.agents.cast import Cast
-from tirage.agents.dialect import FencedPython
-from tirage.agents.equipment import PathLimits, Steering
+from tirage.agents.equipment import Steering
 from tirage.agents.halo import Halo, agreed, favoured, halo
+from tirage.agents.systems import build
 from tirage.agents.transcript import Workflow
 from tirage.core.budget import Budget
+from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Step
 from tirage.core.tree import ROOT, Tree
-from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.search.role_search import RoleSearch
 from tirage.testing.models import ScriptedModel
-from tirage.tools.python import PythonTool
 from tirage.verification.extract import final_answer
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="nonce-4711", metadata={"solution": "nonce-4711"})
 REFINING = ("parser", "templater", "optimiser", "writer")
-
-
-def prompt_of(request):
-    return bytes(request.ids).decode()
 
 
 def by_answer(say):
@@ -386,24 +381,12 @@ async def test_nobody_sees_the_reference_answer():
     assert not any("nonce-4711" in prompt_of(request) for request in scripted.requests)
 
 
-@dataclass(frozen=True)
-class Parts:
-    model: ScriptedModel
-    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=300))
-    dialect: FencedPython = field(default_factory=FencedPython)
-    system: str | None = "Write Python in a fence."
-    tools: dict = field(default_factory=dict)
-    sandbox: object = None
-    limits: PathLimits = field(default_factory=PathLimits)
-    steering: Steering = field(default_factory=Steering)
-
-
 async def test_designed_roles_may_use_tools():
     replies = ["```python\nprint(6 * 7)\n```\n```output", "So \\boxed{42}."]
     scripted = model(says={}, status=lambda answer: "success" if "42" in answer else "fail", Solver=replies, designer=lambda request: "?")
     async with open_sandbox(SandboxConfig()) as sandbox:
-        kit = Parts(scripted, tools={"python": PythonTool()}, sandbox=sandbox)
-        tree = await halo(kit, attempts=0).solve(PROBLEM, seed=7)
+        made_of = kit(scripted, sandbox=sandbox, system="Write Python in a fence.")
+        tree = await halo(made_of, attempts=0).solve(PROBLEM, seed=7)
     assert tree.usage.tool_calls == 1
     assert chosen(tree).endswith("```output\n42\n```\nSo \\boxed{42}.")
     system = next(prompt_of(request) for request in scripted.requests if request.tag == "Solver")
@@ -411,12 +394,13 @@ async def test_designed_roles_may_use_tools():
     assert tree.visits[tree.chosen] == 1
 
 
-async def test_the_system_by_its_options():
-    kit = Parts(abc(), steering=Steering(budget=Budget(model_calls=3)))
-    agent = halo(kit, roles=2, c=0.5)
+async def test_the_system_by_its_name_and_options():
+    agent = build("halo", kit(abc(), tools={}, steering=Steering(budget=Budget(model_calls=3))), {"roles": 2, "c": 0.5})
     assert agent.play.id == "halo-2-5-5-5-10-c0.5"
     tree = await agent.solve(PROBLEM, seed=1)
     assert (tree.ended, tree.usage.model_calls) == ("budget: model_calls", 3)
+    with pytest.raises(ConfigError, match="agent 'halo': halo needs depth >= 1, got 0"):
+        build("halo", kit(abc()), {"depth": 0})
 
 
 @pytest.mark.parametrize(

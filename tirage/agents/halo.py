@@ -7,23 +7,18 @@ each answer of a simulation. Roles of one expansion work side by side.
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from tirage.agents.ballot import classes, equal
 from tirage.agents.cast import Cast
-from tirage.agents.dialect import Dialect
-from tirage.agents.equipment import PathLimits, Steering
 from tirage.agents.halo_roles import DESIGNER, DRAFTERS, PARSER, PLANNER, SOLVER
 from tirage.agents.halo_subtask import Done, Work
+from tirage.agents.kit import Kit
 from tirage.agents.roles import Role
 from tirage.agents.transcript import Call, OutOfBudget, Transcript, Workflow
 from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT
-from tirage.models.base import Model, Sampling
-from tirage.sandbox.base import Sandbox
 from tirage.search.role_search import RoleSearch
-from tirage.tools.base import Tool
 from tirage.verification.bleu import bleu
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Method, extract
 
@@ -185,54 +180,10 @@ def _told(done: Sequence[Done]) -> str:
     return "\n\n".join(told) or "nothing"
 
 
-class Parts(Protocol):
-    """What the system is built from."""
-
-    @property
-    def model(self) -> Model:
-        """What every role is played by."""
-        ...
-
-    @property
-    def sampling(self) -> Sampling:
-        """How turns are sampled."""
-        ...
-
-    @property
-    def dialect(self) -> Dialect:
-        """How roles with tools write their calls."""
-        ...
-
-    @property
-    def system(self) -> str | None:
-        """What explains the dialect, None for nothing."""
-        ...
-
-    @property
-    def tools(self) -> Mapping[str, Tool]:
-        """By name."""
-        ...
-
-    @property
-    def sandbox(self) -> Sandbox | None:
-        """Where tools run that need a session."""
-        ...
-
-    @property
-    def limits(self) -> PathLimits:
-        """Of one turn."""
-        ...
-
-    @property
-    def steering(self) -> Steering:
-        """Its budget is that of a problem."""
-        ...
-
-
 def halo(
-    kit: Parts, *, roles: int = 3, subtasks: int = 5, depth: int = 5, attempts: int = 5, iterations: int = 10, c: float = 1.4
+    kit: Kit, *, roles: int = 3, subtasks: int = 5, depth: int = 5, attempts: int = 5, iterations: int = 10, c: float = 1.4
 ) -> Workflow:
-    """HALO of a kit's parts; the options are `Halo`'s. Raises ValueError for a senseless one."""
+    """HALO (arXiv 2505.13516); the options are `Halo`'s. Raises ValueError for a senseless one."""
     play = Halo(
         roles=roles,
         subtasks=subtasks,

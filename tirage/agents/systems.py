@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tirage.agents.explorer import Agent
+from tirage.agents.halo import halo
 from tirage.agents.kit import Kit
 from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
 from tirage.core.errors import ConfigError
@@ -20,6 +21,7 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
     "lats": (lats, "LATS: tree search with a critic, reflections on failures shown to later attempts"),
     "rstar": (rstar, "rStar: five reasoning actions in a tree search, answers confirmed by a second model"),
     "cpl": (cpl, "CPL: tree search over the steps of a plan, then one solution"),
+    "halo": (halo, "HALO: a plan of subtasks, roles invented for each, and a tree search over which role speaks next"),
 }
 
 
