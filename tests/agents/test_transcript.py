@@ -9,7 +9,7 @@ from tirage.agents.transcript import Call, Transcript, Workflow
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ConfigError, ModelRequestError, ModelUnavailable
 from tirage.core.problem import Problem
-from tirage.core.step import Source
+from tirage.core.step import Finish, Source
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT
 from tirage.rollouts.runner import judge
@@ -178,7 +178,7 @@ async def test_a_role_with_a_tool_that_nobody_has():
 
 async def test_a_turn_cut_at_its_limit_is_read_as_far_as_it_went():
     tree = await perform(ScriptedModel(tags={**SCRIPT, "planner": [Reply(text="multipl", cut=True)]}))
-    assert tree.nodes[1].stop is StopReason.LENGTH
+    assert (tree.nodes[1].stop, tree.nodes[1].step.finish) == (StopReason.OPEN, Finish.LENGTH)
     assert "Plan: multipl" in tree.trajectory(3).prompt[0].text
 
 

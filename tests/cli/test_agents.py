@@ -32,6 +32,15 @@ def test_an_agent_solves_with_its_options(capsys: pytest.CaptureFixture[str], tm
     assert "chain 2, step 1" in out
 
 
+def test_halo_takes_its_defaults_of_a_model_that_writes_no_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = script(tmp_path, *["\\boxed{2}"] * 12)
+    options = ["-o", "subtasks=1", "-o", "iterations=1", "-o", "attempts=0"]
+    code, out, err = run(capsys, "solve", "1 + 1?", "-a", "halo", *options, "-m", model, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["answer"], found["usage"]["model_calls"]) == ("2", 12)
+
+
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     model = script(tmp_path, *["\\boxed{2}"] * 60)

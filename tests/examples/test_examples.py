@@ -103,6 +103,12 @@ PROMISED = {
         r"^reasoner: 4 wins, defending 100%, challenging 100%, rating 1191$",
         r"^the official answer held in 50%$",
     ],
+    "18_halo_roles": [
+        r"^Auditor: Nothing to audit\.  \[N=0 W=0\.0; fail\]$",
+        r"^    Auditor: On day 8 .*\[N=0 W=0\.0; simulation 1: success\]$",
+        r"^    Auditor: On day 8 .*\[N=1 W=0\.7; success; backup \+0\.7\]$",
+        r"^answer: .*boxed\{8\} \| 34 model calls, 3 replies could not be read$",
+    ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
 NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}

@@ -60,6 +60,22 @@ async def test_tool_calls(stub: Any, model: LiteLLMModel) -> None:
     assert stub.requests[-1][2]["tools"] == [tool]
 
 
+async def test_a_schema(stub: Any, model: LiteLLMModel) -> None:
+    say(stub, answer({"content": '{"ok": true}'}))
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": False}
+    request = Request(messages=CHAT.messages, schema=schema, sampling=Sampling())
+    assert model.capabilities.structured
+    assert (await model.complete(request))[0].text == '{"ok": true}'
+    assert stub.requests[-1][2]["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "reply", "strict": True, "schema": schema},
+    }
+    older = await open_litellm("openai/gpt-3.5-turbo", api_base=stub.url, api_key="sesame")
+    assert not older.capabilities.structured
+    with pytest.raises(CapabilityError, match="replies that follow a JSON schema"):
+        await older.complete(request)
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

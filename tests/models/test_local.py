@@ -187,6 +187,8 @@ async def test_the_context_limits_prompt_and_answer(model: LocalModel) -> None:
         await one(model, (5000,), HOT)
     with pytest.raises(CapabilityError, match="fenced-python"):
         await model.complete(Request(messages=(Message(role="user", content="x"),), sampling=HOT, tools=({"type": "function"},)))
+    with pytest.raises(CapabilityError, match="no reply to a JSON schema"):
+        await model.complete(Request(messages=(Message(role="user", content="x"),), sampling=HOT, schema={"type": "object"}))
 
 
 async def test_a_cancelled_caller_frees_its_slots(tiny_folder: Path) -> None:

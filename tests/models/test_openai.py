@@ -1,4 +1,5 @@
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,7 +32,7 @@ PLAIN = Facts(completions=True, chat=True)
 class FakeEngine:
     """A server of bytes that can do what `abilities` says and silently ignores every field beyond."""
 
-    ALL = frozenset({"ids", "logprobs", "include_stop", "seed", "top_k", "n", "chat", "prefill", "tools", "stop_reason"})
+    ALL = frozenset({"ids", "logprobs", "include_stop", "seed", "top_k", "n", "chat", "prefill", "tools", "structured", "stop_reason"})
 
     def __init__(self, abilities: frozenset[str], root: str | None = None) -> None:
         self.abilities = abilities
@@ -100,6 +101,10 @@ class FakeEngine:
         if body.get("tools") and body["max_tokens"] > 1:
             call = {"id": "c1", "type": "function", "function": {"name": "python", "arguments": '{"code": "1"}'}}
             message, finish = {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
+        if body.get("response_format") and "structured" in self.abilities:
+            properties = body["response_format"]["json_schema"]["schema"]["properties"]
+            written = json.dumps({name: part.get("enum", [""])[0] for name, part in properties.items()})
+            message, finish = {"role": "assistant", "content": written[: body["max_tokens"]]}, "stop"
         choice = {"index": 0, "message": message, "finish_reason": finish, "stop_reason": reason}
         return {"choices": [choice], "usage": {"prompt_tokens": len(text), "completion_tokens": len(out)}}
 
@@ -232,7 +237,7 @@ async def test_the_probe_finds_everything_a_full_server_does(stub: Any) -> None:
     facts = model.facts
     assert facts.engine == "vllm 0.32.0"
     assert (facts.ids, facts.logprobs, facts.stop_included, facts.seed, facts.top_k, facts.n) == (True, 0, True, True, True, True)
-    assert (facts.chat, facts.prefill, facts.tools) == (True, True, True)
+    assert (facts.chat, facts.prefill, facts.tools, facts.structured) == (True, True, True, True)
     assert model.capabilities.context == 64
     await model.close()
 
@@ -251,6 +256,7 @@ async def test_the_probe_is_not_fooled_by_ignored_fields(stub: Any, missing: str
         "n": facts.n,
         "prefill": facts.prefill,
         "tools": facts.tools,
+        "structured": facts.structured,
     }
     assert [name for name, found in seen.items() if not found] == [missing]
     await model.close()
@@ -275,6 +281,7 @@ async def test_what_was_not_proven_is_refused_by_name(stub: Any) -> None:
         "token-id prompts": Request(ids=(1, 2), sampling=GREEDY),
         "final assistant message": Request(messages=CHAT.messages, continue_final=True, sampling=GREEDY),
         "native tool calls": Request(messages=CHAT.messages, tools=(tool,), sampling=GREEDY),
+        "replies that follow a JSON schema": Request(messages=CHAT.messages, schema={"type": "object"}, sampling=GREEDY),
         "top_k": Request(text="x", sampling=Sampling(top_k=3)),
         "log-probabilities": Request(text="x", sampling=Sampling(logprobs=True)),
     }
@@ -366,6 +373,42 @@ async def test_native_tool_calls_are_sent_and_read(stub: Any) -> None:
     assert body["messages"][2] == {"role": "tool", "content": "2", "tool_call_id": "c0"}
     assert body["tools"] == [tool]
     await model.close()
+
+
+async def test_a_schema_is_sent_and_holds_the_reply(stub: Any) -> None:
+    stub.handler = FakeEngine(FakeEngine.ALL)
+    model = await open_openai(stub.url, "m")
+    assert model.capabilities.structured
+    schema = {"type": "object", "properties": {"verdict": {"enum": ["yes", "no"]}}, "required": ["verdict"], "additionalProperties": False}
+    (completion,) = await model.complete(Request(messages=CHAT.messages, schema=schema, sampling=Sampling(max_tokens=40)))
+    assert json.loads(completion.text) == {"verdict": "yes"}
+    assert stub.requests[-1][2]["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "reply", "strict": True, "schema": schema},
+    }
+    await model.complete(CHAT)
+    assert "response_format" not in stub.requests[-1][2]
+    await model.close()
+
+
+@pytest.mark.parametrize("content", [None, "", "quetzal", '{"bird": "wren"}', '{"bird": "quetz', '["quetzal"]'])
+async def test_a_reply_beside_the_schema_proves_nothing(stub: Any, content: str | None) -> None:
+    engine = FakeEngine(FakeEngine.ALL)
+
+    async def handler(method: str, path: str, body: dict[str, Any]) -> Any:
+        if "response_format" in body:
+            return {"choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]}
+        return await engine(method, path, body)
+
+    stub.handler = handler
+    model = await open_openai(stub.url, "m")
+    assert not model.capabilities.structured
+    await model.close()
+
+
+def test_a_schema_goes_with_a_chat() -> None:
+    with pytest.raises(ValueError, match="a Request with a schema is a chat"):
+        Request(text="Hi", schema={"type": "object"}, sampling=GREEDY)
 
 
 async def test_prefill_keeps_the_turn_open(stub: Any) -> None:

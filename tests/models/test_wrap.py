@@ -217,6 +217,7 @@ def test_the_key_ignores_the_tag_and_nothing_else() -> None:
         Request(messages=(Message(role="user", content="Hi"),), sampling=SEEDED),
         Request(messages=(Message(role="user", content="Hi"),), sampling=SEEDED, continue_final=True),
         Request(messages=(Message(role="user", content="Hi"),), sampling=SEEDED, tools=({"type": "function"},)),
+        Request(messages=(Message(role="user", content="Hi"),), sampling=SEEDED, schema={"type": "object"}),
     ]
     assert len({request_key("m", request) for request in requests}) == len(requests)
     assert request_key("m", ASK) == request_key("m", Request(text="Hi", sampling=SEEDED, tag="critic"))

@@ -89,6 +89,10 @@ async def test_modes_declare_and_refuse() -> None:
     assert text.renderer is None
     with pytest.raises(ModelRequestError, match="no token ids"):
         await text.complete(Request(ids=(1,), sampling=PLAIN))
+    bound = Request(messages=(Message(role="user", content="x"),), sampling=PLAIN, schema={"type": "object"})
+    with pytest.raises(ModelRequestError, match="no reply to a schema"):
+        await text.complete(bound)
+    assert (await ScriptedModel(["{}"], mode="chat").complete(bound))[0].text == "{}"
     with pytest.raises(TypeError, match="not one text"):
         ScriptedModel("hello")
 

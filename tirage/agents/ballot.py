@@ -1,11 +1,19 @@
 """Votes over answers that mean the same: grouped by the framework's equivalence, not by how they are written."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tirage.verification.equivalence import normalise, quick_equal
 
+Same = Callable[[str, str], bool]
+"""Whether an answer means what the first of a class means."""
 
-def classes(answers: Sequence[str | None]) -> list[int]:
+
+def equal(answer: str, first: str) -> bool:
+    """Equal as numbers, or as text but for notation that carries no meaning."""
+    return bool(quick_equal(answer, first)) or normalise(answer) == normalise(first)
+
+
+def classes(answers: Sequence[str | None], same: Same = equal) -> list[int]:
     """The number of each answer's class, counted from 0 in order of first appearance; -1 for None, which never counts."""
     found: list[str] = []
     known: dict[str, int] = {}
@@ -15,8 +23,7 @@ def classes(answers: Sequence[str | None]) -> list[int]:
             numbers.append(-1)
             continue
         if answer not in known:
-            same = (place for place, first in enumerate(found) if quick_equal(answer, first) or normalise(answer) == normalise(first))
-            known[answer] = next(same, len(found))
+            known[answer] = next((place for place, first in enumerate(found) if same(answer, first)), len(found))
             if known[answer] == len(found):
                 found.append(answer)
         numbers.append(known[answer])

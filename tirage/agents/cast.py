@@ -66,4 +66,6 @@ class Cast:
             tools=tuple(tool.spec for tool in tools.values()),
         )
         policy.tag = role.name
+        # A schema leaves no room for calls that are written in the text.
+        policy.schema = None if tools else role.schema
         return Explorer(policy, tools=tools, sandbox=self.sandbox if tools else None, limits=self.limits)

@@ -1,8 +1,8 @@
 """The policy: one model turn after another, with hints spliced in and every token's author kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from tirage.agents.dialect import Dialect
 from tirage.agents.hints import HintPlan, PlannedHint, agreed, cut_reason, pick_connective
@@ -127,6 +127,8 @@ class ModelPolicy:
         self.separator = separator
         self.tag = "policy"
         """Who asks, in call logs and scripts: `Request.tag`."""
+        self.schema: Mapping[str, Any] | None = None
+        """JSON Schema of a reply. A model that declares `structured` is held to it where it is asked by chat."""
         self._schemas = tuple(tool.schema() for tool in tools) if dialect.uses_schemas else ()
         markers = model.renderer.think_markers if model.renderer is not None else None
         self._think_open = markers[0] if markers is not None else None
@@ -157,7 +159,8 @@ class ModelPolicy:
             stops = (*stops, self.separator)
         sampling = replace(self.sampling, stop=stops, seed=seed, max_tokens=limit)
         shown = (self.inject(Source.FORCED, aside), *opening) if aside else opening
-        request = build_request(self.mode, path, shown, sampling, self._schemas, self.tag)
+        schema = self.schema if self.model.capabilities.structured else None
+        request = build_request(self.mode, path, shown, sampling, self._schemas, self.tag, schema)
         (completion,) = await self.model.complete(request)
         if request.ids is not None and completion.prompt_ids is not None and completion.prompt_ids != request.ids:
             raise ModelError(

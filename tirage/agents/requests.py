@@ -1,9 +1,10 @@
 """From a path to a model request, by what the back end declares: token ids, text, a prefilled turn, or whole turns."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from tirage.core.errors import CapabilityError
 from tirage.core.message import Message, ToolCall
@@ -66,17 +67,26 @@ def render_prompt(model: Model, mode: Mode, messages: tuple[Message, ...]) -> tu
 
 
 def build_request(
-    mode: Mode, path: Path, opening: Sequence[Span], sampling: Sampling, tools: tuple[dict[str, object], ...], tag: str
+    mode: Mode,
+    path: Path,
+    opening: Sequence[Span],
+    sampling: Sampling,
+    tools: tuple[dict[str, object], ...],
+    tag: str,
+    schema: Mapping[str, Any] | None = None,
 ) -> Request:
-    """The request that continues `path` after `opening` (spans injected now, e.g. a hint). `tag`: who asks."""
+    """The request that continues `path` after `opening` (spans injected now, e.g. a hint).
+
+    `tag`: who asks; `schema`: what a whole turn without tool schemas has to follow. A turn that has begun and raw continuation go without.
+    """
     if mode is Mode.NATIVE:
         return Request(messages=path.messages + _native_turns(path, opening), sampling=sampling, tools=tools, tag=tag)
     if mode is Mode.TURNS:
-        return Request(messages=path.messages + _text_turns(path, opening), sampling=sampling, tag=tag)
+        return Request(messages=path.messages + _text_turns(path, opening), sampling=sampling, schema=schema, tag=tag)
     tail = path.response + "".join(span.text for span in opening)
     if mode is Mode.PREFILL:
         if not tail:
-            return Request(messages=path.messages, sampling=sampling, tag=tag)
+            return Request(messages=path.messages, sampling=sampling, schema=schema, tag=tag)
         partial = Message(role="assistant", content=tail)
         return Request(messages=(*path.messages, partial), continue_final=True, sampling=sampling, tag=tag)
     spans = [*path.prompt, *(span for step in path.steps for span in step.spans), *opening]

@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from tirage.agents.reply_schema import strict_schema
 from tirage.core.message import Message
 
 T = TypeVar("T")
@@ -46,6 +48,11 @@ class Role(Generic[T]):
     max_tokens: int | None = None
     """Of one turn; None: as the cast samples."""
 
+    @property
+    def schema(self) -> Mapping[str, Any] | None:
+        """The JSON Schema of its replies; None where any text may do."""
+        return self.read.schema if isinstance(self.read, JSONReader) else None
+
     def messages(self, fields: Mapping[str, object]) -> tuple[Message, ...]:
         """System message if any, then the filled template. Raises ValueError when a field is missing."""
         try:
@@ -62,22 +69,33 @@ def whole(text: str) -> str:
     return text.strip()
 
 
-def as_json(kind: type[M]) -> Callable[[str], M]:
+class JSONReader(Generic[M]):
     """Reads the last JSON object of a reply, in a fence or bare, as a `kind`."""
 
-    def read(text: str) -> M:
-        found = None
-        for data in json_objects(text):
-            found = data
-        if found is None:
+    def __init__(self, kind: type[M]) -> None:
+        """`kind`: what the object is checked and read by."""
+        self.kind = kind
+
+    @cached_property
+    def schema(self) -> dict[str, Any] | None:
+        """What a back end that can is asked to hold the reply to; None where that cannot be said strictly."""
+        return strict_schema(self.kind)
+
+    def __call__(self, text: str) -> M:
+        """The object. Raises `Unreadable`."""
+        objects = json_objects(text)
+        if not objects:
             raise Unreadable("there is no JSON object")
         try:
-            return kind.model_validate(found)
+            return self.kind.model_validate(objects[-1])
         except ValidationError as error:
             first = error.errors()[0]
             raise Unreadable(f"{'.'.join(str(place) for place in first['loc']) or 'object'}: {first['msg']}") from None
 
-    return read
+
+def as_json(kind: type[M]) -> JSONReader[M]:
+    """Reads the last JSON object of a reply as a `kind`; see `JSONReader`."""
+    return JSONReader(kind)
 
 
 def one_of(*words: str, label: str = "") -> Callable[[str], str]:

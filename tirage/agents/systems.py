@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tirage.agents.explorer import Agent
+from tirage.agents.halo import halo
 from tirage.agents.kit import Kit
 from tirage.agents.plays import ART, CRITIC_FILTER, CRITIC_REFINEMENT, OCTOTOOLS, SOCRATIC, T1, Played, team
 from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
@@ -28,6 +29,7 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
     "socratic": (SOCRATIC, "Socratic Questioning: sub-questions, whose answers are hints"),
     "art": (ART, "ART: a program of sub-steps after demonstrations of related tasks"),
     "team": (team, "a topology of agents at work: planner-executor-critic, or another by topology=NAME or FILE"),
+    "halo": (halo, "HALO: a plan of subtasks, roles invented for each, and a tree search over which role speaks next"),
 }
 
 

@@ -238,7 +238,8 @@ class Transcript:
             assert step is not None
             if node.parent == ROOT:
                 step = replace(step, opening=Opening(messages=messages, prompt=part.prompt))
-            if stop is StopReason.ANSWERED and not role.answers:
+            if not role.answers and stop is not StopReason.ERROR:
+                # How its turn ended stands in the step; the problem's path goes on.
                 stop = StopReason.OPEN
             sample = call.draw if node.parent == ROOT and node.sample == 0 else node.sample
             new = tree.add(places[node.parent], step, stop=stop, sample=sample, error=node.error, prior=node.prior, move=role.name)

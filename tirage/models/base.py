@@ -21,6 +21,8 @@ class Capabilities:
     logprobs: bool = False
     native_tools: bool = False
     """Takes tool schemas and returns structured tool calls."""
+    structured: bool = False
+    """Holds the reply to a chat request to a JSON Schema (`Request.schema`)."""
     seed: bool = False
     """The same request with the same seed gives the same completion."""
     n: bool = False
@@ -62,6 +64,8 @@ class Request:
     continue_final: bool = False
     tools: tuple[Mapping[str, Any], ...] = ()
     """OpenAI tool schemas, chat requests only."""
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema that the reply has to follow, chat requests only."""
     tag: str = ""
     """Who asks, for call logs and scripted models: e.g. `policy`, `critic`. Not sent."""
 
@@ -69,6 +73,8 @@ class Request:
         """Refuse ambiguous requests."""
         if sum(part is not None for part in (self.ids, self.text, self.messages)) != 1:
             raise ValueError("a Request has exactly one of ids, text, messages")
+        if self.schema is not None and self.messages is None:
+            raise ValueError("a Request with a schema is a chat: it has messages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

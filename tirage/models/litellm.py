@@ -14,7 +14,7 @@ from tirage.core.errors import (
     ModelUnavailable,
 )
 from tirage.models.base import Capabilities, Completion, Request
-from tirage.models.openai.wire import message_json, read_answer
+from tirage.models.openai.wire import message_json, read_answer, response_format
 
 
 class LiteLLMModel:
@@ -37,6 +37,7 @@ class LiteLLMModel:
         self._capabilities = Capabilities(
             prefill=bool(info.get("supports_assistant_prefill")),
             native_tools="tools" in self._allowed,
+            structured="response_format" in self._allowed and bool(info.get("supports_response_schema")),
             seed="seed" in self._allowed,
             n="n" in self._allowed,
             context=int(info.get("max_input_tokens") or info.get("max_tokens") or 0) or None,
@@ -80,6 +81,7 @@ class LiteLLMModel:
             (request.messages is None, "raw continuation of ids or text", "nano, hf/PATH or vllm/NAME"),
             (request.continue_final and not self._capabilities.prefill, "continuing a final assistant message", "vllm/NAME or nano"),
             (bool(request.tools) and not self._capabilities.native_tools, "native tool calls", "a model that has them"),
+            (request.schema is not None and not self._capabilities.structured, "replies that follow a JSON schema", "a model that does"),
             (sampling.logprobs, "log-probabilities of sampled ids", "nano, hf/PATH or vllm/NAME"),
             (sampling.n > 1 and "n" not in self._allowed, "several completions per request", "n=1"),
             (sampling.top_k > 0 and "top_k" not in self._allowed, "top_k", "top_p"),
@@ -104,6 +106,8 @@ class LiteLLMModel:
             ("seed", sampling.seed, sampling.seed is not None),
             ("tools", [dict(tool) for tool in request.tools], bool(request.tools)),
         ]
+        if request.schema is not None:
+            payload["response_format"] = response_format(request.schema)
         payload |= {name: value for name, value, wanted in offers if wanted and name in self._allowed}
         return payload
 

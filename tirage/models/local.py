@@ -29,7 +29,7 @@ class LocalModel:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything but native tool calls: calls are read from text by a dialect."""
+        """Everything but native tool calls and structured replies: both are read from text."""
         return Capabilities(
             raw_continuation=True, prefill=True, token_ids=True, logprobs=True, seed=True, n=True, context=self._engine.context
         )
@@ -43,13 +43,17 @@ class LocalModel:
         """Sample completions. A cancelled caller frees its slots.
 
         Raises:
-            CapabilityError: The request carries tool schemas.
+            CapabilityError: The request carries tool schemas, or a schema for the reply.
             ModelRequestError: The prompt is empty, does not fit the context, or names ids outside the vocabulary.
             ModelError: The engine broke or is closed.
         """
         if request.tools:
             raise CapabilityError(
                 f"{self._name} takes no tool schemas; use a text dialect such as fenced-python, or a server that declares native tools"
+            )
+        if request.schema is not None:
+            raise CapabilityError(
+                f"{self._name} holds no reply to a JSON schema; use a server that declares structured replies (vllm/NAME)"
             )
         if request.sampling.n < 1 or request.sampling.max_tokens < 1:
             raise ModelRequestError(f"n={request.sampling.n} and max_tokens={request.sampling.max_tokens} must be at least 1")

@@ -96,7 +96,7 @@ class ScriptedModel:
         thinks: bool = False,
         name: str = "scripted",
     ) -> None:
-        """`mode`: `ids` takes and gives token ids, `text` continues text, `chat` takes whole turns and native tool calls only."""
+        """`mode`: `ids` takes and gives token ids, `text` continues text, `chat` takes whole turns, tools and reply schemas."""
         self.name = name
         self.renderer = ByteRenderer(thinks=thinks) if mode == "ids" else None
         raw = mode != "chat"
@@ -106,6 +106,7 @@ class ScriptedModel:
             token_ids=mode == "ids",
             logprobs=mode == "ids",
             native_tools=mode == "chat",
+            structured=mode == "chat",
             seed=True,
             n=True,
         )
@@ -150,6 +151,8 @@ class ScriptedModel:
             raise ModelRequestError(f"{self.name} takes no token ids; script it with mode='ids'")
         if request.tools and not self.capabilities.native_tools:
             raise ModelRequestError(f"{self.name} takes no tool schemas; script it with mode='chat'")
+        if request.schema is not None and not self.capabilities.structured:
+            raise ModelRequestError(f"{self.name} holds no reply to a schema; script it with mode='chat'")
 
     def _prompt(self, request: Request) -> str:
         if request.ids is not None:

@@ -1,6 +1,7 @@
 """Against a real vLLM server (CPU build). One server serves the whole module."""
 
 import asyncio
+import json
 import os
 import random
 import shutil
@@ -78,7 +79,7 @@ async def one(model: VLLMModel | LocalModel | Retry, ids: tuple[int, ...], **sam
 
 async def test_everything_is_proven(served: VLLMModel) -> None:
     able = served.capabilities
-    assert (able.raw_continuation, able.token_ids, able.logprobs, able.prefill, able.seed, able.n) == (True,) * 6
+    assert (able.raw_continuation, able.token_ids, able.logprobs, able.prefill, able.structured, able.seed, able.n) == (True,) * 7
     assert able.context is not None
     assert served.name.startswith("vllm/")
     assert "@" in served.name
@@ -164,6 +165,21 @@ async def test_prefill_continues_the_turn(served: VLLMModel) -> None:
     messages = (Message(role="user", content=QUESTIONS[0]), Message(role="assistant", content="First,"))
     (completion,) = await served.complete(Request(messages=messages, continue_final=True, sampling=Sampling(max_tokens=10)))
     assert completion.prompt_ids == served.renderer.render(messages)[0].ids
+
+
+async def test_a_schema_holds_the_reply(served: VLLMModel) -> None:
+    """A reply that the model would not give by itself, hot or not."""
+    properties = {"status": {"enum": ["perhaps", "never"]}, "sure": {"type": "boolean"}}
+    schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+    messages = (Message(role="user", content=QUESTIONS[5]),)
+    for temperature in (0.0, 1.0):
+        sampling = Sampling(temperature=temperature, max_tokens=200, seed=3)
+        (held,) = await served.complete(Request(messages=messages, schema=schema, sampling=sampling))
+        said = json.loads(held.text)
+        assert said["status"] in ("perhaps", "never")
+        assert isinstance(said["sure"], bool)
+    (free,) = await served.complete(Request(messages=messages, sampling=Sampling(max_tokens=40)))
+    assert "perhaps" not in free.text
 
 
 async def test_the_context_end_is_a_length_stop(served: VLLMModel) -> None:

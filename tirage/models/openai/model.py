@@ -29,6 +29,7 @@ class OpenAIModel:
             token_ids=facts.ids,
             logprobs=facts.logprobs is not None,
             native_tools=facts.tools,
+            structured=facts.structured,
             seed=facts.seed,
             n=facts.n,
             context=facts.context,
@@ -95,6 +96,7 @@ class OpenAIModel:
             (chat and not facts.chat, "chat requests", "a model with a chat template"),
             (request.continue_final and not facts.prefill, "continuing a final assistant message", "vllm/NAME or nano"),
             (bool(request.tools) and not facts.tools, "native tool calls", "vLLM started with --enable-auto-tool-choice and a tool parser"),
+            (request.schema is not None and not facts.structured, "replies that follow a JSON schema", "vllm/NAME or openai/NAME"),
             (sampling.top_k > 0 and not facts.top_k, "top_k", "vllm/NAME or nano"),
             (
                 sampling.logprobs and not (facts.chat_logprobs if chat else facts.logprobs is not None),

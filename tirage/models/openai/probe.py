@@ -1,11 +1,12 @@
 """Find out what a server does, by asking: many accept a field they do not know and silently ignore it."""
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tirage.core.errors import ModelRequestError, ModelUnavailable
 from tirage.models.openai.server import Server
-from tirage.models.openai.wire import Facts
+from tirage.models.openai.wire import Facts, response_format
 
 _PROMPTS = ("1 2 3 4 5 6 7", "The quick brown fox", "def add(a, b):")
 """Tried in order until one makes the model say a few characters."""
@@ -16,6 +17,14 @@ _TOOL = {
         "description": "Add two numbers.",
         "parameters": {"type": "object", "properties": {"a": {"type": "number"}}},
     },
+}
+_ONLY = {"bird": "quetzal"}
+"""The one reply that the schema below allows, and that nobody would give to the question."""
+_SCHEMA = {
+    "type": "object",
+    "properties": {name: {"type": "string", "enum": [word]} for name, word in _ONLY.items()},
+    "required": list(_ONLY),
+    "additionalProperties": False,
 }
 
 
@@ -41,7 +50,7 @@ async def find_model(server: Server, name: str) -> tuple[str, Facts]:
 
 
 async def probe(server: Server, model: str, facts: Facts) -> Facts:
-    """Fill in what tiny requests prove. Costs about a dozen requests of at most 16 tokens.
+    """Fill in what tiny requests prove. Costs about a dozen requests of at most 16 tokens, and one of 32.
 
     Raises:
         ModelUnavailable: The server stopped answering during the probe.
@@ -164,6 +173,7 @@ async def _probe_chat(ask: _Asker, facts: Facts) -> Facts:
         chat=True,
         prefill=await _proves_prefill(ask, question),
         tools=await _proves_tools(ask, question, plain),
+        structured=await _proves_structured(ask, question),
         chat_logprobs=bool(((scored or {}).get("logprobs") or {}).get("content")),
     )
 
@@ -180,6 +190,15 @@ async def _proves_tools(ask: _Asker, question: dict[str, str], plain: dict[str, 
     """A tool schema is accepted and lengthens the prompt: it reaches the model."""
     told = await ask.ask("/chat/completions", {"messages": [question], "max_tokens": 1, "tools": [_TOOL], "tool_choice": "auto"})
     return told is not None and _prompt_tokens(told) > _prompt_tokens(plain)
+
+
+async def _proves_structured(ask: _Asker, question: dict[str, str]) -> bool:
+    """The only reply that a schema allows is given to a question that does not ask for it."""
+    held = await ask.ask("/chat/completions", {"messages": [question], "max_tokens": 32, "response_format": response_format(_SCHEMA)})
+    try:
+        return bool(json.loads(((_first(held) or {}).get("message") or {}).get("content") or "") == _ONLY)
+    except (ValueError, TypeError):
+        return False
 
 
 def _prompt_tokens(answer: dict[str, Any] | None) -> int:

@@ -36,6 +36,8 @@ class Facts:
     prefill: bool = False
     """`continue_final_message` works."""
     tools: bool = False
+    structured: bool = False
+    """`response_format` with a JSON Schema holds the reply to it."""
     chat_logprobs: bool = False
 
 
@@ -58,6 +60,8 @@ def chat_payload(model: str, request: Request, facts: Facts) -> dict[str, Any]:
         payload |= {"add_generation_prompt": False, "continue_final_message": True}
     if request.tools:
         payload |= {"tools": [dict(tool) for tool in request.tools], "tool_choice": "auto"}
+    if request.schema is not None:
+        payload["response_format"] = response_format(request.schema)
     if facts.ids:
         payload["return_token_ids"] = True
     if request.sampling.logprobs:
@@ -75,6 +79,11 @@ def message_json(message: Message) -> dict[str, Any]:
     if message.tool_call_id:
         out["tool_call_id"] = message.tool_call_id
     return out
+
+
+def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON Schema in OpenAI's form."""
+    return {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": dict(schema)}}
 
 
 def read_answer(url: str, data: Mapping[str, Any], request: Request, renderer: Renderer | None) -> tuple[Completion, ...]:

@@ -184,6 +184,8 @@ def _command(launch: Launch, port: int) -> Sequence[str]:
         *(("--block-size", str(launch.block_size)) if launch.block_size else ()),
         # Compiling graphs on a CPU takes minutes at the first start and gains a small model nothing.
         *(("--enforce-eager",) if launch.device == "cpu" else ()),
+        # Between the parts of a JSON reply any white space is allowed, and a weak model held to a schema would write nothing else.
+        *("--structured-outputs-config", '{"backend": "guidance", "disable_any_whitespace": true}'),
         *launch.arguments,
     ]
 

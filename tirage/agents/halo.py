@@ -1,0 +1,198 @@
+"""HALO (Hou et al. 2025, arXiv 2505.13516): a refined prompt, a plan of subtasks, roles for each, and a tree search over who speaks next.
+
+A subtask costs 1 model call for the plan, 1 + 3 per role for the roles, 3 per role for each expansion (answer, judgement, score), and 3 for
+each answer of a simulation. Roles of one expansion work side by side.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tirage.agents.ballot import classes, equal
+from tirage.agents.cast import Cast
+from tirage.agents.halo_roles import DESIGNER, DRAFTERS, PARSER, PLANNER, SOLVER
+from tirage.agents.halo_subtask import Done, Work
+from tirage.agents.kit import Kit
+from tirage.agents.roles import Role
+from tirage.agents.transcript import Call, OutOfBudget, Transcript, Workflow
+from tirage.core.seeds import derive_seed
+from tirage.core.trajectory import StopReason
+from tirage.core.tree import ROOT
+from tirage.search.role_search import RoleSearch
+from tirage.verification.bleu import bleu
+from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Method, extract
+
+ALIKE = 0.7
+"""BLEU from which two programs or texts count as the same answer."""
+POLICIES: Mapping[str, tuple[Method, ...]] = {"choice": CHOICE_POLICY, "code": ("fenced", "whole"), "text": TEXT_POLICY}
+"""Where an answer is looked for, by the kind of problem; as for mathematics where the kind is not named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halo:
+    """The play."""
+
+    roles: int = 3
+    """Of one subtask, at most."""
+    subtasks: int = 5
+    """At most."""
+    depth: int = 5
+    """Answers that may build on one another within a subtask."""
+    attempts: int = 5
+    """Simulations from one node, until one succeeds."""
+    iterations: int = 10
+    """Expansions within a subtask, at most; the source has no such limit and goes on until it comes upon an end."""
+    c: float = 1.4
+    """Weight of exploration."""
+    tools: tuple[str, ...] = ()
+    """What the designed roles may use."""
+    manual: str = ""
+    """How tools are called: put behind the system prompt of each designed role."""
+
+    def __post_init__(self) -> None:
+        """Refuse what leaves nothing to do."""
+        for name in ("roles", "subtasks", "depth", "iterations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"halo needs {name} >= 1, got {getattr(self, name)}")
+        if self.attempts < 0 or self.c < 0:
+            raise ValueError(f"halo needs attempts >= 0 and c >= 0, got attempts={self.attempts}, c={self.c}")
+
+    @property
+    def id(self) -> str:
+        """With the numbers."""
+        return f"halo-{self.roles}-{self.subtasks}-{self.depth}-{self.attempts}-{self.iterations}-c{self.c:g}"
+
+    async def play(self, script: Transcript) -> None:
+        """Refine, then subtask by subtask until the planner stops or the answers agree."""
+        try:
+            await self._play(script)
+        except OutOfBudget:
+            if script.tree.chosen == ROOT:
+                values, nodes = script.tree.values, script.tree.nodes
+                # Nothing was judged to do: the best score of what was said.
+                tried = [node.index for node in nodes if node.stop is StopReason.ANSWERED]
+                script.tree.chosen = max(tried, key=lambda index: values.get(index, 0.0), default=ROOT)
+            raise
+
+    async def _play(self, script: Transcript) -> None:
+        query, after = await self._refine(script)
+        done: list[Done] = []
+        while len(done) < self.subtasks:
+            plan = await script.ask(PLANNER, after=after, query=query, history=_told(done), left=self.subtasks - len(done))
+            if plan.value.stops or (done and not plan.value.subtask):
+                if done:
+                    script.offer(done[-1].turn)
+                else:
+                    script.tree.ended = "the planner stopped before the first subtask"
+                return
+            subtask = plan.value.subtask or query
+            roles = await self._design(script, plan.node, query, subtask)
+            work = Work(
+                script=script,
+                search=RoleSearch(script.tree, plan.node, c=self.c, depth=self.depth),
+                roles=roles,
+                query=query,
+                subtask=subtask,
+                attempts=self.attempts,
+                iterations=self.iterations,
+                draw=random.Random(derive_seed(script.tree.seed, "halo", len(done))),
+            )
+            done.append(await work.perform())
+            if done[-1].success:
+                script.offer(done[-1].turn)
+            if (place := agreed(self._answers(script, done), _same(script))) is not None:
+                script.note(done[place].turn, f"early stop: the answers to {len(done)} subtasks agree")
+                script.offer(done[place].turn)
+                return
+            after = done[-1].turn.node
+        script.tree.ended = f"limit: {self.subtasks} subtasks"
+        script.offer(done[favoured(self._answers(script, done), _same(script))].turn)
+
+    async def _refine(self, script: Transcript) -> tuple[str, int]:
+        """The request as a prompt made for it, and its node."""
+        parsed = await script.ask(PARSER)
+        details = "".join(f"\n- {detail}" for detail in parsed.value.key_details)
+        brief = (
+            f"Write a prompt by which a language model will work on a request.\n\nRequest:\n{script.problem.prompt}\n\n"
+            f"Task type: {parsed.value.task_type}\nIntent: {parsed.value.core_intent}\nDetails:{details or ' none'}"
+        )
+        ((prompt, node),) = await self._write(script, parsed.node, [(brief, script.problem.prompt)])
+        return prompt, node
+
+    async def _design(self, script: Transcript, after: int, query: str, subtask: str) -> list[Role[str]]:
+        """The roles of a subtask with their system prompts."""
+        team = await script.ask(DESIGNER, after=after, query=query, subtask=subtask, most=self.roles)
+        designed = team.value.roles[: self.roles]
+        briefs = [
+            f"Write the system prompt of the expert {role.name}. {role.purpose}\n\nTask:\n{query}\n\nSubtask that it works on:\n{subtask}"
+            for role in designed
+        ]
+        firsts = [f"You are {role.name}. {role.purpose}".strip() for role in designed]
+        prompts = await self._write(script, team.node, list(zip(briefs, firsts, strict=True)))
+        manual = f"\n\n{self.manual}" if self.manual and self.tools else ""
+        return [
+            replace(SOLVER, name=role.name, system=prompt + manual, tools=self.tools)
+            for role, (prompt, _) in zip(designed, prompts, strict=True)
+        ]
+
+    async def _write(self, script: Transcript, after: int, works: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
+        """Prompts by their briefs, all side by side, each begun with what it is when no reply can be read; with their last nodes."""
+        found = [(first, after) for _, first in works]
+        for role in DRAFTERS:
+            calls = [
+                Call(role=role, fields={"brief": brief, "draft": draft}, after=node)
+                for (brief, _), (draft, node) in zip(works, found, strict=True)
+            ]
+            turns = await script.together(calls)
+            found = [(turn.value.prompt or draft, turn.node) for turn, (draft, _) in zip(turns, found, strict=True)]
+        return found
+
+    def _answers(self, script: Transcript, done: Sequence[Done]) -> list[str | None]:
+        policy = POLICIES.get(script.problem.kind, MATH_POLICY)
+        return [extract(item.turn.value, policy).answer for item in done]
+
+
+def agreed(answers: Sequence[str | None], same: Callable[[str, str], bool] = equal) -> int | None:
+    """Index of the last answer of the largest class where that holds at least two thirds of the answers; None where none does.
+
+    An answer counts as agreeing with itself, None is no answer; a single answer agrees with nobody.
+    """
+    numbers = classes(answers, same)
+    count = sum(number >= 0 for number in numbers)
+    place = favoured(answers, same)
+    return place if count > 1 and 3 * numbers.count(numbers[place]) >= 2 * count else None
+
+
+def favoured(answers: Sequence[str | None], same: Callable[[str, str], bool] = equal) -> int:
+    """Index of the last answer of the largest class, ties to the class that was heard last; the last index without any answer."""
+    numbers = classes(answers, same)
+    return max(range(len(numbers)), key=lambda place: (numbers[place] >= 0, numbers.count(numbers[place]), place))
+
+
+def _same(script: Transcript) -> Callable[[str, str], bool]:
+    """Whether two answers to a problem of this kind agree."""
+    return (lambda answer, first: bleu(answer, first) >= ALIKE) if script.problem.kind in ("code", "text") else equal
+
+
+def _told(done: Sequence[Done]) -> str:
+    """The history as the planner reads it."""
+    told = [f"Subtask: {item.subtask}\nAnswer ({'success' if item.success else 'fail'}): {item.turn.value}" for item in done]
+    return "\n\n".join(told) or "nothing"
+
+
+def halo(
+    kit: Kit, *, roles: int = 3, subtasks: int = 5, depth: int = 5, attempts: int = 5, iterations: int = 10, c: float = 1.4
+) -> Workflow:
+    """HALO (arXiv 2505.13516); the options are `Halo`'s. Raises ValueError for a senseless one."""
+    play = Halo(
+        roles=roles,
+        subtasks=subtasks,
+        depth=depth,
+        attempts=attempts,
+        iterations=iterations,
+        c=c,
+        tools=tuple(kit.tools),
+        manual=kit.system or "",
+    )
+    cast = Cast(model=kit.model, sampling=kit.sampling, tools=kit.tools, sandbox=kit.sandbox, dialect=kit.dialect, limits=kit.limits)
+    return Workflow(play, cast, budget=kit.steering.budget)
