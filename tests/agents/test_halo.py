@@ -143,6 +143,14 @@ async def test_a_simulation_is_seen_but_not_searched():
     assert cut.notes[cut.chosen].endswith(": success")
 
 
+async def test_what_a_subtask_costs_at_most():
+    """Every answer is sent on: 1 + 3 + 6 expansions of 9 calls, simulations 4, 3 and 2 answers long, 5 each, and 11 calls before."""
+    scripted = model(says={"A": "a", "B": "b", "C": "c"}, status=lambda answer: "continue")
+    tree = await perform(scripted, subtasks=1)
+    assert len(scripted.requests) - len(REFINING) == 11 + 10 * 9 + 3 * 5 * (4 + 3 * 3 + 6 * 2) == 476
+    assert chosen(tree) == "a"
+
+
 async def test_every_backup_is_logged_and_the_root_counts_them():
     tree = await perform(team_of_two(), attempts=5)
     rewards = [float(reward) for note in tree.notes.values() for reward in re.findall(r"backup (\S+?)(?:;|$)", note)]

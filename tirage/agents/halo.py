@@ -1,7 +1,7 @@
 """HALO (Hou et al. 2025, arXiv 2505.13516): a refined prompt, a plan of subtasks, roles for each, and a tree search over who speaks next.
 
 A subtask costs 1 model call for the plan, 1 + 3 per role for the roles, 3 per role for each expansion (answer, judgement, score), and 3 for
-each answer of a simulation. Roles of one expansion work side by side.
+each answer of a simulation: with the defaults at most 476, mostly far fewer. Roles of one expansion work side by side.
 """
 
 import random
