@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tirage.agents.explorer import Agent
-from tirage.agents.growth import StepEvent
+from tirage.agents.growth import Log, StepEvent
 from tirage.cli.names import Parts, make_agent, open_interpreter, open_models, open_servers
 from tirage.config import (
     AgentConfig,
     HintsConfig,
     ImproveConfig,
-    ModelConfig,
     SamplingConfig,
     SandboxOptions,
     SearchConfig,
@@ -60,32 +59,37 @@ async def solve_async(
     problem: Problem,
     *,
     model: str = "nano",
-    options: ModelConfig | None = None,
     agent: AgentConfig | None = None,
     sampling: SamplingConfig | None = None,
     hints: HintsConfig | None = None,
     budget: Budget | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
+    log: Log | None = None,
 ) -> Solution:
-    """Solve one problem; see `solve`."""
+    """Solve one problem; see `solve`. What `log` knows is not done again."""
     if not problem.prompt.strip():
         raise ConfigError("the question is empty; give the text of a problem")
     settings, driven = SandboxOptions(), agent or AgentConfig()
-    opened = await open_models(model, options, driven)
+    opened = await open_models(model, None, driven)
     try:
         async with open_interpreter(settings) as sandbox, open_servers(driven) as servers:
             chosen = sampling or SamplingConfig(temperature=0.0)
             explorer = make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, servers=servers)
-            return await solve_with(explorer, problem, budget=budget, on_step=on_step)
+            return await solve_with(explorer, problem, budget=budget, on_step=on_step, log=log)
     finally:
         await opened.close()
 
 
 async def solve_with(
-    agent: Agent, problem: Problem, *, budget: Budget | None = None, on_step: Callable[[StepEvent], None] | None = None
+    agent: Agent,
+    problem: Problem,
+    *,
+    budget: Budget | None = None,
+    on_step: Callable[[StepEvent], None] | None = None,
+    log: Log | None = None,
 ) -> Solution:
     """Solve one problem with an agent whose parts are open."""
-    tree = await agent.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step)
+    tree = await agent.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
     answer = final_answer(conclusion(tree.trajectory(tree.chosen))) if tree.chosen else None
     verdict = None
     if problem.answer is not None and tree.chosen:

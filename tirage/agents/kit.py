@@ -26,6 +26,8 @@ class Kit:
     model: Model
     others: tuple[Model, ...] = ()
     """Further models, in the order in which they were named; see `second`."""
+    by_name: Mapping[str, Model] = field(default_factory=dict)
+    """The same by the strings that named them."""
     sampling: Sampling
     dialect: Dialect = field(default_factory=FencedPython)
     system: str | None = None

@@ -68,11 +68,10 @@ def team(
         approve=frozenset(approve),
     )
     names = [member.model for member in shape.members if member.model]
-    others = {model.name: model for model in kit.others}
-    missing = [name for name in names if name not in others]
+    missing = [name for name in names if name not in kit.by_name]
     if missing:
         raise ValueError(f"member model {missing[0]!r} is not open; name it among agent.models")
-    models = {member.name: others[member.model] for member in shape.members if member.model}
+    models = {member.name: kit.by_name[member.model] for member in shape.members if member.model}
     cast = Cast(
         model=kit.model,
         models=models,

@@ -33,6 +33,10 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
 }
 
 
+FROM_PYTHON = ("desk", "approve")
+"""Options that no command line can write."""
+
+
 def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agent:
     """The system `name` made of `kit`. Raises `ConfigError` for an unknown name or option, naming the known ones, or a senseless value."""
     if name not in SYSTEMS:
@@ -40,7 +44,7 @@ def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agen
         raise ConfigError(f"agent {name!r} is not known{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(SYSTEMS)}")
     known = option_names(name)
     for option in options or ():
-        if option not in known:
+        if option not in (*known, *FROM_PYTHON):
             raise ConfigError(f"agent {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
     try:
         return SYSTEMS[name][0](kit, **(options or {}))
@@ -53,4 +57,4 @@ def option_names(name: str) -> list[str]:
     builder = SYSTEMS[name][0]
     if isinstance(builder, Played):
         return list(builder.options)
-    return [option for option in inspect.signature(SYSTEMS[name][0]).parameters if option not in ("kit", "desk", "approve")]
+    return [option for option in inspect.signature(SYSTEMS[name][0]).parameters if option not in ("kit", *FROM_PYTHON)]

@@ -1,7 +1,7 @@
 """The command line: one app, its global options, and the one place where errors become exit codes.
 
 Exit codes: 0 done, 1 unexpected, 2 usage, configuration or name, 3 problem or trace files and the disk, 4 model, 5 sandbox,
-6 training, 130 interrupted (run the same command again to resume).
+6 training, 7 a team waits for a decision (`tirage resume`), 130 interrupted (run the same command again to resume).
 """
 
 import sys
@@ -15,6 +15,7 @@ from tirage.cli import about, evaluate, improve, mcp, search, solve
 from tirage.cli.data import data_app
 from tirage.cli.eval_forms import EvalCommand
 from tirage.cli.index import index_app
+from tirage.cli.resume import resume
 from tirage.cli.sandbox import sandbox_app
 from tirage.cli.tools import tools_app
 from tirage.cli.topology import topology_app
@@ -28,7 +29,8 @@ app = typer.Typer(
     name="tirage",
     help="Solve problems with sandboxed code, keep every token, train on what happened, measure again.",
     epilog="Start with: tirage solve 'What is 17 * 23 - 4?'\n\n"
-    "Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 files and disk, 4 model, 5 sandbox, 6 training, 130 interrupted.",
+    "Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 files and disk, 4 model, 5 sandbox, 6 training, "
+    "7 waits for a decision, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -36,6 +38,7 @@ app = typer.Typer(
 app.command()(solve.solve)
 app.command()(search.search)
 app.command()(evaluate.rollout)
+app.command()(resume)
 app.command("eval", cls=EvalCommand)(evaluate.evaluate)
 app.command()(evaluate.compare)
 app.command()(improve.improve)

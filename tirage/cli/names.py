@@ -273,6 +273,7 @@ def _kit(
     return Kit(
         model=model,
         others=tuple(model.others.values()) if isinstance(model, Several) else (),
+        by_name=model.others if isinstance(model, Several) else {},
         sampling=Sampling(
             temperature=sampling.temperature,
             top_p=sampling.top_p,

@@ -11,7 +11,7 @@ from rich.table import Table
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import SYSTEMS, option_names
 from tirage.cli.words import pairs, with_servers
-from tirage.config import AgentConfig, ModelConfig, SamplingConfig
+from tirage.config import AgentConfig, SamplingConfig
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -62,7 +62,6 @@ def solve(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            options=ModelConfig(),
             agent=AgentConfig.model_validate(
                 {
                     "best_of": best_of,

@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
+from tirage.agents.approval import Record
 from tirage.agents.teams.pictures import Form, draw
 from tirage.agents.teams.spec import TopologySpec
 from tirage.agents.teams.stock import SHAPES
+from tirage.agents.teams.team import with_saboteur
 from tirage.cli.files import write_picture
 from tirage.cli.shapes import open_topology
+from tirage.cli.teamwork import TeamRun, Waiting, perform
+from tirage.core.errors import ConfigError
+from tirage.core.problem import Problem
 
 topology_app = typer.Typer(help="Teams of agents: who speaks to whom, in how many rounds, and who decides.", no_args_is_help=True)
 
@@ -43,3 +48,41 @@ def show(
         return
     write_picture(picture, out, force=force)
     typer.echo(f"topology: {out}")
+
+
+@topology_app.command(
+    "run", epilog=f"Example: tirage topology run planner-executor-critic 'What is 17 * 23 - 4?' --approve planner\n\n{_SHAPES}"
+)
+def run(
+    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A stock topology or a YAML file.", show_default=False)],
+    question: Annotated[str, typer.Argument(help="The question.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", "-m", help="Model string of members without their own.")] = "nano",
+    answer: Annotated[str | None, typer.Option(help="Reference answer to grade against; no member sees it.")] = None,
+    members: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
+    approve: Annotated[list[str] | None, typer.Option(help="Member whose turns wait for a person; repeatable.")] = None,
+    pause: Annotated[Path | None, typer.Option(help="File that keeps the run while a turn waits; `tirage resume FILE` goes on.")] = None,
+    saboteur: Annotated[str | None, typer.Option(help="Member who misleads the others, to see what the team withstands.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="Of every member.")] = 0.8,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Per turn.")] = 512,
+    budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens of the whole team.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Picture of who spoke to whom: .html, .dot, .mmd, .json, .txt.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Let a team work on one question."""
+    team = open_topology(source, members, rounds)
+    if saboteur is not None:
+        team = with_saboteur(team, saboteur)
+    if pause is not None and pause.exists() and not force:
+        raise ConfigError(f"{pause} exists; go on with it (tirage resume {pause}), give another file, or replace it (--force)")
+    made = TeamRun(
+        topology=team,
+        model=model,
+        models=tuple(dict.fromkeys(member.model for member in team.members if member.model)),
+        approve=tuple(approve or ()),
+        temperature=temperature,
+        max_tokens=max_tokens,
+        tokens=budget_tokens,
+    )
+    perform(Waiting(made, Problem(prompt=question, answer=answer), Record(), pause), out=out, force=force, as_json=as_json)

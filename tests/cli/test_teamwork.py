@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_main import run
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> "object":
+    """Model strings of members that say the given lines, one reply a line."""
+
+    def model(name: str, *lines: str) -> str:
+        path = tmp_path / f"{name}.txt"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return f"scripted/{path}"
+
+    return model
+
+
+def pair(tmp_path: Path, first: str, second: str) -> Path:
+    file = tmp_path / "pair.yaml"
+    file.write_text(
+        f"name: pair\nmembers:\n- {{name: ada, role: planner, model: '{first}'}}\n- {{name: bob, role: solver, model: '{second}'}}\n"
+        "spatial: [[ada, bob]]\ndecision: bob\n",
+        encoding="utf-8",
+    )
+    return file
+
+
+def test_a_team_works_and_says_who_spoke_to_whom(capsys, tmp_path, said):
+    team = pair(tmp_path, said("a", "multiply them"), said("b", "So \\boxed{42}."))
+    picture = tmp_path / "who.html"
+    code, out, _ = run(
+        capsys, "topology", "run", str(team), "6 * 7?", "--model", said("x"), "--answer", "42", "--out", str(picture), "--json"
+    )
+    assert code == 0
+    data = json.loads(out)
+    assert (data["answer"], data["correct"]) == ("42", True)
+    assert data["edges"] == [{"from": "ada", "to": "bob", "tokens": 14}]
+    assert "ada" in picture.read_text(encoding="utf-8")
+
+
+def test_a_turn_waits_and_the_run_goes_on_from_its_file(capsys, tmp_path, said):
+    first, second, file = said("a", "multiply them", "never said"), said("b", "So \\boxed{42}."), tmp_path / "run.json"
+    team = pair(tmp_path, first, second)
+    command = ["topology", "run", str(team), "6 * 7?", "--model", said("x"), "--approve", "ada", "--pause", str(file)]
+    code, _, err = run(capsys, *command)
+    assert code == 7
+    assert f"go on with: tirage resume {file} --approve" in err
+    assert run(capsys, *command)[0] == 2
+    code, out, _ = run(capsys, "resume", str(file), "--escalate", "--json")
+    assert (code, json.loads(out)["waits"]["level"]) == (7, 1)
+    code, out, _ = run(capsys, "resume", str(file), "--modify", "just say it", "--by", "Ann", "--json")
+    assert code == 0
+    assert json.loads(out)["answer"] == "42"
+    assert json.loads(out)["usage"]["model_calls"] == 2
+    code, _, err = run(capsys, "resume", str(file), "--approve")
+    assert code == 2
+    assert "has ended" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "debat", "x"], "did you mean 'debate'"),
+        (["run", "chain", "x", "--approve", "carl"], "has no member 'carl' to approve"),
+        (["run", "chain", "x", "--saboteur", "carl"], "has no member 'carl' to turn"),
+        (["run", "chain", " "], "the question is empty"),
+    ],
+)
+def test_what_is_wrong_is_one_line(capsys, arguments, says):
+    code, _, err = run(capsys, "topology", *arguments)
+    assert code == 2
+    assert says in err
+
+
+def test_a_file_that_is_no_paused_run(capsys, tmp_path):
+    file = tmp_path / "run.json"
+    file.write_text("{}")
+    code, _, err = run(capsys, "resume", str(file), "--approve")
+    assert code == 3
+    assert "is no paused run of this version" in err
+    assert run(capsys, "resume", str(file), "--approve", "--terminate")[0] == 2

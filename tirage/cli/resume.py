@@ -1,0 +1,45 @@
+"""`tirage resume`: a run that waits for a decision goes on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tirage.agents.approval import Action, Decision, PausedRun, Record
+from tirage.cli.teamwork import TeamRun, Waiting, perform
+from tirage.core.errors import ConfigError
+
+
+def resume(
+    file: Annotated[Path, typer.Argument(help="What `tirage topology run --pause FILE` wrote.")],
+    approve: Annotated[bool, typer.Option("--approve", help="Go on with the turn as it stands.")] = False,
+    modify: Annotated[str | None, typer.Option(metavar="TEXT", help="Go on with this text instead.")] = None,
+    reject: Annotated[str | None, typer.Option(metavar="WHY", help="Have the turn taken again; the role is told why.")] = None,
+    escalate: Annotated[bool, typer.Option("--escalate", help="Leave it to the next in charge: the file then waits for them.")] = False,
+    terminate: Annotated[bool, typer.Option("--terminate", help="End the run with the best answer so far.")] = False,
+    by: Annotated[str, typer.Option(help="Who decides.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Picture of who spoke to whom: .html, .dot, .mmd, .json, .txt.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the picture that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Go on with a paused run; what was settled before is not asked again. Without a decision the terminal asks for one.
+
+    Example: tirage resume run.json --reject "Step 2 divides by zero."
+    """
+    given = [
+        *([Decision(action=Action.APPROVE, by=by)] if approve else []),
+        *([Decision(action=Action.MODIFY, text=modify, by=by)] if modify is not None else []),
+        *([Decision(action=Action.REJECT, text=reject, by=by)] if reject is not None else []),
+        *([Decision(action=Action.ESCALATE, by=by)] if escalate else []),
+        *([Decision(action=Action.TERMINATE, by=by)] if terminate else []),
+    ]
+    if len(given) > 1:
+        raise ConfigError("a turn takes one decision: give one of --approve, --modify, --reject, --escalate, --terminate")
+    paused = PausedRun.load(file)
+    if paused.waiting is None:
+        raise ConfigError(f"{file} has ended; nothing waits in it")
+    waiting = Waiting(TeamRun.from_data(paused.agent), paused.problem, Record(paused.settled), file)
+    waiting.desk.decided = {int(number): decision for number, decision in paused.decided.items()}
+    if given:
+        waiting.desk.decided[paused.waiting.number] = given[0]
+    perform(waiting, out=out, force=force, as_json=as_json)
