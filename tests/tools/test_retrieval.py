@@ -15,6 +15,7 @@ from tirage.core import ObservationStatus, ToolCall
 from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval import Collection, HashingEmbedder, SearchTool
 from tirage.tools.retrieval.chunks import split
+from tirage.tools.retrieval.collection import reciprocal_ranks
 
 DOCUMENTS = [
     ("otters", "Sea otters hold hands while they sleep. They eat urchins and clams."),
@@ -217,3 +218,14 @@ def test_a_half_done_batch_leaves_nothing(tmp_path: Path, collection: Collection
         list(collection.add([("new", "Something new.")]))
     monkeypatch.undo()
     assert (collection.fingerprint, len(collection), collection.documents) == (mark, count, 4)
+
+
+def test_ranks_are_fused_by_their_reciprocals():
+    """Keywords rank text 2, then 0, and not 1; vectors rank 0, 1, 2."""
+    fused = reciprocal_ranks(np.array([1.0, 0.0, 5.0], np.float32), np.array([0.9, 0.5, 0.1], np.float32))
+    assert fused.tolist() == pytest.approx([1 / 62 + 1 / 61, 1 / 62, 1 / 61 + 1 / 63])
+
+
+def test_a_search_by_ranks_gives_both_rankings_their_say(collection: Collection) -> None:
+    (first, *_) = collection.search("dark rock basalt columns", mode="ranks")
+    assert (first.chunk.document, first.score) == ("basalt", pytest.approx(2 / 61))

@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 from tirage.tools.retrieval.chunks import Chunk
 from tirage.tools.retrieval.embedders import Embedder
 
-Mode = Literal["hybrid", "keywords", "vectors"]
+Mode = Literal["hybrid", "ranks", "keywords", "vectors"]
+"""hybrid: keywords and vectors fused by score; ranks: the same fused by reciprocal rank; or one of them alone."""
 POOL = 100
 """Chunks that a reranker judges."""
 

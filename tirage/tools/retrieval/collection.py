@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS chunks (number INTEGER PRIMARY KEY AUTOINCREMENT, id 
 CREATE INDEX IF NOT EXISTS by_document ON chunks (document);
 CREATE INDEX IF NOT EXISTS lengths ON chunks (number, length);
 {LAYOUT}"""
+RRF_K = 60
+"""Of reciprocal rank fusion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +192,21 @@ class Collection:
         wanted = self.embedder.embed([query], query=True)[0] if mode != "keywords" else None
         # One view of the file, though another process may be writing.
         with self._transaction("DEFERRED"):
-            found = best(self._scores(words, wanted, loaded := self._load()), k if rerank is None else max(k, POOL))
+            scores = self._scores(words, wanted, loaded := self._load(), by_rank=mode == "ranks")
+            found = best(scores, k if rerank is None else max(k, POOL))
             hits = [Hit(chunk=self._chunk(int(loaded.numbers[place])), score=score) for place, score in found]
         return hits if rerank is None else reorder(query, hits, rerank)[:k]
 
-    def _scores(self, words: Sequence[str] | None, wanted: Vectors | None, loaded: _Loaded) -> Scores:
+    def _scores(self, words: Sequence[str] | None, wanted: Vectors | None, loaded: _Loaded, *, by_rank: bool) -> Scores:
         """[chunks], in the order of `loaded.numbers`: by words, by a vector, or by both; what is not above 0 is not found."""
         alike: Scores = loaded.vectors @ wanted if wanted is not None else np.zeros(0, np.float32)
         if words is None:
             return alike
         scores, bound = score_words(self._db, words, loaded.lengths, loaded.kept)
         covered = scores[loaded.numbers]
-        return covered if wanted is None else (np.maximum(alike, 0) + covered / (bound or 1)) / 2
+        if wanted is None:
+            return covered
+        return reciprocal_ranks(covered, alike) if by_rank else (np.maximum(alike, 0) + covered / (bound or 1)) / 2
 
     def _load(self) -> _Loaded:
         """Numbers, lengths, and the vectors mapped from the copy beside the file, which is written anew when the content has changed."""
@@ -231,6 +236,15 @@ class Collection:
     def _chunk(self, number: int) -> Chunk:
         row = self._db.execute("SELECT id, document, place, text FROM chunks WHERE number = ?", (number,)).fetchone()
         return Chunk(id=row[0], document=row[1], place=row[2], text=row[3])
+
+
+def reciprocal_ranks(*rankings: Scores) -> Scores:
+    """Reciprocal rank fusion, sum of 1 / (k + rank) with k = 60 (Cormack et al. 2009); what a ranking scores 0 or less it does not rank."""
+    fused: Scores = np.zeros_like(rankings[0], np.float32)
+    for scores in rankings:
+        order = np.argsort(-scores, kind="stable")[: int((scores > 0).sum())]
+        fused[order] += 1 / (RRF_K + 1 + np.arange(len(order), dtype=np.float32))
+    return fused
 
 
 def embedder_name(path: Path) -> str | None:
