@@ -82,3 +82,34 @@ def test_a_file_that_is_no_paused_run(capsys, tmp_path):
     assert code == 3
     assert "is no paused run of this version" in err
     assert run(capsys, "resume", str(file), "--approve", "--terminate")[0] == 2
+
+
+@pytest.mark.parametrize(("learner", "ending"), [("edges", ".json"), ("gdesigner", ".safetensors")])
+def test_a_topology_is_learned_shown_and_used(capsys, tmp_path, said, learner, ending):
+    if learner == "gdesigner":
+        pytest.importorskip("torch", reason="needs torch: pip install 'tirage[local]'")
+    problems, out = tmp_path / "problems.jsonl", tmp_path / f"learned{ending}"
+    problems.write_text("".join(json.dumps({"prompt": f"{number} + 1?", "answer": str(number + 1)}) + "\n" for number in range(4)))
+    model = said("many", *["So \\boxed{2}."] * 40)
+    train = ["topology", "train", "single", "--members", "3", "--problems", str(problems), "--learner", learner, "--out", str(out)]
+    code, shown, _ = run(capsys, *train, "--model", model, "--queries", "4", "--batch", "2")
+    assert code == 0
+    assert "2 of 4: 1 of 2 right" in shown
+    assert "4 of 4: 0 of 2 right" in shown
+    assert run(capsys, *train, "--model", model)[0] == 2
+    code, shown, _ = run(capsys, "topology", "show", str(out), "--query", "1 + 1?", "--format", "json")
+    assert code == 0
+    assert [member["name"] for member in json.loads(shown)["members"]] == ["solver-1", "solver-2", "solver-3"]
+    code, shown, _ = run(capsys, "solve", "1 + 1?", "--agent", "team", "-o", f"topology={out}", "-m", model, "--json")
+    assert (code, json.loads(shown)["answer"]) == (0, "2")
+
+
+def test_topologies_are_compared(capsys, tmp_path, said):
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text(json.dumps({"prompt": "1 + 1?", "answer": "2"}) + "\n")
+    model = said("many", *["So \\boxed{2}."] * 12)
+    out = str(tmp_path / "run")
+    code, shown, _ = run(capsys, "topology", "compare", "chain,debate", "-p", str(problems), "-m", model, "--out", out, "--json")
+    assert code == 0
+    assert "chain" in shown
+    assert "debate" in shown

@@ -9,6 +9,8 @@ from tirage.agents.approval import Desk
 from tirage.agents.cast import Cast
 from tirage.agents.critic_cot import CriticFilter, CriticRefinement
 from tirage.agents.kit import Kit
+from tirage.agents.teams.learned import LearnedTeam
+from tirage.agents.teams.learner import TopologyLearner
 from tirage.agents.teams.stock import stock
 from tirage.agents.teams.team import SYSTEMS, Team
 from tirage.agents.teams.topology import Topology
@@ -47,26 +49,33 @@ CRITIC_REFINEMENT = Played(lambda model, **parts: critic_cot.build(model, Critic
 def team(
     kit: Kit,
     *,
-    topology: str | Topology = "planner-executor-critic",
+    topology: str | Topology | TopologyLearner = "planner-executor-critic",
     members: int | None = None,
     rounds: int | None = None,
     window: int = 12_000,
     desk: Desk | None = None,
     approve: Sequence[str] = (),
 ) -> Workflow:
-    """A topology, or a stock one by name; members that answer have the kit's tools. Raises `ConfigError` as `Topology` does.
+    """A topology, a stock one by name, or one that was learned; members that answer have the kit's tools.
+
+    Raises `ConfigError` as `Topology` does.
 
     `desk`: where the turns of the members in `approve` wait for a person.
     """
-    shape = stock(topology, members, rounds=rounds) if isinstance(topology, str) else topology
-    play = Team(
-        shape,
-        systems=None if is_nano(kit.model.renderer) else SYSTEMS,
-        window=window,
-        tools=tuple(kit.tools),
-        manual=kit.system or "",
-        approve=frozenset(approve),
-    )
+
+    def play_of(shape: Topology) -> Team:
+        return Team(
+            shape,
+            systems=None if is_nano(kit.model.renderer) else SYSTEMS,
+            window=window,
+            tools=tuple(kit.tools),
+            manual=kit.system or "",
+            approve=frozenset(approve),
+        )
+
+    opened = stock(topology, members, rounds=rounds) if isinstance(topology, str) else topology
+    shape = opened if isinstance(opened, Topology) else opened.team
+    play = play_of(opened) if isinstance(opened, Topology) else LearnedTeam(opened, play_of)
     names = [member.model for member in shape.members if member.model]
     missing = [name for name in names if name not in kit.by_name]
     if missing:

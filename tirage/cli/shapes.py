@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tirage.agents.teams.edges import EdgeOptimizer
+from tirage.agents.teams.learner import TopologyLearner
 from tirage.agents.teams.spec import TopologySpec
 from tirage.agents.teams.stock import SHAPES, stock
 from tirage.agents.teams.topology import Topology
@@ -21,11 +23,27 @@ def open_topology(source: str, members: int | None = None, rounds: int | None = 
     return load_config(TopologySpec, path).topology()
 
 
+def open_learned(path: Path) -> TopologyLearner:
+    """What `tirage topology train` wrote, frozen. Raises `DataError` for another file."""
+    if path.suffix == ".safetensors":
+        from tirage.agents.teams.gdesigner import GDesigner
+
+        return GDesigner.load(path)
+    return EdgeOptimizer.load(path)
+
+
+def is_learned(source: str) -> bool:
+    """Whether a word names a file of something learned."""
+    return source.endswith((".safetensors", ".json"))
+
+
 def team_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a team with its topology opened."""
     given = dict(options)
     source = given.get("topology")
     if not isinstance(source, str):
         return given
+    if is_learned(source):
+        return {**given, "topology": open_learned(Path(source))}
     members, rounds = given.pop("members", None), given.pop("rounds", None)
     return {**given, "topology": open_topology(source, members, rounds)}

@@ -12,9 +12,13 @@ from tirage.agents.teams.pictures import Form, draw
 from tirage.agents.teams.spec import TopologySpec
 from tirage.agents.teams.stock import SHAPES
 from tirage.agents.teams.team import with_saboteur
+from tirage.cli.evaluate import compare as compare_all
 from tirage.cli.files import write_picture
-from tirage.cli.shapes import open_topology
+from tirage.cli.names import parse_problems
+from tirage.cli.shapes import is_learned, open_learned, open_topology
+from tirage.cli.teaching import LEARNERS, teach
 from tirage.cli.teamwork import TeamRun, Waiting, perform
+from tirage.config import AgentConfig, RolloutConfig, SamplingConfig
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 
@@ -34,15 +38,20 @@ def show(
     seed: Annotated[int, typer.Option(help="Of the stock topology `random`.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default="standard output")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    query: Annotated[str, typer.Option(help="For a learned topology: the problem that it is decoded for.")] = "",
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the YAML file and exit.")] = False,
 ) -> None:
-    """Draw a topology."""
+    """Draw a topology, or what was learned, decoded for a query."""
     if schema:
         print(json.dumps(TopologySpec.model_json_schema(), indent=1))
         return
     if source is None:
         raise typer.BadParameter(f"name a file or one of: {', '.join(SHAPES)}")
-    picture = draw(open_topology(source, members, rounds, seed), form)
+    if is_learned(source):
+        shape = open_learned(Path(source)).sample(query, seed)[0]
+    else:
+        shape = open_topology(source, members, rounds, seed)
+    picture = draw(shape, form)
     if out is None:
         sys.stdout.write(picture)
         return
@@ -86,3 +95,47 @@ def run(
         tokens=budget_tokens,
     )
     perform(Waiting(made, Problem(prompt=question, answer=answer), Record(), pause), out=out, force=force, as_json=as_json)
+
+
+@topology_app.command("train", epilog="Example: tirage topology train single --members 4 --problems nano:train --out who.safetensors")
+def train(
+    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The team whose spatial edges are learned.", show_default=False)],
+    problems: Annotated[str, typer.Option("--problems", "-p", help="A file, nano:SPLIT or gym:FAMILY[,FAMILY].", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where it is kept: .safetensors for gdesigner, .json for edges.")],
+    learner: Annotated[str, typer.Option(help=f"{' or '.join(LEARNERS)}: edges by the problem, or the same for all.")] = "gdesigner",
+    model: Annotated[str, typer.Option("--model", "-m", help="Model string of the members.")] = "nano",
+    queries: Annotated[int, typer.Option(min=1, help="Problems to learn from.")] = 40,
+    batch: Annotated[int, typer.Option(min=1, help="Problems between two steps.")] = 4,
+    price: Annotated[float, typer.Option(min=0, help="Utility that 1,000 sampled tokens cost.")] = 0.1,
+    members: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="Of every member.")] = 0.8,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Learn who should speak to whom from what teams achieve; then `--agent team -o topology=FILE`, or `topology show FILE --query`."""
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists; choose another place or say that it may be replaced (--force)")
+    team = open_topology(source, members, rounds)
+    config = RolloutConfig(
+        model=model,
+        problems=parse_problems(problems, queries),
+        agent=AgentConfig(name="team", options={"topology": source}, models=tuple({m.model: None for m in team.members if m.model})),
+        sampling=SamplingConfig(temperature=temperature),
+        seed=seed,
+    )
+    teach(config, team, learner, out, batch=batch, price=price)
+
+
+@topology_app.command("compare", epilog="Example: tirage topology compare single,chain,debate --problems nano:heldout --budget 1000")
+def compare(
+    names: Annotated[str, typer.Argument(help="Stock topologies, and strategies or agents beside them.", show_default=False)],
+    problems: Annotated[str, typer.Option("--problems", "-p", help="A file, nano:SPLIT or gym:FAMILY[,FAMILY].", show_default=False)],
+    model: Annotated[str, typer.Option("--model", "-m", help="Model string.")] = "nano",
+    budget: Annotated[int, typer.Option(min=0, help="Sampled tokens per problem.")] = 4000,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; the same folder resumes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Topologies on the same problems at the same budget: `tirage compare --strategies` by another name."""
+    compare_all(strategies=names, problems=problems, model=model, budget=budget, limit=limit, out=out, as_json=as_json)

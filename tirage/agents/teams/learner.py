@@ -32,6 +32,11 @@ class Outcome:
 class TopologyLearner(Protocol):
     """Samples a topology per query and learns from what became of it."""
 
+    @property
+    def team(self) -> Topology:
+        """The members, with the temporal edges, rounds and decision that stay."""
+        ...
+
     def sample(self, query: str, seed: int) -> tuple[Topology, float]:
         """A topology, and the natural logarithm of the probability of the choices that led to it: 0 when frozen, for nothing is drawn."""
         ...
