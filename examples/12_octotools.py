@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.octotools import build
 from tirage.core import Budget, Problem, Tree
 from tirage.models.base import Sampling
@@ -43,7 +45,15 @@ async def solve(budget: Budget) -> Tree:
     """One problem; `tags` is what each role says."""
     async with open_sandbox() as sandbox:
         tools = toolset(search, PythonTool())
-        agent = build(ScriptedModel(tags=SCRIPT), tools=tools, sandbox=sandbox, sampling=Sampling(max_tokens=2000), budget=budget)
+        agent = build(
+            Kit(
+                model=ScriptedModel(tags=SCRIPT),
+                tools=tools,
+                sandbox=sandbox,
+                sampling=Sampling(max_tokens=2000),
+                steering=Steering(budget=budget),
+            )
+        )
         return await agent.solve(PROBLEM, seed=0)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tirage.agents.art import Art, build
 from tirage.agents.art_library import add_program, load_library
+from tirage.agents.kit import Kit
 from tirage.core import Problem
 from tirage.models.base import Sampling
 from tirage.sandbox import open_sandbox
@@ -37,7 +38,7 @@ async def main() -> None:
     print("shown:", ", ".join(task.name for task in Art().similar(PROBLEM.prompt)[:3]))
     model = ScriptedModel(tags=SCRIPT)
     async with open_sandbox() as sandbox:
-        agent = build(model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling())
+        agent = build(Kit(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()))
         tree = await agent.solve(PROBLEM, seed=0)
     last = model.requests[-1].ids or ()
     begun = bytes(last).decode().rsplit(f"{PROBLEM.prompt}\n", 1)[1].split("\n\n")[0]

@@ -3,6 +3,8 @@
 import asyncio
 
 from tirage.agents import t1
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.pool import check_figures, read_pool, select, selection_curve
 from tirage.core import Budget, Problem, Tree
 from tirage.models.base import Request, Sampling
@@ -30,7 +32,7 @@ async def solve(budget: Budget) -> Tree:
     model = ScriptedModel(tags={"solver": GUESSES, "verifier": check})
     async with open_sandbox() as sandbox:
         tools, sampling = {"python": PythonTool()}, Sampling(temperature=0.8, logprobs=True)
-        agent = t1.build(model, tools=tools, sandbox=sandbox, sampling=sampling, options={"n": 4, "width": 1}, budget=budget)
+        agent = t1.build(Kit(model=model, tools=tools, sandbox=sandbox, sampling=sampling, steering=Steering(budget=budget)), n=4, width=1)
         return await agent.solve(PROBLEM, seed=0)
 
 

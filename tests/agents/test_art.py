@@ -11,6 +11,8 @@ from tirage.agents.art import Art, build
 from tirage.agents.art_library import MOST_EDITS, Task, add_program, best_cluster, load_library
 from tirage.agents.art_program import Program, ProgramStep, continued, filled, parse, parse_steps, quoted, render_steps
 from tirage.agents.cast import Cast
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.roles import Unreadable
 from tirage.agents.transcript import Workflow
 from tirage.core.budget import Budget
@@ -36,7 +38,10 @@ async def sandbox():
 
 
 async def perform(model, *, tools=None, sandbox=None, options=None, budget=None, log=None, problem=PROBLEM):
-    agent = build(model, tools=tools or {}, sandbox=sandbox, sampling=Sampling(), options=options, budget=budget)
+    agent = build(
+        Kit(model=model, tools=tools or {}, sandbox=sandbox, sampling=Sampling(), steering=Steering(budget=budget or Budget())),
+        **(options or {}),
+    )
     return await agent.solve(problem, seed=2, log=log)
 
 
@@ -449,4 +454,4 @@ async def test_a_cluster_may_be_asked_for():
     await perform(model, options={"select": "strings"})
     assert re.findall(r"^(Take letters|Bring the words)", prompts(model)[0], re.MULTILINE) == ["Take letters"] * 2 + ["Bring the words"] * 2
     with pytest.raises(ConfigError, match="select 'music' is neither similar, judged nor a cluster; clusters: arithmetic, code"):
-        build(ScriptedModel(), tools={}, sandbox=None, sampling=Sampling(), options={"select": "music"})
+        build(Kit(model=ScriptedModel(), sampling=Sampling()), select="music")

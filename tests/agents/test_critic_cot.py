@@ -2,8 +2,20 @@
 
 import pytest
 
-from tirage.agents.critic_cot import NANO_CRITIC, NEVER_ACCEPTED, REFINED, UNFILTERED, CriticFilter, CriticRefinement, build, elect
+from tirage.agents.critic_cot import (
+    NANO_CRITIC,
+    NEVER_ACCEPTED,
+    REFINED,
+    UNFILTERED,
+    CriticFilter,
+    CriticRefinement,
+    build_filter,
+    build_refinement,
+    elect,
+)
 from tirage.agents.critique import corrected, read_check, read_critique, split_steps
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.pool import Candidate
 from tirage.agents.roles import Unreadable
 from tirage.core.budget import Budget
@@ -15,13 +27,14 @@ from tirage.rollouts.runner import judge
 from tirage.testing.models import ScriptedModel
 from tirage.verification.factory import open_verifier
 
+BUILD = {CriticFilter: build_filter, CriticRefinement: build_refinement}
 PROBLEM = Problem(prompt="What is 2 + 3 * 4?", answer="nonce-0815", metadata={"solution": "nonce-0815"})
 GOOD = "Step 1: All is well. Step 1 is correct."
 BAD = "Step 1: Oh no. Step 1 is **incorrect**."
 
 
 async def perform(model, play=CriticFilter, *, budget=None, **options):
-    agent = build(model, play, tools={}, sandbox=None, sampling=Sampling(temperature=0.7), options=options, budget=budget)
+    agent = BUILD[play](Kit(model=model, sampling=Sampling(temperature=0.7), steering=Steering(budget=budget or Budget())), **options)
     return await agent.solve(PROBLEM, seed=3)
 
 
@@ -176,7 +189,7 @@ async def test_nobody_sees_the_key(play):
 
 def test_options_are_checked_and_nano_is_asked_in_its_own_words():
     with pytest.raises(ConfigError, match="has no option 'd'; its options: rounds, restarts"):
-        build(ScriptedModel(), CriticRefinement, tools={}, sandbox=None, sampling=Sampling(), options={"d": 3})
+        build_refinement(Kit(model=ScriptedModel(), sampling=Sampling()), d=3)
     (asked,) = NANO_CRITIC.messages({"problem": "1 + 1", "answer": "2"})
     assert asked.content == "Check: 1 + 1\nProposed answer: 2"
     assert NANO_CRITIC.read("Verdict: correct").finds(7) is True

@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.octotools import OctoTools, arguments_of, build, find_tool, read_check
 from tirage.agents.roles import Unreadable
 from tirage.core.budget import Budget
@@ -68,7 +70,10 @@ TWO_STEPS = [
 
 async def perform(model, *, tools=None, options=None, budget=None, log=None, sandbox=None):
     tools = toolset(search, calculator) if tools is None else tools
-    agent = build(model, tools=tools, sandbox=sandbox, sampling=Sampling(max_tokens=4000), options=options, budget=budget)
+    agent = build(
+        Kit(model=model, tools=tools, sandbox=sandbox, sampling=Sampling(max_tokens=4000), steering=Steering(budget=budget or Budget())),
+        **(options or {}),
+    )
     return await agent.solve(PROBLEM, seed=3, log=log)
 
 
@@ -315,7 +320,7 @@ def test_commands_of_other_tools():
 )
 def test_options_are_checked(options, reason):
     with pytest.raises(ConfigError, match=reason):
-        build(ScriptedModel(), tools={}, sandbox=None, sampling=Sampling(), options=options)
+        build(Kit(model=ScriptedModel(), sampling=Sampling()), **(options or {}))
 
 
 def test_an_octotools_has_its_constants():

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.realcritic import CORRECTED, GIVEN, NANO_CRITIC, RealCritic, build
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
@@ -24,7 +26,7 @@ def said(answer: object, conclusion: str = "incorrect") -> str:
 
 
 async def perform(model, problem=PROBLEMS[0], *, budget=None, **options):
-    agent = build(model, tools={}, sandbox=None, sampling=Sampling(), options=options, budget=budget)
+    agent = build(Kit(model=model, sampling=Sampling(), steering=Steering(budget=budget or Budget())), **options)
     return await agent.solve(problem, seed=0)
 
 
@@ -134,7 +136,7 @@ async def test_a_cross_critique_needs_a_solution():
     with pytest.raises(ConfigError, match="no solution to criticise"):
         await perform(ScriptedModel(), mode="cross")
     with pytest.raises(ConfigError, match="'mode' cannot be 'both'"):
-        build(ScriptedModel(), tools={}, sandbox=None, sampling=Sampling(), options={"mode": "both"})
+        build(Kit(model=ScriptedModel(), sampling=Sampling()), mode="both")
     assert RealCritic(mode="iterative").id == "realcritic-iterative-3"
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.realcritic import CORRECTED, GIVEN
 from tirage.agents.scrit import ANALYST, CRITIC, build, scrub
 from tirage.core.budget import Budget
@@ -19,7 +21,7 @@ SAID = "Step 1: 6 * 7 is 42. Step 1 is incorrect.\nConclusion: incorrect\n<corre
 
 async def perform(model, *, budget=None, **options):
     options = {"given": GIVEN_SOLUTION, "references": REFERENCE, **options}
-    agent = build(model, tools={}, sandbox=None, sampling=Sampling(), options=options, budget=budget)
+    agent = build(Kit(model=model, sampling=Sampling(), steering=Steering(budget=budget or Budget())), **options)
     return await agent.solve(PROBLEM, seed=0)
 
 

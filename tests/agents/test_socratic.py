@@ -2,6 +2,8 @@ import asyncio
 
 import pytest
 
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.roles import Unreadable
 from tirage.agents.socratic import Socratic, build, read_said
 from tirage.core.budget import Budget
@@ -43,7 +45,12 @@ def two_questions(**changes):
 
 
 async def perform(model, *, options=None, budget=None, log=None, tools=None, sandbox=None, problem=PROBLEM):
-    agent = build(model, tools=tools or {}, sandbox=sandbox, sampling=Sampling(max_tokens=500), options=options, budget=budget)
+    agent = build(
+        Kit(
+            model=model, tools=tools or {}, sandbox=sandbox, sampling=Sampling(max_tokens=500), steering=Steering(budget=budget or Budget())
+        ),
+        **(options or {}),
+    )
     return await agent.solve(problem, seed=5, log=log)
 
 
@@ -271,4 +278,4 @@ def test_an_empty_reply_is_unreadable():
 
 def test_options_are_checked():
     with pytest.raises(ConfigError, match="option 'max_depth' cannot be 0: Input should be greater than 0"):
-        build(ScriptedModel(), tools={}, sandbox=None, sampling=Sampling(), options={"max_depth": 0})
+        build(Kit(model=ScriptedModel(), sampling=Sampling()), max_depth=0)

@@ -5,6 +5,8 @@ import re
 import pytest
 
 from tests.agents.test_transcript import MemoryLog
+from tirage.agents.equipment import Steering
+from tirage.agents.kit import Kit
 from tirage.agents.pool import RM_ONLY, Candidate, check_figures, finding, read_pool, select, selection_curve
 from tirage.agents.t1 import NANO_VERIFIER, T1, build
 from tirage.agents.valuers import Estimate
@@ -48,7 +50,10 @@ class Graded:
 async def perform(model, *, budget=None, options=None, log=None, seconds=5.0):
     async with open_sandbox(SandboxConfig()) as sandbox:
         tools = {"python": PythonTool(limits=Limits(wall_s=seconds))}
-        agent = build(model, tools=tools, sandbox=sandbox, sampling=SAMPLING, options=options, budget=budget)
+        agent = build(
+            Kit(model=model, tools=tools, sandbox=sandbox, sampling=SAMPLING, steering=Steering(budget=budget or Budget())),
+            **(options or {}),
+        )
         return await agent.solve(PROBLEM, seed=7, log=log)
 
 
@@ -135,7 +140,7 @@ async def test_the_probability_of_a_word_as_reward():
     assert "{2}" in tree.trajectory(tree.chosen).response
     assert (tree.judging.model_calls, tree.usage.model_calls) == (2, 8)
     with pytest.raises(CapabilityError, match="reward=share"):
-        build(ScriptedModel(mode="text"), tools={}, sandbox=None, sampling=SAMPLING, options={"reward": "token"})
+        build(Kit(model=ScriptedModel(mode="text"), sampling=SAMPLING), reward="token")
 
 
 def test_a_curve_over_n_is_computed_from_one_pool():
@@ -220,9 +225,9 @@ async def test_the_words_of_a_check_count_where_its_tool_says_neither():
 
 def test_options_are_checked_and_nano_is_asked_in_its_own_words():
     with pytest.raises(ConfigError, match="t1 has no option 'm'"):
-        build(ScriptedModel(), tools={}, sandbox=None, sampling=SAMPLING, options={"m": 3})
+        build(Kit(model=ScriptedModel(), sampling=SAMPLING), m=3)
     with pytest.raises(ConfigError, match="rule"):
-        build(ScriptedModel(), tools={}, sandbox=None, sampling=SAMPLING, options={"rule": "worst"})
+        build(Kit(model=ScriptedModel(), sampling=SAMPLING), rule="worst")
     (asked,) = NANO_VERIFIER.messages({"problem": "1 + 1", "answer": "2", "solution": "x"})
     assert asked.content == "Check: 1 + 1\nProposed answer: 2"
     assert T1(n=4).id == "t1-4x1-weighted-confidence"

@@ -25,17 +25,14 @@ from tirage.agents.art_program import (
     references,
     render_steps,
 )
-from tirage.agents.cast import Cast
+from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.roles import Role, Unreadable, one_of, unfenced, whole
 from tirage.agents.transcript import Call, Transcript, Workflow
 from tirage.agents.workbench import encoded, only_text
-from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.message import ObservationStatus
 from tirage.core.tree import ROOT
-from tirage.models.base import Model, Sampling
-from tirage.sandbox.base import Sandbox
 from tirage.tools.base import Tool
 
 COMPLETIONS = 5
@@ -223,21 +220,10 @@ class Art:
         return (done.text.strip() if done.value.status is ObservationStatus.OK else ""), done.node
 
 
-def build(
-    model: Model,
-    *,
-    tools: Mapping[str, Tool],
-    sandbox: Sandbox | None,
-    sampling: Sampling,
-    options: Mapping[str, Any] | None = None,
-    budget: Budget | None = None,
-) -> Workflow:
-    """The agent. `options` are fields of `Art`, and `edits`: a file of people's programs; raises `ConfigError` for another."""
-    given = dict(options or {})
-    edits = given.pop("edits", None)
-    if edits is not None:
-        given["library"] = load_library(Path(edits))
-    return Workflow(play_of(Art, given), Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget)
+def build(kit: Kit, *, edits: str | Path | None = None, **options: Any) -> Workflow:
+    """The agent. `options` are fields of `Art`, `edits` a file of people's programs; raises `ConfigError` for another."""
+    library = {} if edits is None else {"library": load_library(Path(edits))}
+    return kit.workflow(play_of(Art, {**options, **library}))
 
 
 def _steps(text: str) -> tuple[ProgramStep, ...]:

@@ -1,27 +1,22 @@
 """Critic-CoT (Zheng et al. 2024, arXiv 2408.16326): a label per step, as a filter before a vote or as the guide of a refinement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
 from tirage.agents.ballot import classes
-from tirage.agents.cast import Cast
 from tirage.agents.critic import NANO_CHECK
 from tirage.agents.critique import Critique, read_check, read_correction, read_critique, split_steps
-from tirage.agents.explorer import Agent
+from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.pool import Candidate, read_pool, select
 from tirage.agents.roles import Role, Unreadable, whole
 from tirage.agents.staging import draw_and_check, put, remark
 from tirage.agents.transcript import Transcript, Workflow
-from tirage.core.budget import Budget
 from tirage.core.tree import ROOT, Tree
-from tirage.models.base import Model, Sampling
 from tirage.models.embedded import is_nano
-from tirage.sandbox.base import Sandbox
-from tirage.tools.base import Tool
 from tirage.verification.extract import final_answer
 
 SOLVER = Role(
@@ -179,26 +174,21 @@ class CriticRefinement:
         return None
 
 
-def build(
-    model: Model,
-    play: type[CriticFilter | CriticRefinement] = CriticFilter,
-    *,
-    tools: Mapping[str, Tool],
-    sandbox: Sandbox | None,
-    sampling: Sampling,
-    options: Mapping[str, Any] | None = None,
-    budget: Budget | None = None,
-    solver: Agent | None = None,
-) -> Workflow:
-    """The agent. `options` are fields of `play`; `solver` draws the candidates in its own way, such as with hints.
+def build_filter(kit: Kit, **options: Any) -> Workflow:
+    """The critic as a filter. `options` are fields of `CriticFilter`; see `build_refinement`."""
+    return _build(kit, play_of(CriticFilter, options))
+
+
+def build_refinement(kit: Kit, **options: Any) -> Workflow:
+    """The critic as a guide; a kit with hints draws the candidates with them. `options` are fields of `CriticRefinement`.
 
     For `nano` the roles are asked in the words that it knows; it knows no refining, so what it rejects is drawn anew. Raises
     `ConfigError` for an option that there is not.
     """
-    performed = play_of(play, options)
-    if is_nano(model.renderer):
-        performed = replace(performed, solver=NANO_SOLVER, critic=NANO_CRITIC)
-        if isinstance(performed, CriticRefinement):
-            performed = replace(performed, rounds=0)
-    agents = {} if solver is None else {"solver": solver}
-    return Workflow(performed, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling, agents=agents), budget=budget)
+    play = play_of(CriticRefinement, options)
+    return _build(kit, replace(play, rounds=0) if is_nano(kit.model.renderer) else play)
+
+
+def _build(kit: Kit, play: CriticFilter | CriticRefinement) -> Workflow:
+    asked = replace(play, solver=NANO_SOLVER, critic=NANO_CRITIC) if is_nano(kit.model.renderer) else play
+    return kit.workflow(asked, agents=kit.hinted())

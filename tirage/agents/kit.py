@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tirage.agents.cast import Cast
 from tirage.agents.critic import CHECK, Critic
 from tirage.agents.dialect import Dialect, FencedPython
 from tirage.agents.equipment import PathLimits, Steering
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Agent, Explorer, one_chain
 from tirage.agents.hints import HintPlan
 from tirage.agents.policy import ModelPolicy, Policy
+from tirage.agents.transcript import Play, Workflow
 from tirage.agents.valuers import Judge, Valuer
+from tirage.core.budget import Budget
 from tirage.core.hint import Hint
 from tirage.core.problem import Problem
 from tirage.models.base import Model, Sampling
@@ -91,6 +94,24 @@ class Kit:
             limits=limits or self.limits,
             steering=steering or self.steering,
         )
+
+    def workflow(self, play: Play, *, agents: Mapping[str, Agent] | None = None, budget: Budget | None = None) -> Workflow:
+        """The agent that performs a play. `agents` take turns of roles in their own way; `budget` counts where the kit sets no limit."""
+        cast = Cast(
+            model=self.model,
+            agents=agents or {},
+            sampling=self.sampling,
+            tools=self.tools,
+            sandbox=self.sandbox,
+            dialect=self.dialect,
+            limits=self.limits,
+        )
+        own = self.steering.budget
+        return Workflow(play, cast, budget=budget if own == Budget() else own)
+
+    def hinted(self) -> dict[str, Agent]:
+        """Who draws a play's candidates: the kit's own policy where it gives hints, else nobody, which leaves it to the role `solver`."""
+        return {} if self.hints is None else {"solver": self.explorer(search=one_chain)}
 
     def checker(self) -> Explorer:
         """The agent that checks answers: greedy and without hints."""

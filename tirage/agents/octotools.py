@@ -11,14 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, PositiveFloat, PositiveInt
 
-from tirage.agents.cast import Cast
+from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.roles import Role, Unreadable, as_json, json_objects, one_of, unfenced, whole
 from tirage.agents.transcript import Transcript, Turn, Workflow
 from tirage.agents.workbench import encoded, only_text
-from tirage.core.budget import Budget
-from tirage.models.base import Model, Sampling
-from tirage.sandbox.base import Sandbox
 from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.python import clip
 
@@ -259,18 +256,9 @@ class OctoTools:
         return Action(tool=name, sub_goal=plan.sub_goal, command=command, result=results[0] if len(results) == 1 else results), node
 
 
-def build(
-    model: Model,
-    *,
-    tools: Mapping[str, Tool],
-    sandbox: Sandbox | None,
-    sampling: Sampling,
-    options: Mapping[str, Any] | None = None,
-    budget: Budget | None = None,
-) -> Workflow:
+def build(kit: Kit, **options: Any) -> Workflow:
     """The agent. `options` are fields of `OctoTools`; raises `ConfigError` for one that it does not have."""
-    play = play_of(OctoTools, options)
-    return Workflow(play, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget)
+    return kit.workflow(play_of(OctoTools, options))
 
 
 def _shown(value: BaseModel) -> str:

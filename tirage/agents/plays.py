@@ -7,7 +7,6 @@ from typing import Any
 from tirage.agents import art, critic_cot, octotools, socratic, t1
 from tirage.agents.approval import Desk
 from tirage.agents.cast import Cast
-from tirage.agents.critic_cot import CriticFilter, CriticRefinement
 from tirage.agents.kit import Kit
 from tirage.agents.teams.learned import LearnedTeam
 from tirage.agents.teams.learner import TopologyLearner
@@ -16,34 +15,27 @@ from tirage.agents.teams.team import SYSTEMS, Team
 from tirage.agents.teams.topology import Topology
 from tirage.agents.transcript import Workflow
 from tirage.models.embedded import is_nano
-from tirage.search.best_of_n import BestOfN
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A builder over a kit, from one over single parts."""
+    """A builder of a play over a kit."""
 
-    make: Callable[..., Workflow]
+    build: Callable[..., Workflow]
     options: tuple[str, ...]
     """What the command line can give; the rest is for Python."""
-    draws: bool = False
-    """Whether candidates come from the kit's own policy, hinted where it is."""
 
     def __call__(self, kit: Kit, **options: Any) -> Workflow:
         """Raises `ConfigError` for an option that the play does not take."""
-        more = {"solver": kit.explorer(search=lambda seed: BestOfN())} if self.draws else {}
-        budget = kit.steering.budget
-        return self.make(kit.model, tools=kit.tools, sandbox=kit.sandbox, sampling=kit.sampling, options=options, budget=budget, **more)
+        return self.build(kit, **options)
 
 
 OCTOTOOLS = Played(octotools.build, ("max_steps", "outputs", "timeout_s"))
 SOCRATIC = Played(socratic.build, ("questions", "max_turn", "max_depth", "tools"))
 ART = Played(art.build, ("select", "tasks", "programs", "max_steps", "timeout_s", "edits"))
-T1 = Played(t1.build, ("n", "checks", "rule", "reward", "width"), draws=True)
-CRITIC_FILTER = Played(
-    lambda model, **parts: critic_cot.build(model, CriticFilter, **parts), ("n", "critiques", "rule", "width"), draws=True
-)
-CRITIC_REFINEMENT = Played(lambda model, **parts: critic_cot.build(model, CriticRefinement, **parts), ("rounds", "restarts"), draws=True)
+T1 = Played(t1.build, ("n", "checks", "rule", "reward", "width"))
+CRITIC_FILTER = Played(critic_cot.build_filter, ("n", "critiques", "rule", "width"))
+CRITIC_REFINEMENT = Played(critic_cot.build_refinement, ("rounds", "restarts"))
 
 
 def team(

@@ -10,19 +10,15 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from tirage.agents.cast import Cast
 from tirage.agents.critic import NANO_CHECK
 from tirage.agents.critique import Critique, corrected, read_check, read_critique
+from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.roles import Role, whole
 from tirage.agents.staging import put
 from tirage.agents.transcript import Transcript, Workflow
-from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
-from tirage.models.base import Model, Sampling
 from tirage.models.embedded import is_nano
-from tirage.sandbox.base import Sandbox
-from tirage.tools.base import Tool
 from tirage.verification.extract import final_answer
 
 Mode = Literal["direct", "self", "cross", "iterative"]
@@ -116,21 +112,13 @@ class RealCritic:
         return turn.text, turn.node
 
 
-def build(
-    model: Model,
-    *,
-    tools: Mapping[str, Tool],
-    sandbox: Sandbox | None,
-    sampling: Sampling,
-    options: Mapping[str, Any] | None = None,
-    budget: Budget | None = None,
-) -> Workflow:
+def build(kit: Kit, **options: Any) -> Workflow:
     """The agent. `options` are fields of `RealCritic`; raises `ConfigError` for one that there is not.
 
     `nano` is asked in the words that it knows: what its program found is the correction of an answer that it calls wrong, and further
     turns ask it the same again.
     """
     play = play_of(RealCritic, options)
-    if is_nano(model.renderer):
+    if is_nano(kit.model.renderer):
         play = replace(play, solver=NANO_SOLVER, critic=NANO_CRITIC, doubter=NANO_CRITIC, restates=False)
-    return Workflow(play, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget)
+    return kit.workflow(play)

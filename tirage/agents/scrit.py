@@ -9,18 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tirage.agents.cast import Cast
 from tirage.agents.critique import Critique, corrected, read_critique
+from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.realcritic import CORRECTED, FORM, GIVEN
 from tirage.agents.roles import Role, whole
 from tirage.agents.staging import put
 from tirage.agents.transcript import Transcript, Workflow
-from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
-from tirage.models.base import Model, Sampling
-from tirage.sandbox.base import Sandbox
-from tirage.tools.base import Tool
 
 ANALYST = Role(
     name="analyst",
@@ -93,14 +89,6 @@ class Scrit:
         script.tree.chosen = said.node if correction is None else put(script, CORRECTED, correction, after=said.node)
 
 
-def build(
-    model: Model,
-    *,
-    tools: Mapping[str, Tool],
-    sandbox: Sandbox | None,
-    sampling: Sampling,
-    options: Mapping[str, Any] | None = None,
-    budget: Budget | None = None,
-) -> Workflow:
+def build(kit: Kit, **options: Any) -> Workflow:
     """The agent, for making data: it sees references. `options` are fields of `Scrit`; raises `ConfigError` for one that there is not."""
-    return Workflow(play_of(Scrit, options), Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget)
+    return kit.workflow(play_of(Scrit, options))

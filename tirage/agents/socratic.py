@@ -6,22 +6,19 @@ asked side by side. Depths and turns count from 1.
 
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import PositiveInt
 
 from tirage.agents.ballot import winners
-from tirage.agents.cast import Cast
+from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.roles import Role, numbered, whole
 from tirage.agents.transcript import Call, Transcript, Workflow
 from tirage.core.budget import Budget
 from tirage.core.tree import ROOT
-from tirage.models.base import Model, Sampling
-from tirage.sandbox.base import Sandbox
-from tirage.tools.base import Tool
 from tirage.verification.extract import final_answer, final_match
 
 Confidence = Literal["high", "middle", "low"]
@@ -189,18 +186,9 @@ class Socratic:
             question.turn += 1
 
 
-def build(
-    model: Model,
-    *,
-    tools: Mapping[str, Tool],
-    sandbox: Sandbox | None,
-    sampling: Sampling,
-    options: Mapping[str, Any] | None = None,
-    budget: Budget | None = None,
-) -> Workflow:
-    """The agent, on 60 model calls where no budget is given. `options` are fields of `Socratic`; raises `ConfigError` for another."""
-    play = play_of(Socratic, options)
-    return Workflow(play, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling), budget=budget or BUDGET)
+def build(kit: Kit, **options: Any) -> Workflow:
+    """The agent, on 60 model calls where the kit sets no limit. `options` are fields of `Socratic`; raises `ConfigError` for another."""
+    return kit.workflow(play_of(Socratic, options), budget=BUDGET)
 
 
 def _fields(script: Transcript, question: Question, hints: Sequence[str] | None = None) -> dict[str, object]:

@@ -3,16 +3,15 @@
 One problem costs N candidates, `checks` checks of each that has an answer, and a valuation of each survivor where the reward is a model's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, PositiveInt
 
-from tirage.agents.cast import Cast
 from tirage.agents.critic import NANO_CHECK
-from tirage.agents.explorer import Agent
 from tirage.agents.genrm import GenerativeReward
+from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.pool import Candidate, Rule, read_pool, select
 from tirage.agents.prompts import TOOL_INTEGRATED_REASONING
@@ -20,12 +19,8 @@ from tirage.agents.roles import Role, whole
 from tirage.agents.staging import appraise, draw_and_check, remark
 from tirage.agents.transcript import Transcript, Workflow
 from tirage.agents.valuers import Confidence, Valuer
-from tirage.core.budget import Budget
 from tirage.core.tree import Tree
-from tirage.models.base import Model, Sampling
 from tirage.models.embedded import is_nano
-from tirage.sandbox.base import Sandbox
-from tirage.tools.base import Tool
 
 SOLVER = Role(
     name="solver",
@@ -115,26 +110,16 @@ class T1:
                 script.tree.values[item.node] = passed / len(item.checks)
 
 
-def build(
-    model: Model,
-    *,
-    tools: Mapping[str, Tool],
-    sandbox: Sandbox | None,
-    sampling: Sampling,
-    options: Mapping[str, Any] | None = None,
-    budget: Budget | None = None,
-    solver: Agent | None = None,
-) -> Workflow:
-    """The agent. `options` are fields of `T1`; `solver` draws the candidates in its own way, such as with hints.
+def build(kit: Kit, **options: Any) -> Workflow:
+    """The agent; a kit with hints draws the candidates with them. `options` are fields of `T1`.
 
     For `nano` the roles are asked in the words that it knows. Raises `ConfigError` for an option that there is not.
     """
-    play = play_of(T1, options)
-    if is_nano(model.renderer):
+    play, nano = play_of(T1, options), is_nano(kit.model.renderer)
+    if nano:
         play = replace(play, solver=NANO_SOLVER, verifier=NANO_VERIFIER)
     if play.valuer is None and play.reward == "confidence":
         play = replace(play, valuer=Confidence())
     if play.valuer is None and play.reward == "token":
-        play = replace(play, valuer=GenerativeReward(model, template=NANO_CHECK) if is_nano(model.renderer) else GenerativeReward(model))
-    agents = {} if solver is None else {"solver": solver}
-    return Workflow(play, Cast(model=model, tools=tools, sandbox=sandbox, sampling=sampling, agents=agents), budget=budget)
+        play = replace(play, valuer=GenerativeReward(kit.model, template=NANO_CHECK) if nano else GenerativeReward(kit.model))
+    return kit.workflow(play, agents=kit.hinted())

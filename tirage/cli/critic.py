@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tirage.agents.explorer import Agent
+from tirage.agents.kit import Kit
 from tirage.agents.realcritic import Mode, build
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
@@ -161,18 +162,15 @@ class CriticParts(Parts):
         self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
     ) -> Agent:
         """The play in the mode that the stage names."""
-        return build(
-            model,
-            tools={"python": PythonTool(limits=Limits(wall_s=self._run.sandbox.timeout_s)), **(servers or {})},
-            sandbox=sandbox,
-            sampling=Sampling(
-                temperature=plan.sampling.temperature,
-                top_p=plan.sampling.top_p,
-                top_k=plan.sampling.top_k,
-                max_tokens=plan.sampling.max_tokens,
-            ),
-            options={"mode": plan.name, "turns": self._run.turns, "given": self._given},
+        sampling = Sampling(
+            temperature=plan.sampling.temperature,
+            top_p=plan.sampling.top_p,
+            top_k=plan.sampling.top_k,
+            max_tokens=plan.sampling.max_tokens,
         )
+        tools = {"python": PythonTool(limits=Limits(wall_s=self._run.sandbox.timeout_s)), **(servers or {})}
+        kit = Kit(model=model, tools=tools, sandbox=sandbox, sampling=sampling)
+        return build(kit, mode=plan.name, turns=self._run.turns, given=self._given)
 
 
 def as_data(row: CritiqueRow) -> dict[str, Any]:
