@@ -1,6 +1,7 @@
 """`tirage tools`, as a user meets it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,13 @@ def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], folder: P
     code, _, err = run(capsys, "tools", *arguments)
     assert code == exits
     assert says in err
+
+
+def test_the_tools_of_mcp_servers_are_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("mcp_server_time", reason="needs an MCP server: pip install mcp-server-time")
+    servers = tmp_path / "servers.json"
+    servers.write_text(json.dumps({"mcpServers": {"time": {"command": sys.executable, "args": ["-m", "mcp_server_time"]}}}))
+    code, out, _ = run(capsys, "tools", "ls", "--from", str(servers), "--json")
+    assert code == 0
+    assert "convert_time" in out
+    assert run(capsys, "tools", "ls", "--from", str(tmp_path / "none.json"))[0] == 2

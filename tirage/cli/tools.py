@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from tirage.cli.mcp import mcp
 from tirage.core.errors import ConfigError
 from tirage.core.message import ToolCall
 from tirage.doors import run_sync
@@ -26,10 +27,14 @@ from tirage.tools.shell import ShellTool
 from tirage.tools.toolset import figures_of, joined, measured, only, toolset
 
 tools_app = typer.Typer(help="The tools that a policy can be given, and their cards.", no_args_is_help=True)
+tools_app.command("serve", help="The same as `tirage mcp`: serve tools and agents over the Model Context Protocol.")(mcp)
 
 Sources = Annotated[
     list[str] | None,
-    typer.Option("--from", help="module:attribute, a folder of modules, or a collection's file; repeatable. Default: what is installed."),
+    typer.Option(
+        "--from",
+        help="module:attribute, a folder of modules, a collection's file, an mcpServers file (.json); default: what is installed.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
 
@@ -38,7 +43,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, f
 async def opened(sources: list[str]) -> AsyncIterator[dict[str, Tool]]:
     """The tools of several sources together; without any, tirage's own and those that installed packages offer."""
     async with AsyncExitStack() as stack:
-        yield joined(*[_open(source, stack) for source in sources] or [toolset(PythonTool(), ShellTool()), discovery.from_packages()])
+        found = [await _servers(source, stack) if source.endswith(".json") else _open(source, stack) for source in sources]
+        yield joined(*found or [toolset(PythonTool(), ShellTool()), discovery.from_packages()])
+
+
+async def _servers(source: str, stack: AsyncExitStack) -> dict[str, Tool]:
+    """The tools of an mcpServers file."""
+    from tirage.tools.mcp import mcp_tools
+
+    return dict(await stack.enter_async_context(mcp_tools(Path(source))))
 
 
 def _open(source: str, stack: AsyncExitStack) -> dict[str, Tool]:
