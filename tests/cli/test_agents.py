@@ -8,6 +8,8 @@ import pytest
 import tirage
 from tests.cli.test_main import problems, run, script
 from tirage.agents.systems import SYSTEMS
+from tirage.cli.shapes import open_topology
+from tirage.config import AgentConfig, load_config
 from tirage.traces.jsonl import TraceStore
 
 PATHS = (" Let me think.", "\\boxed{2}")
@@ -106,3 +108,25 @@ def test_the_room_is_a_door(tmp_path: Path) -> None:
     solution = tirage.solve("1 + 1?", model=model, agent="tir", n=3)
     assert solution.answer == "2"
     assert len(solution.tree.nodes) == 4
+
+
+def test_an_agent_is_read_from_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text("name: tir\noptions: {n: 3, max_calls: 1}\n", encoding="utf-8")
+    model = script(tmp_path, "\\boxed{1}", "\\boxed{2}", "\\boxed{2}")
+    code, out, _ = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-m", model, "--json")
+    assert (code, json.loads(out)["answer"], json.loads(out)["usage"]["model_calls"]) == (0, "2", 3)
+    code, out, _ = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-o", "n=1", "-m", script(tmp_path, "\\boxed{4}"), "--json")
+    assert (code, json.loads(out)["usage"]["model_calls"]) == (0, 1)
+    file.write_text("nam: tir\n", encoding="utf-8")
+    code, _, err = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-m", model)
+    assert code == 2
+    assert "did you mean 'name'" in err
+
+
+def test_the_files_among_the_examples_are_valid() -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    agent = load_config(AgentConfig, examples / "agent.yaml")
+    assert (agent.name, agent.budget.tokens) == ("t1", 4000)
+    team = open_topology(str(examples / "team.yaml"))
+    assert (team.decider, [len(layer) for layer in team.layers()]) == ("judge", [1, 2, 1])

@@ -78,7 +78,7 @@ PROMISED = {
         r"^answer: 4242, the model's own guess was 4200$",
         r"^after an edit word-problems begins with: How many wheels have 3 cars\?$",
     ],
-    "20_checked_candidates": [
+    "16_checked_candidates": [
         r"^node 1: answer 14, rejected, reward None$",
         r"^node 7: answer 13, passes, reward 0\.88",
         r"^majority: 14; checked and weighted: 13; the tree's own choice is node 7$",
@@ -86,24 +86,31 @@ PROMISED = {
         r"^right among N candidates: \{1: 0\.25, 2: 0\.5, 4: 1\.0\}$",
         r"^with 7 model calls: 2 candidates checked, ended by 'budget: model_calls'$",
     ],
-    "21_critiques": [
+    "17_critiques": [
         r"^What is 8 \* 8\? +wrong -> right$",
         r"^What is 11 \* 11\? +wrong -> wrong \(no correction\)$",
         r"^right kept 0\.5, wrong fixed 0\.5, without a correction 1$",
         r"^accuracy 0\.5 -> 0\.5 \[0\.15, 0\.85\]$",
     ],
-    "26_fair_judge": [
+    "18_fair_judge": [
         r"^loves length +length 100% .*position 0%",
         r"^loves length, shown level +length 0%",
         r"^takes the first +.*position 100% .*same winner in both orders: 0%$",
         r"^bows to authority, panel of 3 +length 0%  authority 0%",
     ],
-    "27_debate": [
+    "19_debate": [
         r"^parrot defends 144 against reasoner: con wins after 2 rounds$",
         r"^reasoner: 4 wins, defending 100%, challenging 100%, rating 1191$",
         r"^the official answer held in 50%$",
     ],
-    "18_halo_roles": [
+    "20_team": [
+        r"^spoke: planner ada bob judge$",
+        r"^answer: 1/2$",
+        r"^ada -> judge: \d+ tokens$",
+        r"^with 2 calls: budget: model_calls, answer so far 0\.5$",
+        r"^bob is told to mislead: True$",
+    ],
+    "15_halo_roles": [
         r"^Auditor: Nothing to audit\.  \[N=0 W=0\.0; fail\]$",
         r"^    Auditor: On day 8 .*\[N=0 W=0\.0; simulation 1: success\]$",
         r"^    Auditor: On day 8 .*\[N=1 W=0\.7; success; backup \+0\.7\]$",

@@ -34,6 +34,11 @@ PERSON = "person"
 class OutOfBudget(Exception):
     """A limit is reached; the message names it. `Workflow.solve` turns it into `Tree.ended`."""
 
+    def __init__(self, reason: str, turns: "Sequence[Turn[Any]]" = ()) -> None:
+        """`turns`: those asked for together that were still taken."""
+        super().__init__(reason)
+        self.turns = turns
+
 
 class Company(Protocol):
     """Who plays the roles; `Cast` is one."""
@@ -138,7 +143,8 @@ class Transcript:
             self._busy = False
         turns = [self._join(call, tree) for call, tree in zip(calls, trees, strict=True)]
         if any(len(tree.nodes) == 1 for tree in trees):
-            raise OutOfBudget(self.spent() or next(tree.ended for tree in trees if len(tree.nodes) == 1).removeprefix("budget: "))
+            reason = self.spent() or next(tree.ended for tree in trees if len(tree.nodes) == 1).removeprefix("budget: ")
+            raise OutOfBudget(reason, [turn for turn, tree in zip(turns, trees, strict=True) if len(tree.nodes) > 1])
         return turns if self.desk is None else [await self._decided(call, turn) for call, turn in zip(calls, turns, strict=True)]
 
     async def call(

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.table import Table
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import SYSTEMS, option_names
 from tirage.cli.words import pairs, with_servers
-from tirage.config import AgentConfig, SamplingConfig
+from tirage.config import AgentConfig, SamplingConfig, load_config
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -34,7 +34,7 @@ def solve(
     hint: Annotated[bool | None, typer.Option("--hint/--no-hint", help="Place a START hint first; default: only for nano.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
     best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
-    agent: Annotated[str | None, typer.Option("--agent", "-a", help="A published system; `list` names them and their options.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", "-a", help="A published system (`list` names them) or a YAML file.")] = None,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the agent, e.g. rounds=3; repeatable.")] = None,
     second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains or an agent.")] = None,
@@ -62,15 +62,7 @@ def solve(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            agent=AgentConfig.model_validate(
-                {
-                    "best_of": best_of,
-                    "name": agent,
-                    "options": pairs(option, "--option"),
-                    "models": () if second is None else (second,),
-                    **with_servers(mcp),
-                }
-            ),
+            agent=_agent(agent, pairs(option, "--option"), second, {"best_of": best_of, **with_servers(mcp)}),
             sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
             hints=solve_hints(model, hint),
             budget=Budget(tokens_out=budget_tokens),
@@ -81,6 +73,16 @@ def solve(
         print(json.dumps(as_data(solution), ensure_ascii=False))
     else:
         show_end(console, solution)
+
+
+def _agent(name: str | None, options: dict[str, Any], second: str | None, more: dict[str, object]) -> AgentConfig:
+    """A system by name, or what a file says with the flags on top."""
+    if name is not None and Path(name).suffix in (".yaml", ".yml"):
+        config = load_config(AgentConfig, Path(name))
+        more = {**config.model_dump(), **{key: value for key, value in more.items() if key != "best_of"}}
+        return AgentConfig.model_validate({**more, "options": {**config.options, **options}})
+    models = () if second is None else (second,)
+    return AgentConfig.model_validate({**more, "name": name, "options": options, "models": models})
 
 
 def list_agents(console: Console, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from tirage.agents.ballot import plurality
 from tirage.agents.roles import Role, whole
 from tirage.agents.teams.topology import Edge, Member, Topology
-from tirage.agents.transcript import Call, Transcript, Turn
+from tirage.agents.transcript import Call, OutOfBudget, Transcript, Turn
 from tirage.core.errors import ConfigError
 from tirage.core.tree import ROOT, Tree
 from tirage.verification.extract import final_answer
@@ -91,7 +91,12 @@ class Team:
             for layer in self.topology.layers():
                 heard = [self._heard(member.name, number, now, last) for member in layer]
                 calls = [self._call(member, number, now, last, words) for member, words in zip(layer, heard, strict=True)]
-                for member, words, turn in zip(layer, heard, await script.together(calls), strict=True):
+                try:
+                    turns = await script.together(calls)
+                except OutOfBudget as spent:
+                    self._decide(script, last | now | {turn.role: turn for turn in spent.turns})
+                    raise
+                for member, words, turn in zip(layer, heard, turns, strict=True):
                     now[member.name] = turn
                     if words.cut:
                         script.note(turn, f"{words.cut} characters of what others said were left out to fit the window of {self.window}")
@@ -115,13 +120,14 @@ class Team:
         return Call(role=self.roles[member.name], fields={"heard": heard.text}, after=max(nodes, default=ROOT), draw=number - 1)
 
     def _decide(self, script: Transcript, said: Mapping[str, Turn[str]]) -> None:
-        """Offer the decider's turn, or the first of the majority's; while the decider has not spoken, the majority's."""
+        """Offer the decider's turn, or the first of the majority's; while the decider has not spoken, that of those who answer."""
         turn = said.get(self.topology.decider or "")
-        if turn is None:
-            turns = list(said.values())
+        turns = [item for name, item in said.items() if self.roles[name].answers]
+        if turn is None and turns:
             place = plurality([final_answer(item.text) for item in turns])
             turn = turns[0 if place is None else place]
-        script.offer(turn)
+        if turn is not None:
+            script.offer(turn)
 
 
 def _role(member: Member, template: str, systems: Mapping[str, str] | None, manual: str, approve: Set[str]) -> Role[str]:
