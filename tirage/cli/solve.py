@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import SYSTEMS, option_names
@@ -90,10 +89,10 @@ def list_agents(console: Console, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({name: {"about": text, "options": option_names(name)} for name, (_, text) in SYSTEMS.items()}))
         return
-    table = Table("agent", "what", "options")
+    width = max(len(name) for name in SYSTEMS)
     for name, (_, text) in SYSTEMS.items():
-        table.add_row(name, text, ", ".join(option_names(name)))
-    console.print(table)
+        console.print(f"{name:{width}}  {text}", markup=False)
+        console.print(f"{'':{width}}  options: {', '.join(option_names(name))}", style="dim", markup=False)
 
 
 def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
