@@ -103,6 +103,11 @@ PROMISED = {
         r"^reasoner: 4 wins, defending 100%, challenging 100%, rating 1191$",
         r"^the official answer held in 50%$",
     ],
+    "31_spans": [
+        r"^invoke_workflow demo\n  plan planner\n    chat scripted\n  invoke_agent executor\n",
+        r"^     gen_ai\.evaluation\.result \['exact/1', 'correct'\]$",
+        r"(?s)^texts sent: \[\]\nSent\(rollouts=1, spans=13\)$.*^texts sent: \['gen_ai\.input\.messages', 'gen_ai\.output\.messages'\]$",
+    ],
     "18_halo_roles": [
         r"^Auditor: Nothing to audit\.  \[N=0 W=0\.0; fail\]$",
         r"^    Auditor: On day 8 .*\[N=0 W=0\.0; simulation 1: success\]$",
@@ -111,7 +116,11 @@ PROMISED = {
     ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
-NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}
+NEEDS = {
+    "01_solve_one_problem": ("torch", "tirage[local]"),
+    "09_full_round": ("trl", "tirage[train]"),
+    "31_spans": ("opentelemetry.exporter.otlp.proto.http", "tirage[otel]"),
+}
 
 
 def run(folder: Path, *arguments: str) -> str:
