@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from tirage.config import (
     AgentConfig,
     HintsConfig,
     ImproveConfig,
+    ModelConfig,
     SamplingConfig,
     SandboxOptions,
     SearchConfig,
@@ -55,6 +57,26 @@ class Solution:
         return self.tree.trajectory(self.tree.chosen) if self.tree.chosen != ROOT else None
 
 
+@asynccontextmanager
+async def open_agent(
+    model: str = "nano",
+    *,
+    options: ModelConfig | None = None,
+    agent: AgentConfig | None = None,
+    sampling: SamplingConfig | None = None,
+    hints: HintsConfig | None = None,
+) -> AsyncIterator[Agent]:
+    """The agent that words and settings stand for, with its model, sandbox and servers open; greedy where `sampling` says nothing."""
+    settings, driven = SandboxOptions(), agent or AgentConfig()
+    opened = await open_models(model, options, driven)
+    try:
+        async with open_interpreter(settings) as sandbox, open_servers(driven) as servers:
+            chosen = sampling or SamplingConfig(temperature=0.0)
+            yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, servers=servers)
+    finally:
+        await opened.close()
+
+
 async def solve_async(
     problem: Problem,
     *,
@@ -69,15 +91,8 @@ async def solve_async(
     """Solve one problem; see `solve`. What `log` knows is not done again."""
     if not problem.prompt.strip():
         raise ConfigError("the question is empty; give the text of a problem")
-    settings, driven = SandboxOptions(), agent or AgentConfig()
-    opened = await open_models(model, None, driven)
-    try:
-        async with open_interpreter(settings) as sandbox, open_servers(driven) as servers:
-            chosen = sampling or SamplingConfig(temperature=0.0)
-            explorer = make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, servers=servers)
-            return await solve_with(explorer, problem, budget=budget, on_step=on_step, log=log)
-    finally:
-        await opened.close()
+    async with open_agent(model, agent=agent, sampling=sampling, hints=hints) as explorer:
+        return await solve_with(explorer, problem, budget=budget, on_step=on_step, log=log)
 
 
 async def solve_with(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.traces.collector import collecting, values
 from tirage.cli.trace import trace_app
 from tirage.core.errors import ConfigError, DataError
 from tirage.testing.builders import Turn, make_problem, make_rollout
@@ -132,6 +133,9 @@ def test_json_holds_no_number_that_json_lacks(run):
         (["ls", "RUN", "--ungraded", "--correct"], ConfigError, "--ungraded excludes"),
         (["grep", "RUN", "(", "-E"], ConfigError, "not a regular expression"),
         (["export", "RUN", "-f", "trl", "-o", "RUN"], ConfigError, "exists"),
+        (["export", "RUN", "-f", "trl"], ConfigError, "--format and --out for a file, or --otlp URL"),
+        (["export", "RUN", "-f", "trl", "-o", "x", "--content"], ConfigError, "with --content"),
+        (["export", "RUN", "--otlp", "http://localhost:4318", "--leaves"], ConfigError, "leave out"),
     ],
 )
 def test_wrong_names_get_a_remedy(run, arguments, kind, message):
@@ -172,6 +176,22 @@ def test_export(run, tmp_path):
     done = json.loads(_ok("export", run, "-f", "openai", "-o", out, "--force", "--stage", "before", "--json"))
     assert done == {"path": str(out), "rows": 3, "skipped": {}}
     assert json.loads(out.read_text().splitlines()[1])["messages"][-1]["content"] == "It is 41."
+
+
+def test_export_to_a_collector(run):
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'tirage[otel]'")
+    with collecting() as collector:
+        told = _ok("export", run, "--otlp", collector.url, "--stage", "before", "--correct")
+        assert told == f"4 spans of 1 rollouts sent to {collector.url}\n"
+        assert [span.name for span in collector.spans] == [
+            "invoke_workflow before",
+            *["chat made-up@0", "execute_tool python"],
+            "chat made-up@0",
+        ]
+        done = json.loads(_ok("export", run, "--otlp", collector.url, "--content", "--json"))
+        assert done == {"rollouts": 4, "spans": 12}
+        arguments = [values(span.attributes).get("gen_ai.tool.call.arguments") for span in collector.spans if "python" in span.name]
+        assert arguments == [None, '{"code": "6*7"}', '{"code": "6*7"}']
 
 
 @pytest.mark.parametrize("command", ["ls", "show", "export", "grep", "why"])

@@ -110,6 +110,11 @@ PROMISED = {
         r"^with 2 calls: budget: model_calls, answer so far 0\.5$",
         r"^bob is told to mislead: True$",
     ],
+    "21_spans": [
+        r"^invoke_workflow demo\n  plan planner\n    chat scripted\n  invoke_agent executor\n",
+        r"^     gen_ai\.evaluation\.result \['exact/1', 'correct'\]$",
+        r"(?s)^texts sent: \[\]\nSent\(rollouts=1, spans=13\)$.*^texts sent: \['gen_ai\.input\.messages', 'gen_ai\.output\.messages'\]$",
+    ],
     "15_halo_roles": [
         r"^Auditor: Nothing to audit\.  \[N=0 W=0\.0; fail\]$",
         r"^    Auditor: On day 8 .*\[N=0 W=0\.0; simulation 1: success\]$",
@@ -118,7 +123,11 @@ PROMISED = {
     ],
 }
 """Regular expressions that the output of each example matches, lines anchored."""
-NEEDS = {"01_solve_one_problem": ("torch", "tirage[local]"), "09_full_round": ("trl", "tirage[train]")}
+NEEDS = {
+    "01_solve_one_problem": ("torch", "tirage[local]"),
+    "09_full_round": ("trl", "tirage[train]"),
+    "21_spans": ("opentelemetry.exporter.otlp.proto.http", "tirage[otel]"),
+}
 
 
 def run(folder: Path, *arguments: str) -> str:

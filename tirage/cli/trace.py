@@ -25,6 +25,7 @@ from tirage.traces.export import Format, export
 from tirage.traces.index import Query, TraceIndex
 from tirage.traces.index_layout import Row
 from tirage.traces.jsonl import TraceStore
+from tirage.traces.otlp import send
 from tirage.traces.pictures import Form, draw
 from tirage.traces.view import STYLES, excerpt, show_path, show_tree, visible
 from tirage.traces.wire import without_infinities
@@ -117,8 +118,16 @@ def tree_picture(
 @trace_app.command("export", epilog="Example: tirage trace export runs/first --format openai --out solved.jsonl --correct")
 def export_traces(
     run: RunArgument,
-    form: Annotated[Format, typer.Option("--format", "-f", help="openai, sharegpt and trl are JSONL; hf is a datasets folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write (a folder for hf).")],
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", "-f", help="openai, sharegpt and trl are JSONL; hf is a datasets folder.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write (a folder for hf).", show_default=False)] = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option("--otlp", help="Send spans to this OpenTelemetry collector, e.g. http://localhost:4318.", show_default=False),
+    ] = None,
+    content: Annotated[bool, typer.Option("--content", help="Send texts too: prompts, replies, arguments, results (--otlp).")] = False,
     stage: StageOption = None,
     family: FamilyOption = None,
     correct: CorrectOption = None,
@@ -128,17 +137,24 @@ def export_traces(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write rollouts in a form that other tools read."""
+    """Write rollouts in a form that other tools read, or send them to a collector as spans (`--otlp`; texts only with `--content`)."""
+    if otlp is None and (form is None or out is None or content):
+        raise ConfigError("say where to: --format and --out for a file, or --otlp URL (with --content, if texts may leave) for a collector")
+    if otlp is not None and (form is not None or out is not None or leaves or hint_loss or force):
+        raise ConfigError("--otlp sends whole trees and writes no file; leave out --format, --out, --leaves, --hint-loss and --force")
     with _indexed(run) as index:
         rows = index.rows(_query(index, stage, family, correct, ungraded))
         with _bar("exporting", len(rows), slow=sum(row.length for row in rows) > _SLOW_BYTES) as tick:
-            places = ((row.offset, row.length) for row in tick(rows))
-            done = export(index.store.read_at(places), form, out, leaves=leaves, hint_loss=hint_loss, overwrite=force)
-    if as_json:
-        _emit({"path": str(done.path), "rows": done.rows, "skipped": done.skipped})
+            rollouts = index.store.read_at((row.offset, row.length) for row in tick(rows))
+            if form is not None and out is not None:
+                done = export(rollouts, form, out, leaves=leaves, hint_loss=hint_loss, overwrite=force)
+            elif otlp is not None:
+                sent = send(rollouts, otlp, content=content)
+    if otlp is not None:
+        _tell(f"{sent.spans} spans of {sent.rollouts} rollouts sent to {otlp}", asdict(sent), as_json)
         return
     left_out = "".join(f"; {count} left out: {reason}" for reason, count in done.skipped.items())
-    _console().print(Text(f"{done.rows} rows in {done.path}{left_out}"), soft_wrap=True)
+    _tell(f"{done.rows} rows in {done.path}{left_out}", {"path": str(done.path), "rows": done.rows, "skipped": done.skipped}, as_json)
 
 
 @trace_app.command("grep", epilog="Example: tirage trace grep runs/first 'ZeroDivisionError' --source tool")
@@ -184,6 +200,13 @@ def why(
     broken = [link for generation in generations for link in generation.broken]
     if broken:
         raise DataError(f"{len(broken)} broken links, first: {broken[0].kind} {broken[0].name}: {broken[0].detail}")
+
+
+def _tell(line: str, data: Any, as_json: bool) -> None:
+    if as_json:
+        _emit(data)
+    else:
+        _console().print(Text(line), soft_wrap=True)
 
 
 def _emit(data: Any) -> None:

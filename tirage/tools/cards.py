@@ -132,7 +132,7 @@ def make_card(spec: ToolSpec, source: CardSource, *, measured: str = "") -> Tool
     if not description.strip():
         raise ConfigError(f"tool {spec.name!r} has no description; write `description` in its card, or a docstring")
     for number, demo in enumerate(notes.demos, start=1):
-        if (wrong := _refused(spec, demo.arguments)) is not None:
+        if (wrong := refused(spec, demo.arguments)) is not None:
             raise ConfigError(f"tool {spec.name!r}: demo {number} of its card does not fit ({wrong}); mend its arguments")
     kind = "text" if spec.returns is None else type_text(spec.returns, spec.returns.get("$defs", {}))
     return ToolCard(
@@ -157,7 +157,7 @@ def _input(spec: ToolSpec, name: str, schema: Mapping[str, Any], meaning: str | 
     )
 
 
-def _refused(spec: ToolSpec, arguments: Mapping[str, Any]) -> str | None:
+def refused(spec: ToolSpec, arguments: Mapping[str, Any]) -> str | None:
     """Why the schema refuses `arguments`; None when it does not."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match

@@ -28,7 +28,7 @@ from tirage.tools.base import ToolSpec
 from tirage.tools.cards import CardSource, make_card
 from tirage.tools.python import clip
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _ARGUMENT = re.compile(r"^(\w+)(?: ?\([^)]*\))?:\s*(.*)$")
 _SECTION = re.compile(r"^(Args|Arguments|Returns|Raises|Yields|Examples?|Notes?):\s*$")
 
@@ -79,7 +79,7 @@ class FunctionTool:
         self.clip_chars = clip_chars
         self.card = card
         label = name or function.__name__
-        if not _NAME.fullmatch(label):
+        if not NAME.fullmatch(label):
             raise ConfigError(f"tool name {label!r} must be letters, digits, _ or -, at most 64; give another with @tool(name=...)")
         if timeout_s <= 0 or clip_chars < 1:
             raise ConfigError(f"tool {label!r}: timeout_s={timeout_s} and clip_chars={clip_chars} must be above 0")
@@ -111,7 +111,7 @@ class FunctionTool:
             values[self._context] = ToolContext(call=call, session=session)
         status = ObservationStatus.OK
         try:
-            text = _text(await asyncio.wait_for(self._run(values), self.timeout_s))
+            text = as_text(await asyncio.wait_for(self._run(values), self.timeout_s))
         except Refuse as said:
             text, status = str(said) or "The call was refused.", ObservationStatus.ERROR
         except TimeoutError:
@@ -249,7 +249,7 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(parts)
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """What a tool returned, as the policy reads it: text as it is, nothing as nothing, anything else as JSON."""
     if value is None:
         return ""
