@@ -179,7 +179,7 @@ async def test_the_value_of_lats_is_wrapped_without_the_search_noticing():
             ModelPolicy(ScriptedModel(says), Plain(), sampling=Sampling(temperature=1.0)),
             tools={},
             sandbox=None,
-            search=lambda: strategy("lats", {"n": 3, "iterations": 2})(),
+            search=lambda seed: strategy("lats", {"n": 3, "iterations": 2})(seed=seed),
             limits=PathLimits(concurrency=1),
             steering=Steering(valuer=valuer),
         )

@@ -89,6 +89,8 @@ def elsewhere(drive: Drive) -> bool:
 def test_a_batch_is_spread(name: str, width: int, most: int) -> None:
     if name in CHAINS:
         pytest.skip("one trial at a time")
+    if name == "rstar":
+        pytest.skip("the grammar fixes how many children a node has")
     drive = Drive(strategy(name, of_width(name, width))(seed=0), wide)
     judged = 0
     for _ in range(8):
@@ -200,6 +202,8 @@ def test_the_same_seed_gives_the_same_tree(name: str) -> None:
 
 def test_a_chain_deeper_than_the_stack(name: str) -> None:
     """One child per node; `TIRAGE_DEPTH=5000` for longer ones, whose paths cost time by the square of their length."""
+    if name == "rstar":
+        pytest.skip("the grammar ends a path at its depth limit")
     narrow = {
         "best-of-n": {"n": 1},
         "weighted-n": {"n": 1},
