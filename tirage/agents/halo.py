@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tirage.agents.ballot import classes, equal
-from tirage.agents.cast import Cast
 from tirage.agents.halo_roles import DESIGNER, DRAFTERS, PARSER, PLANNER, SOLVER
 from tirage.agents.halo_subtask import Done, Work
 from tirage.agents.kit import Kit
@@ -194,5 +193,4 @@ def halo(
         tools=tuple(kit.tools),
         manual=kit.system or "",
     )
-    cast = Cast(model=kit.model, sampling=kit.sampling, tools=kit.tools, sandbox=kit.sandbox, dialect=kit.dialect, limits=kit.limits)
-    return Workflow(play, cast, budget=kit.steering.budget)
+    return kit.workflow(play)

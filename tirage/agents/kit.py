@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tirage.agents.approval import Desk
 from tirage.agents.cast import Cast
 from tirage.agents.critic import CHECK, Critic
 from tirage.agents.dialect import Dialect, FencedPython
@@ -95,10 +96,22 @@ class Kit:
             steering=steering or self.steering,
         )
 
-    def workflow(self, play: Play, *, agents: Mapping[str, Agent] | None = None, budget: Budget | None = None) -> Workflow:
-        """The agent that performs a play. `agents` take turns of roles in their own way; `budget` counts where the kit sets no limit."""
+    def workflow(
+        self,
+        play: Play,
+        *,
+        models: Mapping[str, Model] | None = None,
+        agents: Mapping[str, Agent] | None = None,
+        budget: Budget | None = None,
+        desk: Desk | None = None,
+    ) -> Workflow:
+        """The agent that performs a play.
+
+        `models` and `agents`, by role, are as in `Cast`; `budget` counts where the kit sets no limit; at `desk` turns wait for a person.
+        """
         cast = Cast(
             model=self.model,
+            models=models or {},
             agents=agents or {},
             sampling=self.sampling,
             tools=self.tools,
@@ -107,7 +120,7 @@ class Kit:
             limits=self.limits,
         )
         own = self.steering.budget
-        return Workflow(play, cast, budget=budget if own == Budget() else own)
+        return Workflow(play, cast, budget=budget if own == Budget() else own, desk=desk)
 
     def hinted(self) -> dict[str, Agent]:
         """Who draws a play's candidates: the kit's own policy where it gives hints, else nobody, which leaves it to the role `solver`."""

@@ -6,14 +6,13 @@ from typing import Any
 
 from tirage.agents import art, critic_cot, octotools, socratic, t1
 from tirage.agents.approval import Desk
-from tirage.agents.cast import Cast
 from tirage.agents.kit import Kit
 from tirage.agents.teams.learned import LearnedTeam
 from tirage.agents.teams.learner import TopologyLearner
 from tirage.agents.teams.stock import stock
 from tirage.agents.teams.team import SYSTEMS, Team
 from tirage.agents.teams.topology import Topology
-from tirage.agents.transcript import Workflow
+from tirage.agents.transcript import Play, Workflow
 from tirage.models.embedded import is_nano
 
 
@@ -50,9 +49,7 @@ def team(
 ) -> Workflow:
     """A topology, a stock one by name, or one that was learned; members that answer have the kit's tools.
 
-    Raises `ConfigError` as `Topology` does.
-
-    `desk`: where the turns of the members in `approve` wait for a person.
+    `desk`: where the turns of the members in `approve` wait for a person. Raises `ConfigError` as `Topology` does.
     """
 
     def play_of(shape: Topology) -> Team:
@@ -66,20 +63,13 @@ def team(
         )
 
     opened = stock(topology, members, rounds=rounds) if isinstance(topology, str) else topology
-    shape = opened if isinstance(opened, Topology) else opened.team
-    play = play_of(opened) if isinstance(opened, Topology) else LearnedTeam(opened, play_of)
-    names = [member.model for member in shape.members if member.model]
-    missing = [name for name in names if name not in kit.by_name]
+    play: Play
+    if isinstance(opened, Topology):
+        shape, play = opened, play_of(opened)
+    else:
+        shape, play = opened.team, LearnedTeam(opened, play_of)
+    own = {member.name: member.model for member in shape.members if member.model}
+    missing = [name for name in own.values() if name not in kit.by_name]
     if missing:
         raise ValueError(f"member model {missing[0]!r} is not open; name it among agent.models")
-    models = {member.name: kit.by_name[member.model] for member in shape.members if member.model}
-    cast = Cast(
-        model=kit.model,
-        models=models,
-        sampling=kit.sampling,
-        tools=kit.tools,
-        sandbox=kit.sandbox,
-        dialect=kit.dialect,
-        limits=kit.limits,
-    )
-    return Workflow(play, cast, budget=kit.steering.budget, desk=desk)
+    return kit.workflow(play, models={member: kit.by_name[name] for member, name in own.items()}, desk=desk)
