@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tirage.agents.critique import Critique
+from tirage.agents.kit import Kit
 from tirage.agents.scrit import build
 from tirage.core.errors import ConfigError, TrainingError
 from tirage.core.problem import Problem
@@ -34,8 +35,8 @@ async def traces(*critiques: str, student: int | None = None) -> list[Rollout]:
         problem = Problem(prompt=f"What is {number} + 1?", answer=str(number + 1))
         given = {problem.id: f"Step 1: \\boxed{{{-1 if student is None else student}}}"}
         model = ScriptedModel(tags={"analyst": ["Add."], "critic": [critique]})
-        options = {"given": given, "references": {problem.id: REFERENCE}}
-        agent = build(model, tools={}, sandbox=None, sampling=Sampling(max_tokens=2048), options=options)
+        kit = Kit(model=model, sampling=Sampling(max_tokens=2048))
+        agent = build(kit, given=given, references={problem.id: REFERENCE})
         tree = await agent.solve(problem, seed=number)
         assert REFERENCE in bytes(model.requests[1].ids or ()).decode()
         rollouts.append(
