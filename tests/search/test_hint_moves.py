@@ -62,7 +62,7 @@ class Placing(Drive):
                 assert node.step is not None
                 if trial.move and node.depth != 2:
                     use = HintUse(hint_id=trial.move[5:], family="", position=HintPosition.END_OF_THINKING, offset=0, reason="")
-                    self.tree.nodes[node.index] = replace(node, step=replace(node.step, hint=use))
+                    self.tree.nodes[node.index] = node._replace(step=replace(node.step, hint=use))
         return self
 
 

@@ -125,7 +125,7 @@ def test_rollouts_are_taken_one_by_one(make_rollout, tmp_path):
 def test_half_a_surrogate_pair_is_still_json(make_rollout, tmp_path):
     rollout = make_rollout(ids=False)
     node = rollout.tree.nodes[2]
-    rollout.tree.nodes[2] = replace(node, step=replace(node.step, spans=(Span(Source.POLICY, "x\udc80y"),)))
+    rollout.tree.nodes[2] = node._replace(step=replace(node.step, spans=(Span(Source.POLICY, "x\udc80y"),)))
     export([rollout], Format.OPENAI, tmp_path / "out.jsonl")
     assert _lines(tmp_path / "out.jsonl")[0]["messages"][1]["content"].endswith("x\udc80y")
     assert export([rollout], Format.PARQUET, tmp_path / "out.parquet").rows == 1

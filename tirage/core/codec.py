@@ -1,15 +1,15 @@
 """Core types to JSON data and back. Strict: unknown keys, missing keys and wrong types are refused, with the path to them.
 
 `encode` drops fields that equal their default, so stored spans stay small. Derived fields (`Problem.id`) are
-never read back but checked. Encoder and decoder of a type are compiled from its annotations on first use.
+never read back but checked. Encoder and decoder of a record (dataclass or named tuple) are compiled from its annotations on first use.
 """
 
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from tirage.core.errors import DataError
 
@@ -37,10 +37,10 @@ class _Refused(Exception):
 
 def encode(value: Any) -> Any:
     """Turn a core object (or a container of them) into plain JSON data. Raises `TypeError` for what JSON cannot hold."""
-    kind = type(value)
+    kind: Any = type(value)
     if value is None or kind in _SCALARS:
         return value
-    if is_dataclass(kind):
+    if _is_record(kind):
         return _encoder(kind)(value)
     if isinstance(value, Enum):
         return value.value
@@ -63,10 +63,31 @@ def decode(kind: type[T], data: Any) -> T:
     return result
 
 
+class _Field(NamedTuple):
+    name: str
+    default: Any
+    """An object that equals nothing when there is none."""
+    derived: bool
+    """Made by the record itself, no argument of it."""
+
+
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and (is_dataclass(kind) or hasattr(kind, "_field_defaults"))
+
+
+def _fields(kind: Any) -> list[_Field]:
+    if not is_dataclass(kind):
+        return [_Field(name, kind._field_defaults.get(name, MISSING), False) for name in kind._fields]
+    return [
+        _Field(item.name, item.default if item.default_factory is MISSING else item.default_factory(), not item.init)
+        for item in fields(kind)
+    ]
+
+
 @cache
 def _encoder(kind: type) -> _Coder:
     hints = get_type_hints(kind)
-    plan = [(item.name, _default(item), _field_encoder(hints[item.name])) for item in fields(kind)]
+    plan = [(item.name, item.default, _field_encoder(hints[item.name])) for item in _fields(kind)]
 
     def run(value: Any) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -79,13 +100,6 @@ def _encoder(kind: type) -> _Coder:
     return run
 
 
-def _default(item: "Field[Any]") -> Any:
-    """The value at which a field is not written; an object that equals nothing when it has no default."""
-    if item.default is not MISSING:
-        return item.default
-    return item.default_factory() if item.default_factory is not MISSING else MISSING
-
-
 def _field_encoder(hint: Any) -> _Coder | None:
     """How a field of type `hint` is written; None when it is JSON data as it is. Optional fields skip it for None."""
     members = _members(hint)
@@ -94,7 +108,7 @@ def _field_encoder(hint: Any) -> _Coder | None:
     if len(members) != 1:
         return encode
     kind = members[0]
-    if is_dataclass(kind) and isinstance(kind, type):
+    if _is_record(kind):
         return _encoder(kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (tuple, list):
@@ -131,8 +145,8 @@ def _decoder(kind: Any) -> _Coder:
         return _sequence_decoder(origin, arguments)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _enum_decoder(kind)
-    if is_dataclass(kind) and isinstance(kind, type):
-        return _dataclass_decoder(kind)
+    if _is_record(kind):
+        return _record_decoder(kind)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _mapping_decoder(*arguments)
     raise TypeError(f"the codec has no decoder for {kind!r}")
@@ -238,13 +252,14 @@ def _mapping_decoder(key_kind: Any, value_kind: Any) -> _Coder:
     return run
 
 
-def _dataclass_decoder(kind: type) -> _Coder:
+def _record_decoder(kind: type) -> _Coder:
     hints = get_type_hints(kind)
-    settable = {item.name: _decoder(hints[item.name]) for item in fields(kind) if item.init}
+    known = _fields(kind)
+    settable = {item.name: _decoder(hints[item.name]) for item in known if not item.derived}
     # Most values are texts and numbers of the annotated type: looking at the type costs less than calling a decoder.
     plain = {name: members[0] for name in settable if (members := _members(hints[name]))[0] in _SCALARS and len(members) == 1}
-    derived = {item.name for item in fields(kind) if not item.init}
-    required = {item.name for item in fields(kind) if item.init and _default(item) is MISSING}
+    derived = {item.name for item in known if item.derived}
+    required = {item.name for item in known if not item.derived and item.default is MISSING}
 
     def run(data: Any) -> Any:
         if type(data) is not dict:

@@ -1,14 +1,12 @@
 """The ask/tell contract: an algorithm says which node to extend, the caller does the costly work and tells the result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tirage.core.tree import Node, Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(NamedTuple):
     """An order to extend one node by one step."""
 
     id: int
