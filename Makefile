@@ -13,7 +13,7 @@ demo: $(VENV)/.train
 	$(BIN)/tirage improve examples/nano.yaml --run runs/demo
 
 test: $(VENV)/.dev lint $(if $(TIRAGE_WITH_VLLM),vllm)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=25
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check tirage tests examples benchmarks

@@ -1,4 +1,4 @@
-"""One improvement round on the embedded model, small enough for a minute or two: the loop of `make demo` from Python.
+"""One improvement round on the embedded model, small enough for a minute: the loop of `make demo` from Python.
 
 Measure, see what fails, sample that with hints, keep what the verifier accepts, fine-tune, measure again without hints.
 """
@@ -17,7 +17,7 @@ CONFIG = ImproveConfig(
     name="tiny",
     model="nano",
     problems=SplitsConfig(
-        train=GymSource(families="nano", split="train", count=66),
+        train=GymSource(families="nano", split="train", count=33),
         heldout=GymSource(families="nano", split="heldout", count=33),
     ),
     sampling=SamplingConfig(max_tokens=200),

@@ -22,7 +22,7 @@ from tirage.training.rows import IGNORED
 pytest.importorskip("trl", reason="install the training extra: pip install 'tirage[train]'")
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "nano.yaml"
-SMALL = ["problems.train.count=66", "problems.heldout.count=33", "problems.unseen.count=4", "training.epochs=1"]
+SMALL = ["problems.train.count=33", "problems.heldout.count=33", "problems.unseen.count=4", "training.epochs=1"]
 STAGES = {"before", "before-unseen", "train-alone", "train-hinted", "train-unhinted", "hinted", "after", "after-unseen", "control"}
 
 
@@ -100,7 +100,7 @@ def test_killing_a_round_at_any_moment_changes_nothing(round_folder: Path, tmp_p
     folder = tmp_path / "round"
     draw = random.Random(7)
     seconds = sum(json.loads(line)["seconds"] for line in (round_folder / "timing.jsonl").read_text().splitlines())
-    kills = int(os.environ.get("TIRAGE_KILLS", "3"))
+    kills = int(os.environ.get("TIRAGE_KILLS", "2"))
     for _ in range(kills):
         with subprocess.Popen(command(folder), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True) as process:
             time.sleep(draw.uniform(3, 3 + seconds / 2))

@@ -42,8 +42,8 @@ async def improve_round(config: ImproveConfig, folder: Path, parts: Parts, show:
 
     Raises the `TirageError` family; what was finished before stays finished.
     """
-    splits = load_splits(config)
     base_weights = parts.weights_of(config.model)
+    splits = load_splits(config)
     with RunFolder(folder, config) as run:
         show.note(f"{len(splits.train)} training, {len(splits.heldout)} held-out, {len(splits.unseen)} unseen-family problems")
         round_ = _Round(config, run, splits, parts, show)

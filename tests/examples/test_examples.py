@@ -44,7 +44,7 @@ PROMISED = {
         r"^difference \+0\.073 .*sign-flip-exact",
         r"3 of 4 right, 1 ungraded",
     ],
-    "09_full_round": [r"^Accuracy ", r"^ +66 rollouts +train-hinted$", r"^[1-9]\d* rows;", r"'report\.html'"],
+    "09_full_round": [r"^Accuracy ", r"^ +33 rollouts +train-hinted$", r"^[1-9]\d* rows;", r"'report\.html'"],
     "10_sandbox_branches": [
         r"^left draws +(\[1, 2, 3, \d+\])\nright draws the same +\1$",
         r"^the parent saw nothing +\[1, 2, 3\]$",

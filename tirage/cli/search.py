@@ -12,6 +12,7 @@ from rich.table import Table
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
 from tirage.cli.searching import search_maker
+from tirage.cli.solve import show_answer
 from tirage.cli.tree_display import TreeDisplay
 from tirage.cli.words import pairs, with_servers
 from tirage.config import RolloutConfig, build_config, config_hash
@@ -146,12 +147,7 @@ def _tell(rollouts: list[Rollout], folder: Path, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if len(rows) == 1:
         row, rollout = rows[0], rollouts[0]
-        mark = {True: " [green]correct[/green]", False: " [red]wrong[/red]", None: ""}[row["correct"]]
-        worth = "" if row["value"] is None else f" [dim](worth {row['value']:.2f})[/dim]"
-        console.print(f"[bold]answer:[/bold] {'none' if row['answer'] is None else escape(row['answer'])}{mark}{worth}")
-        if rollout.trajectory is not None and rollout.trajectory.error is not None:
-            failure = rollout.trajectory.error
-            console.print(f"[red]{failure.boundary} failed:[/red] {escape(failure.message)}")
+        show_answer(console, row["answer"], row["correct"], rollout.trajectory, worth=row["value"])
         console.print(
             f"{row['ended']} · {row['nodes']} nodes, {row['depth']} deep, {row['answered']} answered · {row['model_calls']} model calls · "
             f"{row['tokens_out']} tokens ({row['tokens_judging']} of them judging) · {row['seconds']:.1f} s",

@@ -15,6 +15,7 @@ from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Source
+from tirage.core.trajectory import Trajectory
 from tirage.doors import Solution, run_sync, solve_async, solve_hints
 
 STYLES = {
@@ -110,15 +111,22 @@ def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
 
 def show_end(console: Console, solution: Solution) -> None:
     """The answer, the verdict, the cost."""
-    usage = solution.tree.usage
-    verdict = solution.verdict
-    mark = "" if verdict is None or verdict.correct is None else " [green]correct[/green]" if verdict.correct else " [red]wrong[/red]"
-    console.print(f"\n[bold]answer:[/bold] {_plain(solution.answer)}{mark}")
-    trajectory = solution.trajectory
-    if trajectory is not None and trajectory.error is not None:
-        console.print(f"[red]{trajectory.error.boundary} failed:[/red] {_plain(trajectory.error.message)}")
+    usage, trajectory = solution.tree.usage, solution.trajectory
+    console.print()
+    show_answer(console, solution.answer, None if solution.verdict is None else solution.verdict.correct, trajectory)
     end = solution.tree.ended or (trajectory.stop.value if trajectory is not None else "nothing produced")
     console.print(f"{end} · {usage.model_calls} model calls · {usage.tokens_out} tokens · {usage.tool_calls} tool calls", style="dim")
+
+
+def show_answer(
+    console: Console, answer: str | None, correct: bool | None, trajectory: Trajectory | None, *, worth: float | None = None
+) -> None:
+    """The answer, whether it is right (None where nobody knows), what it is worth, and what failed on its path."""
+    mark = {True: " [green]correct[/green]", False: " [red]wrong[/red]", None: ""}[correct]
+    value = "" if worth is None else f" [dim](worth {worth:.2f})[/dim]"
+    console.print(f"[bold]answer:[/bold] {_plain(answer)}{mark}{value}")
+    if trajectory is not None and trajectory.error is not None:
+        console.print(f"[red]{trajectory.error.boundary} failed:[/red] {_plain(trajectory.error.message)}")
 
 
 def _plain(text: str | None) -> str:
