@@ -60,6 +60,7 @@ class BudgetConfig(Strict):
     seconds: float | None = Field(None, ge=0, description="wall time; makes a run depend on the machine's speed")
     cost_usd: float | None = Field(None, ge=0, description="money, where the back end tells prices")
     nodes: int | None = Field(None, ge=0, description="steps of the tree")
+    depth: int | None = Field(None, ge=0, description="steps of one path")
 
 
 class SearchConfig(Strict):

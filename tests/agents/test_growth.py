@@ -288,8 +288,7 @@ async def test_the_trees_seed_reaches_the_draws_of_its_search(hints: bool, tmp_p
 
 
 async def test_depth_ends_paths() -> None:
-    agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=1), valuer=Execution())
-    agent.limits = PathLimits(concurrency=1, max_steps=3)
+    agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=1), valuer=Execution(), budget=Budget(depth=3))
     tree = await agent.solve(PROBLEM, seed=0)
     assert [node.stop for node in tree.nodes[1:]] == [StopReason.OPEN, StopReason.OPEN, StopReason.CALLS]
 
@@ -391,8 +390,7 @@ async def test_sessions_of_closed_subtrees_are_closed() -> None:
         return search[-1]
 
     async with open_sandbox(SandboxConfig(preload=())) as sandbox:
-        agent, _ = explorer(lambda request: CODE, make, valuer=Execution())
-        agent.limits = PathLimits(concurrency=1, max_steps=3)
+        agent, _ = explorer(lambda request: CODE, make, valuer=Execution(), budget=Budget(depth=3))
         agent.sandbox = sandbox
         alive: list[int] = []
         await agent.solve(PROBLEM, seed=0, on_step=lambda event: alive.append(sum(len(box.sessions) for box in sandbox.boxes)))  # type: ignore[attr-defined]

@@ -32,8 +32,9 @@ def test_wall_time_is_asked_first():
     assert meter.exhausted(elapsed_s=2.0) == "wall_s"
 
 
-def test_zero_is_a_limit():
-    assert Meter(Budget(model_calls=0)).exhausted() == "model_calls"
+@pytest.mark.parametrize("name", ["model_calls", "depth"])
+def test_zero_is_a_limit(name):
+    assert Meter(Budget(**{name: 0})).exhausted() == name
 
 
 @pytest.mark.parametrize("name", [*NAMES, "wall_s"])

@@ -1,7 +1,7 @@
 """What an agent brings to a tree."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from tirage.agents.policy import Policy
@@ -26,11 +26,15 @@ class PathLimits:
     last_word: bool = True
     """Whether the policy may go on after its last call; else the path ends there, unsolved (Qwen2.5-Math)."""
     max_steps: int = 16
-    """Steps of a path; it is part of no budget, for budgets are totals of a tree."""
+    """Steps of a path."""
     max_failures: int = 3
     """Failing calls in a row before the policy is told to go on without code."""
     concurrency: int = 16
     """Trials of one tree in flight at once."""
+
+    def within(self, budget: Budget) -> "PathLimits":
+        """These limits, and no path longer than the budget's depth."""
+        return self if budget.depth is None else replace(self, max_steps=min(self.max_steps, budget.depth))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

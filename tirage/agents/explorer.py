@@ -60,8 +60,8 @@ class Explorer:
         self.sandbox = sandbox
         self.search = search
         self.answer_of = answer_of
-        self.limits = limits or PathLimits()
         self.steering = steering or Steering()
+        self.limits = (limits or PathLimits()).within(self.steering.budget)
 
     async def solve(
         self,

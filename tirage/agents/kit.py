@@ -109,6 +109,8 @@ class Kit:
 
         `models` and `agents`, by role, are as in `Cast`; `budget` counts where the kit sets no limit; at `desk` turns wait for a person.
         """
+        own = self.steering.budget
+        budget = budget if own == Budget() else own
         cast = Cast(
             model=self.model,
             models=models or {},
@@ -117,10 +119,9 @@ class Kit:
             tools=self.tools,
             sandbox=self.sandbox,
             dialect=self.dialect,
-            limits=self.limits,
+            limits=self.limits if budget is None else self.limits.within(budget),
         )
-        own = self.steering.budget
-        return Workflow(play, cast, budget=budget if own == Budget() else own, desk=desk)
+        return Workflow(play, cast, budget=budget, desk=desk)
 
     def hinted(self) -> dict[str, Agent]:
         """Who draws a play's candidates: the kit's own policy where it gives hints, else nobody, which leaves it to the role `solver`."""

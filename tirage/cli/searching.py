@@ -57,6 +57,7 @@ def tree_budget(config: BudgetConfig) -> Budget:
         wall_s=config.seconds,
         cost_usd=config.cost_usd,
         nodes=config.nodes,
+        depth=config.depth,
     )
 
 

@@ -7,7 +7,7 @@ from tirage.core.step import Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Upper limits; None means unlimited. All are totals over everything that shares the budget."""
+    """Upper limits; None means unlimited. All but `depth` are totals over everything that shares the budget."""
 
     tokens_in: int | None = None
     tokens_out: int | None = None
@@ -18,6 +18,8 @@ class Budget:
     cost_usd: float | None = None
     nodes: int | None = None
     """Steps of a tree, whatever became of them."""
+    depth: int | None = None
+    """Steps of one path; of one turn where several roles speak."""
 
     def __post_init__(self) -> None:
         """Refuse negative limits; zero is a valid limit (nothing may be spent)."""
@@ -57,6 +59,8 @@ class Meter:
         """
         if self.budget.wall_s is not None and elapsed_s >= self.budget.wall_s:
             return "wall_s"
+        if self.budget.depth == 0:
+            return "depth"
         for name, limit in self._limits:
             if getattr(self.spent, name) + (getattr(self.reserved, name) if in_flight else 0) >= limit:
                 return name
