@@ -113,20 +113,22 @@ async def test_what_the_roles_are_told():
     assert "Answer (success): \\boxed{42}" in tree.trajectory(len(tree.nodes) - 1).prompt[0].text
 
 
-def team_of_two():
+def team_of_two(order=("Solver", "Analyst")):
     """The solver is right only after the analyst."""
+    says = {
+        "Solver": lambda prompt: "\\boxed{42}" if "Analyst said:\n6 * 7 is 42" in prompt else "\\boxed{13}",
+        "Analyst": "6 * 7 is 42",
+    }
     return model(
-        says={
-            "Solver": lambda prompt: "\\boxed{42}" if "Analyst said:\n6 * 7 is 42" in prompt else "\\boxed{13}",
-            "Analyst": "6 * 7 is 42",
-        },
+        says={name: says[name] for name in order},
         status=lambda answer: {"\\boxed{42}": "success", "\\boxed{13}": "fail"}.get(answer, "continue"),
     )
 
 
+@pytest.mark.parametrize("order", [("Solver", "Analyst"), ("Analyst", "Solver")])
 @pytest.mark.parametrize("attempts", [0, 5])
-async def test_a_role_that_helps_only_after_another_is_found_at_depth_2(attempts):
-    tree = await perform(team_of_two(), attempts=attempts, budget=Budget(model_calls=60))
+async def test_a_role_that_helps_only_after_another_is_found_at_depth_2_whatever_the_order(attempts, order):
+    tree = await perform(team_of_two(order), attempts=attempts, budget=Budget(model_calls=60))
     assert tree.ended == ""
     assert chosen(tree) == "\\boxed{42}"
     assert [node.move for node in tree.path(tree.chosen)][-3:] == ["planner", "Analyst", "Solver"]

@@ -21,7 +21,11 @@ def test_the_table_names_each_agent_and_its_options(capsys: pytest.CaptureFixtur
     assert code == 0
     assert set(listed) == set(SYSTEMS) >= {"start", "tir", "dfsdt", "lats", "rstar", "cpl"}
     assert listed["lats"]["options"] == ["n", "w", "ahead", "depth", "iterations", "lm_share", "oracle_reward"]
-    assert "rStar: five reasoning actions" in run(capsys, "solve", "--agent", "list")[1]
+    told = run(capsys, "solve", "--agent", "list")[1]
+    assert "rStar: five reasoning actions" in told
+    assert "options: rounds=2, position=end_of_thinking, n=1" in told
+    assert "options: max_steps=10, outputs=direct, timeout_s=120.0" in told
+    assert "lm_share=0.5, oracle_reward=false" in told
 
 
 def test_an_agent_solves_with_its_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -41,6 +45,15 @@ def test_halo_takes_its_defaults_of_a_model_that_writes_no_json(capsys: pytest.C
     assert code == 0, err
     found = json.loads(out)
     assert (found["answer"], found["usage"]["model_calls"]) == ("2", 12)
+    code, out, _ = run(capsys, "solve", "1 + 1?", "-a", "halo", *options, "-m", script(tmp_path, "", *["\\boxed{2}"] * 11))
+    assert "── parser, step 1\n(nothing was written)\n── templater, step 2\n\\boxed{2}\n" in out
+
+
+@pytest.mark.parametrize(("name", "noted"), [("octotools", True), ("tir", False)])
+def test_who_asks_nano_to_follow_instructions_is_told(capsys: pytest.CaptureFixture[str], name: str, noted: bool) -> None:
+    code, _, err = run(capsys, "solve", "1 + 1?", "-a", name, "-m", "nano", "--budget-tokens", "1", "--json")
+    assert code == 0
+    assert ("nano writes only what it was trained to, so the roles of octotools find little" in err) is noted
 
 
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -89,7 +102,11 @@ def test_many_problems_are_rolled_out_by_an_agent(capsys: pytest.CaptureFixture[
     [
         (["x", "-a", "latz"], "did you mean 'lats'"),
         (["x", "-a", "rstar", "-o", "width=3"], "its options: samples"),
-        (["x", "-a", "start", "-o", "position=middle"], "'middle' is not a valid HintPosition"),
+        (["x", "-a", "start", "-o", "position=middle"], "'position' cannot be 'middle': Input should be 'start', 'marker'"),
+        (["x", "-a", "tir", "-o", "select=best"], "'select' cannot be 'best': Input should be 'majority' or 'value'"),
+        (["x", "-a", "halo", "-o", "roles=two"], "halo: option 'roles' cannot be 'two': Input should be a valid integer"),
+        (["x", "-a", "octotools", "-o", "outputs=final,long"], "'outputs.1' cannot be 'long': Input should be 'base', 'final' or 'direct'"),
+        (["x", "-a", "art", "-o", "edits=nowhere.yaml"], "there is no file nowhere.yaml with edits"),
         (["x", "-a", "tir", "-o", "n=0"], "best-of-N needs N >= 1"),
         (["x", "-a", "lats", "-o", "oracle_reward=true"], "needs the verifiers of a run"),
         (["x", "-a", "lats", "--best-of", "2"], "--best-of does not go with --agent lats"),

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from tirage.agents.growth import StepEvent
-from tirage.agents.systems import SYSTEMS, option_names
+from tirage.agents.systems import FOR_INSTRUCTED, SYSTEMS, defaults, option_names
 from tirage.cli.words import pairs, with_servers
 from tirage.config import AgentConfig, SamplingConfig, load_config
 from tirage.core.budget import Budget
@@ -57,6 +57,9 @@ def solve(
     if agent is not None and best_of > 1:
         raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
     several = best_of > 1 or agent is not None
+    if agent in FOR_INSTRUCTED and model == "nano":
+        note = f"note: nano writes only what it was trained to, so the roles of {agent} find little to read in it; -m names another model"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
     solution = run_sync(
         solve_async(
             Problem(prompt=question, answer=answer),
@@ -92,7 +95,15 @@ def list_agents(console: Console, *, as_json: bool) -> None:
     width = max(len(name) for name in SYSTEMS)
     for name, (_, text) in SYSTEMS.items():
         console.print(f"{name:{width}}  {text}", markup=False)
-        console.print(f"{'':{width}}  options: {', '.join(option_names(name))}", style="dim", markup=False)
+        told = ", ".join(f"{option}={_word(value)}" for option, value in defaults(name).items())
+        console.print(f"{'':{width}}  options: {told}", style="dim", markup=False)
+
+
+def _word(value: object) -> str:
+    """A default as it would be written."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
@@ -101,9 +112,12 @@ def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
     if step is None:
         return
     if several:
-        console.print(f"── chain {event.node.sample + 1}, step {event.node.depth}", style="dim")
+        # A move is who speaks, or which action it is.
+        console.print(f"── {event.node.move or f'chain {event.node.sample + 1}'}, step {event.node.depth}", style="dim", markup=False)
     for span in step.spans:
         console.print(span.text, style=STYLES[span.source], end="", markup=False)
+    if several and not step.text.strip():
+        console.print("(nothing was written)", style="dim", end="")
     if several or not step.text.endswith("\n"):
         console.print()
 
