@@ -21,6 +21,7 @@ from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.canary import Canary
 from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.tools.function import tool
@@ -274,11 +275,14 @@ async def test_resumed_from_a_log_no_call_is_repeated(sandbox):
         ]
 
 
-async def test_the_reference_answer_is_in_no_request(sandbox):
-    model = seats()
-    tree = await perform(model, tools=toolset(PythonTool()), sandbox=sandbox)
-    assert not any("nonce-3377" in bytes(request.ids).decode() for request in model.requests)
-    assert "nonce-3377" not in repr(tree)
+async def test_the_reference_is_out_of_reach(sandbox):
+    canary, model = Canary(PROBLEM.prompt), seats(judge={"": "similar"})
+    agent = build(Kit(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()), select="judged")
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=2)
+    canary.check(model)
+    assert canary.handed == 1
+    assert canary.nonce not in repr(tree)
 
 
 # -- the library ----------------------------------------------------------------------------------------------

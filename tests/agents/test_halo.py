@@ -19,6 +19,7 @@ from tirage.core.step import Finish, Source, Span, Step
 from tirage.core.tree import ROOT, Tree
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.search.role_search import RoleSearch
+from tirage.testing.canary import Canary
 from tirage.testing.models import ScriptedModel
 from tirage.verification.extract import final_answer
 
@@ -384,11 +385,15 @@ async def test_the_same_seed_gives_the_same_tree():
     assert shape(await perform(team_of_two())) == shape(await perform(team_of_two()))
 
 
-async def test_nobody_sees_the_reference_answer():
-    scripted = team_of_two()
-    await perform(scripted)
-    assert scripted.requests
-    assert not any("nonce-4711" in prompt_of(request) for request in scripted.requests)
+async def test_the_reference_is_out_of_reach():
+    canary, scripted = Canary(PROBLEM.prompt), team_of_two()
+    agent = Workflow(Halo(), Cast(model=scripted))
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=7)
+    canary.check(scripted)
+    assert canary.handed == 1
+    assert chosen(tree) == "\\boxed{42}"
+    assert canary.nonce not in repr(tree)
 
 
 async def test_designed_roles_may_use_tools():

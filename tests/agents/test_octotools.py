@@ -14,6 +14,7 @@ from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.canary import Canary
 from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.tools.discovery import from_folder
@@ -292,14 +293,14 @@ async def test_resumed_from_a_log_no_call_is_repeated(cut):
     ]
 
 
-async def test_the_reference_answer_is_in_no_request():
-    model = script_of(*TWO_STEPS)
-    tree = await perform(model)
-    assert model.requests
-    assert not any(
-        "nonce-5102" in prompt for role in ("analyser", "predictor", "commander", "verifier", "summariser") for prompt in asked(model, role)
-    )
-    assert "nonce-5102" not in repr(tree)
+async def test_the_reference_is_out_of_reach():
+    canary, model = Canary(PROBLEM.prompt), script_of(*TWO_STEPS)
+    agent = build(Kit(model=model, tools=toolset(search, calculator), sampling=Sampling()))
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=3)
+    canary.check(model)
+    assert (canary.handed, tree.usage.model_calls) == (1, 8)
+    assert canary.nonce not in repr(tree)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tirage.models.base import Sampling
 from tirage.rollouts.runner import judge
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits
+from tirage.testing.canary import Canary
 from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
 from tirage.verification.factory import open_verifier
@@ -79,6 +80,14 @@ def test_the_filter_makes_weighted_best_of_n_right_where_votes_and_rewards_are_w
     assert select(WRONG_RIGHT, rule="weighted", filtered=False)[0].answer == "5"
     assert select(WRONG_RIGHT, rule="weighted") == (WRONG_RIGHT[3], "")
     assert select(WRONG_RIGHT, rule="best") == (WRONG_RIGHT[3], "")
+
+
+@pytest.mark.parametrize(("rule", "chosen"), [("majority", "1"), ("weighted", "2"), ("best", "3")])
+def test_each_rule_has_a_winner_of_its_own(rule, chosen):
+    """Votes 3, 2, 1; sums of s = g r 0.9, 1.0, 0.8; the highest 0.3, 0.5, 0.8. What is rejected counts for nobody."""
+    left = [("1", 0.3, True)] * 3 + [("2", 0.5, None)] * 2 + [("3", 0.8, True)]
+    found, fallback = select(pool(*left, *[("4", 0.9, False)] * 4), rule=rule)
+    assert (found.answer, fallback) == (chosen, "")
 
 
 async def test_the_same_in_the_sandbox_with_programs_of_the_models_own():
@@ -202,11 +211,15 @@ async def test_what_is_in_the_log_is_not_asked_again():
         assert (read_pool(again), again.chosen) == (read_pool(first), first.chosen)
 
 
-async def test_nobody_sees_the_key():
+async def test_the_reference_is_out_of_reach_of_checks_and_rewards():
+    canary = Canary(PROBLEM.prompt)
     model = ScriptedModel(tags={"solver": answers(5), "verifier": check("print(True)"), "reward": [" correct"]})
-    await perform(model, options={"n": 1, "reward": "token"})
-    assert len(model.requests) == 4
-    assert not any("nonce-4711" in repr(request) or b"nonce-4711" in bytes(i for i in request.ids if i < 256) for request in model.requests)
+    async with open_sandbox(SandboxConfig()) as sandbox:
+        agent = build(Kit(model=model, tools={"python": PythonTool()}, sandbox=sandbox, sampling=SAMPLING), n=1, reward="token")
+        canary.guard(agent)
+        await agent.solve(canary.problem, seed=7)
+    canary.check(model)
+    assert (canary.handed, len(model.requests)) == (1, 4)
 
 
 async def test_a_broken_turn_is_no_finding():
