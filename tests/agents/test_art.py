@@ -34,7 +34,7 @@ PROBLEM = Problem(prompt="How many seats have 6 rows of 7?", answer="nonce-3377"
 
 @pytest.fixture
 async def sandbox():
-    async with open_sandbox(SandboxConfig()) as inner:
+    async with open_sandbox(SandboxConfig(preload=())) as inner:
         yield inner
 
 

@@ -399,7 +399,7 @@ async def test_the_reference_is_out_of_reach():
 async def test_designed_roles_may_use_tools():
     replies = ["```python\nprint(6 * 7)\n```\n```output", "So \\boxed{42}."]
     scripted = model(says={}, status=lambda answer: "success" if "42" in answer else "fail", Solver=replies, designer=lambda request: "?")
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         made_of = kit(scripted, sandbox=sandbox, system="Write Python in a fence.")
         tree = await halo(made_of, attempts=0).solve(PROBLEM, seed=7)
     assert tree.usage.tool_calls == 1

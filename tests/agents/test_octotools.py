@@ -241,7 +241,7 @@ async def test_code_runs_in_one_session_of_the_sandbox():
         *step("python", [{"code": "print(year * 3)"}, {"code": "print(year * 4)"}], stop=True),
         ANSWER,
     )
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         tree = await perform(model, tools=toolset(PythonTool()), sandbox=sandbox)
     assert [node.step.text for node in tree.nodes if node.move == "executor"] == ["(no output)", "1251\n", "1668\n"]
     memory = "".join(asked(model, "summariser")[0].split())

@@ -254,7 +254,7 @@ async def test_the_answerer_may_use_a_tool():
         said("yes", "high"),
     ]
     model = ScriptedModel(tags={"answerer": answerer, "raiser": ["How heavy is a whale?"], "editor": ["A whale weighs 100 t."]})
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         tree = await perform(model, options={"tools": ["python"]}, tools=toolset(PythonTool()), sandbox=sandbox)
     model.assert_done()
     assert tree.nodes[1].step.observations[0].text == "True\n"

@@ -1,10 +1,13 @@
 """T1: candidates, checks by tool, rewards, and the choice; the figures about it."""
 
+import json
 import re
 
 import pytest
 
+from tests.agents.kits import prompt_of
 from tests.agents.test_transcript import MemoryLog
+from tirage.agents.dialect import NativeTools
 from tirage.agents.equipment import Steering
 from tirage.agents.kit import Kit
 from tirage.agents.pool import RM_ONLY, Candidate, check_figures, finding, read_pool, select, selection_curve
@@ -12,6 +15,7 @@ from tirage.agents.t1 import NANO_VERIFIER, T1, build
 from tirage.agents.valuers import Estimate
 from tirage.core.budget import Budget
 from tirage.core.errors import CapabilityError, ConfigError, ModelRequestError
+from tirage.core.message import ToolCall
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.core.verdict import Verdict
@@ -21,7 +25,10 @@ from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits
 from tirage.testing.canary import Canary
 from tirage.testing.models import ScriptedModel
+from tirage.testing.scripted import Reply
+from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
+from tirage.tools.toolset import toolset
 from tirage.verification.factory import open_verifier
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="nonce-4711", metadata={"solution": "nonce-4711"})
@@ -49,7 +56,7 @@ class Graded:
 
 
 async def perform(model, *, budget=None, options=None, log=None, seconds=5.0):
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         tools = {"python": PythonTool(limits=Limits(wall_s=seconds))}
         agent = build(
             Kit(model=model, tools=tools, sandbox=sandbox, sampling=SAMPLING, steering=Steering(budget=budget or Budget())),
@@ -120,6 +127,33 @@ async def test_when_all_are_rejected_the_rewards_decide_and_it_is_noted():
     tree = await perform(model, options={"n": 2, "width": 1, "rule": "best", "valuer": Graded(**{"1": 0.2, "2": 0.7})})
     assert "{2}" in tree.trajectory(tree.chosen).response
     assert RM_ONLY in tree.notes[tree.chosen]
+
+
+async def test_facts_are_looked_up_and_the_verdict_in_words_counts():
+    """By native calls the roles have the kit's tools: what retrieval finds may end in any word."""
+    asked = []
+
+    @tool
+    def search(query: str) -> str:
+        """Look something up."""
+        asked.append(query)
+        return "Canberra is the capital; that it is Sydney is not True"
+
+    def look_up(claim):
+        return Reply(tool_calls=(ToolCall(name="search", arguments=json.dumps({"query": claim}), id="c"),))
+
+    def say(request):
+        if request.messages[-1].role == "tool":
+            return f"Verdict: {'correct' if 'Proposed answer: Canberra' in prompt_of(request) else 'wrong'}"
+        return look_up(re.search("Proposed answer: (.*)", prompt_of(request))[1])
+
+    model = ScriptedModel(tags={"solver": ["\\boxed{Sydney}", "\\boxed{Sydney}", "\\boxed{Canberra}"], "verifier": say}, mode="chat")
+    made_of = Kit(model=model, tools=toolset(search, PythonTool()), dialect=NativeTools(), sampling=SAMPLING)
+    tree = await build(made_of, n=3, width=1, reward="none").solve(Problem(prompt="Capital of Australia?"), seed=0)
+    assert asked == ["Sydney", "Sydney", "Canberra"]
+    assert [item.checks for item in read_pool(tree)] == [(False,), (False,), (True,)]
+    assert tree.trajectory(tree.chosen).response == "\\boxed{Canberra}"
+    assert not any("```" in prompt_of(request) for request in model.requests)
 
 
 async def test_rewards_are_asked_for_survivors_only():
@@ -214,7 +248,7 @@ async def test_what_is_in_the_log_is_not_asked_again():
 async def test_the_reference_is_out_of_reach_of_checks_and_rewards():
     canary = Canary(PROBLEM.prompt)
     model = ScriptedModel(tags={"solver": answers(5), "verifier": check("print(True)"), "reward": [" correct"]})
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         agent = build(Kit(model=model, tools={"python": PythonTool()}, sandbox=sandbox, sampling=SAMPLING), n=1, reward="token")
         canary.guard(agent)
         await agent.solve(canary.problem, seed=7)
