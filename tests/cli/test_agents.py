@@ -97,6 +97,19 @@ def test_many_problems_are_rolled_out_by_an_agent(capsys: pytest.CaptureFixture[
     assert "set agent.name" in err
 
 
+def test_an_evaluation_of_t1_tells_how_good_its_checks_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = problems(tmp_path, '{"prompt": "1 + 1?", "answer": "2"}')
+    model, folder = script(tmp_path, "\\boxed{2}", "\\boxed{3}", "Verdict: correct", "Verdict: wrong"), tmp_path / "run"
+    options = ["--set", "agent.name=t1", "--set", "agent.options.n=2", "--set", "agent.options.rule=best"]
+    code, out, err = run(capsys, "eval", asked, "-m", model, "--run", str(folder), *options, "--json")
+    assert code == 0, err
+    (section,) = json.loads(out)["deterministic"]["sections"]
+    rows = section["rows"]
+    assert (rows["candidates"], rows["precision of the check"], rows["abstained"]) == ("2", "50.0 %", "100.0 %"), "nothing was run"
+    assert rows["choice among N is right"] == "1: 50.0 %; 2: 100.0 %"
+    assert "temperature: 0.8" in (folder / "config.yaml").read_text(), "candidates of one draw would be the same"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
