@@ -149,7 +149,12 @@ def seats(**changes):
 
 
 async def test_a_tool_overwrites_the_guess_and_the_rest_is_written_anew(sandbox):
-    model = seats()
+    def write(request):
+        begun = begun_in(bytes(request.ids).decode())
+        found = re.search(r"^#2: (.*)$", begun, re.MULTILINE)
+        return f"Q3: [EOQ]\nAns: {found[1]}" if found else SECOND if begun else FIRST
+
+    model = seats(programmer=write)
     tree = await perform(model, tools=toolset(PythonTool()), sandbox=sandbox)
     model.assert_done()
     assert [node.move for node in tree.nodes[1:]] == ["programmer", "coder", "programmer", "tool", "programmer"]

@@ -277,4 +277,5 @@ def test_options_are_checked_and_nano_is_asked_in_its_own_words():
         build(Kit(model=ScriptedModel(), sampling=SAMPLING), rule="worst")
     (asked,) = NANO_VERIFIER.messages({"problem": "1 + 1", "answer": "2", "solution": "x"})
     assert asked.content == "Check: 1 + 1\nProposed answer: 2"
-    assert T1(n=4).id == "t1-4x1-weighted-confidence"
+    assert T1(n=4).id == build(Kit(model=ScriptedModel(), sampling=SAMPLING), n=4).play.id == "t1-4x1-weighted-confidence"
+    assert T1(valuer=Graded()).id == "t1-8x1-weighted-graded"

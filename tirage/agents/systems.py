@@ -44,7 +44,7 @@ def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agen
     """The system `name` made of `kit`. Raises `ConfigError` for an unknown name or option, naming the known ones, or a senseless value."""
     if name not in SYSTEMS:
         near = difflib.get_close_matches(name, SYSTEMS, n=1)
-        raise ConfigError(f"agent {name!r} is not known{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(SYSTEMS)}")
+        raise ConfigError(f"agent {name!r} is not known{f' (did you mean {near[0]!r}?)' if near else ''}; known: {', '.join(SYSTEMS)}")
     known = option_names(name)
     for option in options or ():
         if option not in (*known, *FROM_PYTHON):

@@ -83,7 +83,8 @@ class T1:
     @property
     def id(self) -> str:
         """With what shapes the choice."""
-        return f"t1-{self.n}x{self.checks}-{self.rule}-{'valuer' if self.valuer is not None else self.reward}"
+        reward = self.reward if self.valuer is None else type(self.valuer).__name__.lower()
+        return f"t1-{self.n}x{self.checks}-{self.rule}-{reward}"
 
     async def play(self, script: Transcript) -> None:
         """Draw and check, `width` candidates at a time; the choice among what there is, also when the budget ends it."""

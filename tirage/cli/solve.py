@@ -34,7 +34,9 @@ def solve(
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
     best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="A published system (`list` names them) or a YAML file.")] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the agent, e.g. rounds=3; repeatable.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="Of the agent: rounds=3, outputs=final,direct; repeatable.")
+    ] = None,
     second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains or an agent.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
