@@ -56,6 +56,33 @@ def test_who_asks_nano_to_follow_instructions_is_told(capsys: pytest.CaptureFixt
     assert ("nano writes only what it was trained to, so the roles of octotools find little" in err) is noted
 
 
+ALMANAC = """
+from tirage.tools.function import tool
+
+@tool
+def almanac(topic: str) -> str:
+    \"\"\"Look a topic up.\"\"\"
+    return f"a year of {topic} has 417 days"
+"""
+
+
+def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "almanac.py").write_text(ALMANAC, encoding="utf-8")
+    plan = ['{"concise_summary": "days"}', '{"tool_name": "almanac", "sub_goal": "look it up"}', '{"command": {"topic": "Xanth"}}']
+    model = script(tmp_path, *plan, '{"stop_signal": true}', "\\boxed{417}")
+    told = ["solve", "How long?", "-a", "octotools", "--tools", str(tmp_path / "tools"), "-m", model]
+    code, out, err = run(capsys, *told)
+    assert code == 0, err
+    assert "── executor, step 4\na year of Xanth has 417 days\n" in out
+    assert "answer: 417" in out
+    code, _, err = run(capsys, *told[:4], "--tools", str(tmp_path / "tolls"), "-m", model)
+    assert (code, "there is no folder" in err) == (2, True)
+    asked = problems(tmp_path, '{"prompt": "1 + 1?", "answer": "2"}')
+    code, _, err = run(capsys, "rollout", asked, "-m", model, "--run", str(tmp_path / "r"), "--set", f"agent.tools_from=[{tmp_path}/tools]")
+    assert (code, "agent.tools_from needs --set agent.dialect=native-tools" in " ".join(err.split())) == (2, True)
+
+
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     model = script(tmp_path, *["\\boxed{2}"] * 60)

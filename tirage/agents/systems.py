@@ -36,6 +36,8 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
 
 FROM_PYTHON = ("desk", "approve")
 """Options that no command line can write."""
+CALL_BY_THEMSELVES = ("octotools", "art")
+"""Systems that make the calls that their models describe, so that any tool goes with any dialect."""
 FOR_INSTRUCTED = ("lats", "rstar", "cpl", "octotools", "socratic", "art", "halo")
 """Systems whose models have to follow instructions; the others also ask `nano` in its own words."""
 

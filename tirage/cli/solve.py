@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from tirage.agents.growth import StepEvent
-from tirage.agents.systems import FOR_INSTRUCTED, SYSTEMS, defaults, option_names
+from tirage.agents.systems import CALL_BY_THEMSELVES, FOR_INSTRUCTED, SYSTEMS, defaults, option_names
 from tirage.cli.words import pairs, with_servers
 from tirage.config import AgentConfig, SamplingConfig, load_config
 from tirage.core.budget import Budget
@@ -41,6 +41,7 @@ def solve(
     temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains or an agent.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all.")] = None,
+    tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -66,7 +67,7 @@ def solve(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            agent=_agent(agent, pairs(option, "--option"), second, {"best_of": best_of, **with_servers(mcp)}),
+            agent=_agent(agent, pairs(option, "--option"), second, {"best_of": best_of, **with_servers(mcp), **_with_tools(agent, tools)}),
             sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
             hints=solve_hints(model, hint),
             budget=Budget(tokens_out=budget_tokens),
@@ -77,6 +78,13 @@ def solve(
         print(json.dumps(as_data(solution), ensure_ascii=False))
     else:
         show_end(console, solution)
+
+
+def _with_tools(agent: str | None, sources: list[str] | None) -> dict[str, object]:
+    """What an agent's configuration says of further tools."""
+    if not sources:
+        return {}
+    return {"tools_from": tuple(sources), **({} if agent in CALL_BY_THEMSELVES else {"dialect": "native-tools"})}
 
 
 def _agent(name: str | None, options: dict[str, Any], second: str | None, more: dict[str, object]) -> AgentConfig:
