@@ -49,8 +49,8 @@ async def main() -> None:
         edits = Path(folder) / "edits.yaml"
         add_program(edits, "word-problems", MENDED)
         for task in load_library(edits):
-            if task.programs != {known.name: known for known in load_library()}[task.name].programs:
-                print(f"after an edit {task.name} begins with: {task.programs[0].input}")
+            if task.edits:
+                print(f"after an edit {task.name} begins with: {task.edits[0].input}")
 
 
 asyncio.run(main())

@@ -120,7 +120,12 @@ class AgentConfig(Strict):
     tools: tuple[Literal["python", "shell"], ...] = Field(
         ("python",), min_length=1, description="what the model may use; shell needs the native-tools dialect"
     )
-    mcp: McpConfig | None = Field(None, description="further tools; they need the native-tools dialect")
+    tools_from: tuple[str, ...] = Field(
+        (),
+        description="folders of modules, or module:attribute: further tools; they need the native-tools dialect, but not for octotools and "
+        "art, which make the calls themselves",
+    )
+    mcp: McpConfig | None = Field(None, description="further tools of servers, with the same need")
     system: str | None = Field(
         "auto",
         description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "

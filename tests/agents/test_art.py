@@ -21,6 +21,7 @@ from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.canary import Canary
 from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.tools.function import tool
@@ -33,7 +34,7 @@ PROBLEM = Problem(prompt="How many seats have 6 rows of 7?", answer="nonce-3377"
 
 @pytest.fixture
 async def sandbox():
-    async with open_sandbox(SandboxConfig()) as inner:
+    async with open_sandbox(SandboxConfig(preload=())) as inner:
         yield inner
 
 
@@ -69,7 +70,7 @@ SEVERAL_LINES = Program(
     steps=(
         ProgramStep(command="code execute", task="for n in range(2):\n    print(n)", output="0\n1\n\n#3: no tag\nAns: no tag\n----"),
         ProgramStep(command="subquestion", task="", output=""),
-        ProgramStep(command="x y-z", task="what is #1?"),
+        ProgramStep(command="x y-z", task="what is #1?\n#9: no tag"),
     ),
     answer="0\n1",
 )
@@ -148,7 +149,12 @@ def seats(**changes):
 
 
 async def test_a_tool_overwrites_the_guess_and_the_rest_is_written_anew(sandbox):
-    model = seats()
+    def write(request):
+        begun = begun_in(bytes(request.ids).decode())
+        found = re.search(r"^#2: (.*)$", begun, re.MULTILINE)
+        return f"Q3: [EOQ]\nAns: {found[1]}" if found else SECOND if begun else FIRST
+
+    model = seats(programmer=write)
     tree = await perform(model, tools=toolset(PythonTool()), sandbox=sandbox)
     model.assert_done()
     assert [node.move for node in tree.nodes[1:]] == ["programmer", "coder", "programmer", "tool", "programmer"]
@@ -274,11 +280,14 @@ async def test_resumed_from_a_log_no_call_is_repeated(sandbox):
         ]
 
 
-async def test_the_reference_answer_is_in_no_request(sandbox):
-    model = seats()
-    tree = await perform(model, tools=toolset(PythonTool()), sandbox=sandbox)
-    assert not any("nonce-3377" in bytes(request.ids).decode() for request in model.requests)
-    assert "nonce-3377" not in repr(tree)
+async def test_the_reference_is_out_of_reach(sandbox):
+    canary, model = Canary(PROBLEM.prompt), seats(judge={"": "similar"})
+    agent = build(Kit(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()), select="judged")
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=2)
+    canary.check(model)
+    assert canary.handed == 1
+    assert canary.nonce not in repr(tree)
 
 
 # -- the library ----------------------------------------------------------------------------------------------
@@ -340,7 +349,7 @@ MENDED = "Input: How many wheels have 3 cars?\nQ1: [think] 4 each\n#1: 12\nQ2: [
 
 
 def demonstrations(library):
-    return {task.name: [program.render() for program in task.programs[:2]] for task in library}
+    return {task.name: [program.render() for program in task.shown[:2]] for task in library}
 
 
 def test_a_persons_program_changes_the_demonstrations_of_its_task_and_nothing_else(tmp_path):
@@ -358,6 +367,32 @@ def test_a_persons_program_changes_the_demonstrations_of_its_task_and_nothing_el
     assert demonstrations(load_library(path))["word-problems"] == [newer, MENDED]
     assert "  - |\n" in path.read_text()
     assert Art(library=load_library(path)).id != Art().id
+
+
+async def test_a_persons_program_changes_no_prompt_but_by_the_demonstrations_of_its_task(tmp_path):
+    """A snapshot of what is shown for every input of the library, cut into demonstrations: which tasks are chosen stays the same."""
+    path = tmp_path / "edits.yaml"
+
+    async def snapshot(options):
+        shown = []
+        for program in (program for task in load_library() for program in task.programs):
+            model = ScriptedModel(tags={"programmer": [FIRST]})
+            await perform(model, options={**options, "programs": 1}, problem=Problem(prompt=program.input))
+            shown.append(prompts(model)[0].split("\n----\n"))
+        return shown
+
+    before = await snapshot({})
+    # Most of the words are another task's, which would bring this one up where that one is due.
+    stolen = load_library()[-1].programs[0].input
+    mended = MENDED.replace("How many wheels have 3 cars?", stolen)
+    add_program(path, "word-problems", mended, description="Another one.")
+    after = await snapshot({"edits": str(path)})
+    old = next(task for task in load_library() if task.name == "word-problems")
+    replaced = [(f"{old.description}\n{old.programs[0].render()}", f"{old.description}\n{mended}")]
+    changed = [pair for one, other in zip(before, after, strict=True) for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
+    assert changed
+    # A prompt's first part has the instructions before the demonstration.
+    assert all(pair[0].replace(*replaced[0]) == pair[1] for pair in changed)
 
 
 async def test_a_persons_program_is_shown(tmp_path):
@@ -391,6 +426,8 @@ def test_what_cannot_be_added(tmp_path):
     path.write_text("tasks: 5")
     with pytest.raises(DataError, match=r"edits.yaml is malformed"):
         load_library(path)
+    with pytest.raises(ConfigError, match=r"there is no file .*other.yaml with edits"):
+        build(Kit(model=ScriptedModel(), sampling=Sampling()), edits=tmp_path / "other.yaml")
 
 
 # -- which demonstrations -------------------------------------------------------------------------------------

@@ -68,6 +68,14 @@ def plan(letter: str) -> str:
 
 async def test_the_first_eight_selections_by_hand() -> None:
     """The table of `tests/search/test_plans.py`, with a model, its probabilities and a value head."""
+    scores: list[list[float]] = []
+
+    class Told(PlanSearch):
+        """Keeps what the descents find at the root."""
+
+        def select(self, tree: Tree) -> int:
+            scores.append([self.score(tree, 0, child) for child in tree.children[0]])
+            return super().select(tree)
 
     def say(place: str, number: int) -> str:
         letter = "abc"[number]
@@ -75,8 +83,14 @@ async def test_the_first_eight_selections_by_hand() -> None:
             return plan(letter)
         return "no plan, no solution" if place == "a" else f"So \\boxed{{{'yes' if place == 'b' else 'no'}}}"
 
-    agent = system("cpl", kit(Weighted(say), steering=Steering(valuer=Table(VALUES, right="yes"))), root=3, iterations=8)
+    made_of = kit(Weighted(say), steering=Steering(valuer=Table(VALUES, right="yes")))
+    agent = system("cpl", replace(made_of, search=lambda seed: Told(seed=seed, root=3, iterations=8)))
     tree = await agent.solve(PROBLEM, seed=0)
+    by_hand = [
+        *([0.9, 0.45, 0.15], [0.1196, 0.7794, 0.2598], [0.2708, 1.1354, 0.3354], [0.3937, 0.4881, 0.3969]),
+        *([0.5, 0.1929, 0.45], [0.0970, 0.2132, 0.4975], [0.1490, 0.2318, -0.5197]),
+    ]
+    assert scores == [[], *(pytest.approx(row, abs=1e-4) for row in by_hand)]
     parents = [node.parent for node in tree.nodes[1::3]]
     assert [text_of(tree, parent) for parent in parents] == ["", "a", "b", "ba", "bb", "aa", "c", "baa"]
     assert [node.prior for node in tree.nodes[1:4]] == pytest.approx(PRIORS)

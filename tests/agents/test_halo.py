@@ -19,6 +19,7 @@ from tirage.core.step import Finish, Source, Span, Step
 from tirage.core.tree import ROOT, Tree
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.search.role_search import RoleSearch
+from tirage.testing.canary import Canary
 from tirage.testing.models import ScriptedModel
 from tirage.verification.extract import final_answer
 
@@ -113,20 +114,22 @@ async def test_what_the_roles_are_told():
     assert "Answer (success): \\boxed{42}" in tree.trajectory(len(tree.nodes) - 1).prompt[0].text
 
 
-def team_of_two():
+def team_of_two(order=("Solver", "Analyst")):
     """The solver is right only after the analyst."""
+    says = {
+        "Solver": lambda prompt: "\\boxed{42}" if "Analyst said:\n6 * 7 is 42" in prompt else "\\boxed{13}",
+        "Analyst": "6 * 7 is 42",
+    }
     return model(
-        says={
-            "Solver": lambda prompt: "\\boxed{42}" if "Analyst said:\n6 * 7 is 42" in prompt else "\\boxed{13}",
-            "Analyst": "6 * 7 is 42",
-        },
+        says={name: says[name] for name in order},
         status=lambda answer: {"\\boxed{42}": "success", "\\boxed{13}": "fail"}.get(answer, "continue"),
     )
 
 
+@pytest.mark.parametrize("order", [("Solver", "Analyst"), ("Analyst", "Solver")])
 @pytest.mark.parametrize("attempts", [0, 5])
-async def test_a_role_that_helps_only_after_another_is_found_at_depth_2(attempts):
-    tree = await perform(team_of_two(), attempts=attempts, budget=Budget(model_calls=60))
+async def test_a_role_that_helps_only_after_another_is_found_at_depth_2_whatever_the_order(attempts, order):
+    tree = await perform(team_of_two(order), attempts=attempts, budget=Budget(model_calls=60))
     assert tree.ended == ""
     assert chosen(tree) == "\\boxed{42}"
     assert [node.move for node in tree.path(tree.chosen)][-3:] == ["planner", "Analyst", "Solver"]
@@ -382,17 +385,21 @@ async def test_the_same_seed_gives_the_same_tree():
     assert shape(await perform(team_of_two())) == shape(await perform(team_of_two()))
 
 
-async def test_nobody_sees_the_reference_answer():
-    scripted = team_of_two()
-    await perform(scripted)
-    assert scripted.requests
-    assert not any("nonce-4711" in prompt_of(request) for request in scripted.requests)
+async def test_the_reference_is_out_of_reach():
+    canary, scripted = Canary(PROBLEM.prompt), team_of_two()
+    agent = Workflow(Halo(), Cast(model=scripted))
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=7)
+    canary.check(scripted)
+    assert canary.handed == 1
+    assert chosen(tree) == "\\boxed{42}"
+    assert canary.nonce not in repr(tree)
 
 
 async def test_designed_roles_may_use_tools():
     replies = ["```python\nprint(6 * 7)\n```\n```output", "So \\boxed{42}."]
     scripted = model(says={}, status=lambda answer: "success" if "42" in answer else "fail", Solver=replies, designer=lambda request: "?")
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         made_of = kit(scripted, sandbox=sandbox, system="Write Python in a fence.")
         tree = await halo(made_of, attempts=0).solve(PROBLEM, seed=7)
     assert tree.usage.tool_calls == 1

@@ -1,8 +1,10 @@
 import asyncio
 import json
+import re
 
 import pytest
 
+from tests.evaluation.test_toolsets import test_a_helps_b_hurts_c_does_nothing as test_the_optimiser_keeps_what_raises_the_accuracy  # noqa: F401
 from tirage.agents.equipment import Steering
 from tirage.agents.kit import Kit
 from tirage.agents.octotools import OctoTools, arguments_of, build, find_tool, read_check
@@ -12,8 +14,10 @@ from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.canary import Canary
 from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
+from tirage.tools.discovery import from_folder
 from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
 from tirage.tools.toolset import toolset
@@ -82,6 +86,10 @@ def asked(model, role):
     return [bytes(request.ids).decode() for request in model.requests if request.tag == role]
 
 
+def memory_in(prompt):
+    return prompt[prompt.index("{") : prompt.rindex("}\n\nAnswer") + 1]
+
+
 async def test_two_tools_cost_one_call_three_per_step_and_one():
     model = script_of(*TWO_STEPS)
     tree = await perform(model)
@@ -103,8 +111,7 @@ async def test_the_memory_holds_the_actions_in_order():
     model = script_of(*TWO_STEPS)
     await perform(model)
     (prompt,) = asked(model, "summariser")
-    memory = json.loads(prompt[prompt.index("{") : prompt.rindex("}\n\nAnswer") + 1])
-    assert memory == {
+    assert json.loads(memory_in(prompt)) == {
         "step 1": {
             "tool": "search",
             "sub_goal": "find the length of a year",
@@ -115,13 +122,30 @@ async def test_the_memory_holds_the_actions_in_order():
     }
 
 
-async def test_context_is_passed_on():
-    model = script_of(*TWO_STEPS)
-    tree = await perform(model)
-    assert "A year of Xanth has 417 days" in asked(model, "predictor")[1]
-    assert "Context: a year has 417 days" in asked(model, "commander")[1]
-    (executed,) = [node.step.calls[0] for node in tree.nodes if node.move == "executor" and node.step.calls[0].name == "calculator"]
-    assert "417" in executed.arguments
+async def test_the_value_of_step_1_reaches_the_command_of_step_2_by_memory_and_context_alone():
+    """The roles copy what they read: nothing of it stands in the script."""
+
+    def plan(request):
+        found = re.search(r"has (\d+) days", bytes(request.ids).decode().split("Steps so far:")[1])
+        context = f"a year has {found[1]} days" if found else ""
+        return said(context=context, sub_goal="multiply" if found else "look it up", tool_name="calculator" if found else "search")
+
+    def command(request):
+        found = re.search(r"Context: a year has (\d+) days", bytes(request.ids).decode())
+        return said(command={"expression": f"3 * {found[1]}"} if found else {"query": "year of Xanth"})
+
+    def conclude(request):
+        return f"\\boxed{{{json.loads(memory_in(bytes(request.ids).decode()))['step 2']['result']}}}"
+
+    checks = [said(analysis="no", stop_signal=False), said(analysis="yes", stop_signal=True)]
+    tags = {"analyser": [ANALYSIS[1]], "predictor": plan, "commander": command, "verifier": checks, "summariser": conclude}
+    tree = await perform(ScriptedModel(tags=tags))
+    executed = [node.step.calls[0] for node in tree.nodes if node.move == "executor"]
+    assert [(call.name, json.loads(call.arguments)) for call in executed] == [
+        ("search", {"query": "year of Xanth"}),
+        ("calculator", {"expression": "3 * 417"}),
+    ]
+    assert tree.trajectory(tree.chosen).response == "\\boxed{1251}"
 
 
 async def test_stop_at_the_first_step_prevents_the_second():
@@ -171,21 +195,43 @@ async def test_unknown_tool_exception_and_timeout_become_result_strings():
     assert tree.trajectory(tree.chosen).error is None
 
 
-async def test_a_new_tool_needs_no_change_elsewhere():
-    @tool
-    def oracle(question: str) -> str:
-        """Ask the oracle-5531."""
-        return f"so it is: {question}"
+ORACLE = """
+from tirage.tools.function import tool
 
+@tool
+def oracle(question: str) -> str:
+    \"\"\"Ask the oracle-5531.\"\"\"
+    return f"so it is: {question}"
+"""
+ORACLES_CARD = """
+inputs: {question: "one thing, spelt out"}
+demos: [{arguments: {question: will it rain}, description: the weather}]
+limitations: [it never says when]
+best_practices: [ask twice]
+version: "7.1"
+"""
+
+
+async def test_a_tool_put_into_a_folder_with_its_card_is_used_without_a_change_elsewhere(tmp_path):
+    (tmp_path / "oracle.py").write_text(ORACLE)
+    (tmp_path / "oracle.yaml").write_text(ORACLES_CARD)
     model = script_of(ANALYSIS, *step("the ORACLE tool", "what is it?", stop=True), ANSWER)
-    await perform(model, tools=toolset(search, oracle))
-    for role in ("analyser", "predictor", "commander", "verifier"):
-        assert "oracle: Ask the oracle-5531." in asked(model, role)[0]
+    await perform(model, tools=toolset(search, *from_folder(tmp_path).values()))
     assert "so it is: what is it?" in asked(model, "summariser")[0]
-    other = script_of(ANALYSIS, *step("oracle", "?", stop=True), ANSWER)
-    await perform(other, tools=toolset(oracle), options={"describe": lambda item: f"card of {item.spec.name}"})
-    assert "card of oracle" in asked(other, "analyser")[0]
-    assert "Arguments:" not in asked(other, "commander")[0]
+    facts = ["oracle 7.1: Ask the oracle-5531.", "question (string): one thing, spelt out", '{"question": "will it rain"}: the weather']
+    for role in ("analyser", "predictor", "commander", "verifier"):
+        (prompt,) = asked(model, role)
+        for fact in (*facts, "limitation: it never says when", "best practice: ask twice"):
+            assert fact in prompt, role
+        assert ("search: Look something up." in prompt) == (role != "commander")
+    assert '"required": ["question"]' in asked(model, "commander")[0]
+
+
+async def test_tools_may_be_described_in_another_way():
+    model = script_of(ANALYSIS, *step("search", {"query": "x"}, stop=True), ANSWER)
+    await perform(model, options={"describe": lambda item: f"card of {item.spec.name}"})
+    assert "card of search" in asked(model, "analyser")[0]
+    assert "output: text" not in asked(model, "commander")[0]
 
 
 async def test_code_runs_in_one_session_of_the_sandbox():
@@ -195,7 +241,7 @@ async def test_code_runs_in_one_session_of_the_sandbox():
         *step("python", [{"code": "print(year * 3)"}, {"code": "print(year * 4)"}], stop=True),
         ANSWER,
     )
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         tree = await perform(model, tools=toolset(PythonTool()), sandbox=sandbox)
     assert [node.step.text for node in tree.nodes if node.move == "executor"] == ["(no output)", "1251\n", "1668\n"]
     memory = "".join(asked(model, "summariser")[0].split())
@@ -247,14 +293,14 @@ async def test_resumed_from_a_log_no_call_is_repeated(cut):
     ]
 
 
-async def test_the_reference_answer_is_in_no_request():
-    model = script_of(*TWO_STEPS)
-    tree = await perform(model)
-    assert model.requests
-    assert not any(
-        "nonce-5102" in prompt for role in ("analyser", "predictor", "commander", "verifier", "summariser") for prompt in asked(model, role)
-    )
-    assert "nonce-5102" not in repr(tree)
+async def test_the_reference_is_out_of_reach():
+    canary, model = Canary(PROBLEM.prompt), script_of(*TWO_STEPS)
+    agent = build(Kit(model=model, tools=toolset(search, calculator), sampling=Sampling()))
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=3)
+    canary.check(model)
+    assert (canary.handed, tree.usage.model_calls) == (1, 8)
+    assert canary.nonce not in repr(tree)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tirage.core.tree import ROOT
 from tirage.models.base import Sampling
 from tirage.rollouts.runner import judge
 from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.testing.canary import Canary
 from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
@@ -236,11 +237,14 @@ async def test_resumed_from_a_log_no_call_is_repeated(cut):
     assert again.chosen == first.chosen
 
 
-async def test_the_reference_answer_is_in_no_request():
-    model = two_questions()
-    tree = await perform(model)
-    assert not any("nonce-8840" in bytes(request.ids).decode() for request in model.requests)
-    assert "nonce-8840" not in repr(tree)
+async def test_the_reference_is_out_of_reach():
+    canary, model = Canary(PROBLEM.prompt), two_questions()
+    agent = build(Kit(model=model, sampling=Sampling()))
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=5)
+    canary.check(model)
+    assert (canary.handed, tree.usage.model_calls) == (1, 8)
+    assert canary.nonce not in repr(tree)
 
 
 async def test_the_answerer_may_use_a_tool():
@@ -250,7 +254,7 @@ async def test_the_answerer_may_use_a_tool():
         said("yes", "high"),
     ]
     model = ScriptedModel(tags={"answerer": answerer, "raiser": ["How heavy is a whale?"], "editor": ["A whale weighs 100 t."]})
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         tree = await perform(model, options={"tools": ["python"]}, tools=toolset(PythonTool()), sandbox=sandbox)
     model.assert_done()
     assert tree.nodes[1].step.observations[0].text == "True\n"

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.agents.kits import CODE, PROBLEM, kit, prompts, system
+from tests.agents.kits import CODE, PROBLEM, kit, prompt_of, prompts, system
+from tirage.agents.hints import load_library
 from tirage.agents.stepper import NO_MORE_CODE
 from tirage.core import Finish, HintPosition, ObservationStatus, Source, StopReason, Trajectory, Tree
+from tirage.models.base import Request
 from tirage.rollouts.runner import judge
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.sandbox.base import Sandbox
@@ -56,11 +58,18 @@ async def test_two_rounds_give_two_hints_of_different_families_and_one_answer(sa
 
 
 async def test_a_wrong_answer_becomes_right_after_the_output(sandbox: Sandbox) -> None:
-    plain, _, _ = await solve(["The answer is \\boxed{41}."], sandbox, thinks=False, rounds=0)
-    hinted, path, _ = await solve(["The answer is \\boxed{41}.", CODE, "The answer is \\boxed{42}."], sandbox, thinks=False, rounds=1)
+    """The model is right where it has seen the output, and nowhere else; it computes only where a hint told it to."""
+
+    def say(request: Request) -> str:
+        said = prompt_of(request)
+        if "```output\n42\n```" in said:
+            return "The answer is \\boxed{42}."
+        return CODE if any(hint.text in said for hint in load_library()) else "The answer is \\boxed{41}."
+
+    plain, _, _ = await solve(say, sandbox, thinks=False, rounds=0)
+    hinted, _, _ = await solve(say, sandbox, thinks=False, rounds=1)
     verifier = MathVerifier()
     assert [(await judge(tree, PROBLEM, verifier))[tree.chosen].correct for tree in (plain, hinted)] == [False, True]
-    assert "```output\n42\n```" in path.response
     await verifier.close()
 
 

@@ -1,10 +1,13 @@
 """T1: candidates, checks by tool, rewards, and the choice; the figures about it."""
 
+import json
 import re
 
 import pytest
 
+from tests.agents.kits import prompt_of
 from tests.agents.test_transcript import MemoryLog
+from tirage.agents.dialect import NativeTools
 from tirage.agents.equipment import Steering
 from tirage.agents.kit import Kit
 from tirage.agents.pool import RM_ONLY, Candidate, check_figures, finding, read_pool, select, selection_curve
@@ -12,6 +15,7 @@ from tirage.agents.t1 import NANO_VERIFIER, T1, build
 from tirage.agents.valuers import Estimate
 from tirage.core.budget import Budget
 from tirage.core.errors import CapabilityError, ConfigError, ModelRequestError
+from tirage.core.message import ToolCall
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.core.verdict import Verdict
@@ -19,8 +23,12 @@ from tirage.models.base import Sampling
 from tirage.rollouts.runner import judge
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits
+from tirage.testing.canary import Canary
 from tirage.testing.models import ScriptedModel
+from tirage.testing.scripted import Reply
+from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
+from tirage.tools.toolset import toolset
 from tirage.verification.factory import open_verifier
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="nonce-4711", metadata={"solution": "nonce-4711"})
@@ -48,7 +56,7 @@ class Graded:
 
 
 async def perform(model, *, budget=None, options=None, log=None, seconds=5.0):
-    async with open_sandbox(SandboxConfig()) as sandbox:
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         tools = {"python": PythonTool(limits=Limits(wall_s=seconds))}
         agent = build(
             Kit(model=model, tools=tools, sandbox=sandbox, sampling=SAMPLING, steering=Steering(budget=budget or Budget())),
@@ -81,6 +89,14 @@ def test_the_filter_makes_weighted_best_of_n_right_where_votes_and_rewards_are_w
     assert select(WRONG_RIGHT, rule="best") == (WRONG_RIGHT[3], "")
 
 
+@pytest.mark.parametrize(("rule", "chosen"), [("majority", "1"), ("weighted", "2"), ("best", "3")])
+def test_each_rule_has_a_winner_of_its_own(rule, chosen):
+    """Votes 3, 2, 1; sums of s = g r 0.9, 1.0, 0.8; the highest 0.3, 0.5, 0.8. What is rejected counts for nobody."""
+    left = [("1", 0.3, True)] * 3 + [("2", 0.5, None)] * 2 + [("3", 0.8, True)]
+    found, fallback = select(pool(*left, *[("4", 0.9, False)] * 4), rule=rule)
+    assert (found.answer, fallback) == (chosen, "")
+
+
 async def test_the_same_in_the_sandbox_with_programs_of_the_models_own():
     told = [*check("print(6 * 7 == 5)", "correct") * 3, *check("print(6 * 7 == 42)")]
     model = ScriptedModel(tags={"solver": answers(5, 5, 5, 42), "verifier": told})
@@ -111,6 +127,33 @@ async def test_when_all_are_rejected_the_rewards_decide_and_it_is_noted():
     tree = await perform(model, options={"n": 2, "width": 1, "rule": "best", "valuer": Graded(**{"1": 0.2, "2": 0.7})})
     assert "{2}" in tree.trajectory(tree.chosen).response
     assert RM_ONLY in tree.notes[tree.chosen]
+
+
+async def test_facts_are_looked_up_and_the_verdict_in_words_counts():
+    """By native calls the roles have the kit's tools: what retrieval finds may end in any word."""
+    asked = []
+
+    @tool
+    def search(query: str) -> str:
+        """Look something up."""
+        asked.append(query)
+        return "Canberra is the capital; that it is Sydney is not True"
+
+    def look_up(claim):
+        return Reply(tool_calls=(ToolCall(name="search", arguments=json.dumps({"query": claim}), id="c"),))
+
+    def say(request):
+        if request.messages[-1].role == "tool":
+            return f"Verdict: {'correct' if 'Proposed answer: Canberra' in prompt_of(request) else 'wrong'}"
+        return look_up(re.search("Proposed answer: (.*)", prompt_of(request))[1])
+
+    model = ScriptedModel(tags={"solver": ["\\boxed{Sydney}", "\\boxed{Sydney}", "\\boxed{Canberra}"], "verifier": say}, mode="chat")
+    made_of = Kit(model=model, tools=toolset(search, PythonTool()), dialect=NativeTools(), sampling=SAMPLING)
+    tree = await build(made_of, n=3, width=1, reward="none").solve(Problem(prompt="Capital of Australia?"), seed=0)
+    assert asked == ["Sydney", "Sydney", "Canberra"]
+    assert [item.checks for item in read_pool(tree)] == [(False,), (False,), (True,)]
+    assert tree.trajectory(tree.chosen).response == "\\boxed{Canberra}"
+    assert not any("```" in prompt_of(request) for request in model.requests)
 
 
 async def test_rewards_are_asked_for_survivors_only():
@@ -202,11 +245,15 @@ async def test_what_is_in_the_log_is_not_asked_again():
         assert (read_pool(again), again.chosen) == (read_pool(first), first.chosen)
 
 
-async def test_nobody_sees_the_key():
+async def test_the_reference_is_out_of_reach_of_checks_and_rewards():
+    canary = Canary(PROBLEM.prompt)
     model = ScriptedModel(tags={"solver": answers(5), "verifier": check("print(True)"), "reward": [" correct"]})
-    await perform(model, options={"n": 1, "reward": "token"})
-    assert len(model.requests) == 4
-    assert not any("nonce-4711" in repr(request) or b"nonce-4711" in bytes(i for i in request.ids if i < 256) for request in model.requests)
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
+        agent = build(Kit(model=model, tools={"python": PythonTool()}, sandbox=sandbox, sampling=SAMPLING), n=1, reward="token")
+        canary.guard(agent)
+        await agent.solve(canary.problem, seed=7)
+    canary.check(model)
+    assert (canary.handed, len(model.requests)) == (1, 4)
 
 
 async def test_a_broken_turn_is_no_finding():
@@ -230,4 +277,5 @@ def test_options_are_checked_and_nano_is_asked_in_its_own_words():
         build(Kit(model=ScriptedModel(), sampling=SAMPLING), rule="worst")
     (asked,) = NANO_VERIFIER.messages({"problem": "1 + 1", "answer": "2", "solution": "x"})
     assert asked.content == "Check: 1 + 1\nProposed answer: 2"
-    assert T1(n=4).id == "t1-4x1-weighted-confidence"
+    assert T1(n=4).id == build(Kit(model=ScriptedModel(), sampling=SAMPLING), n=4).play.id == "t1-4x1-weighted-confidence"
+    assert T1(valuer=Graded()).id == "t1-8x1-weighted-graded"

@@ -91,6 +91,7 @@ async def test_nobody_sees_the_key_but_a_role_that_is_declared_to():
 
     class See:
         id = "see"
+        sees_key = True
 
         async def play(self, script):
             assert "nonce-4711" not in repr(script.problem)
@@ -102,12 +103,24 @@ async def test_nobody_sees_the_key_but_a_role_that_is_declared_to():
 
     class Peep:
         id = "peep"
+        sees_key = True
 
         async def play(self, script):
             await script.ask(Role(name="peep", template="{key}", read=whole, default=""))
 
     with pytest.raises(ValueError, match="role 'peep' is asked without 'key'"):
         await perform(ScriptedModel(["x"]), Peep())
+
+    class Grope:
+        id = "grope"
+
+        async def play(self, script):
+            assert script.key is None
+            await script.ask(seer)
+
+    blind_model = ScriptedModel(["?"])
+    await perform(blind_model, Grope())
+    assert "nonce-4711" not in repr(blind_model.requests[0].messages or bytes(blind_model.requests[0].ids))
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2, 3])

@@ -21,7 +21,11 @@ def test_the_table_names_each_agent_and_its_options(capsys: pytest.CaptureFixtur
     assert code == 0
     assert set(listed) == set(SYSTEMS) >= {"start", "tir", "dfsdt", "lats", "rstar", "cpl"}
     assert listed["lats"]["options"] == ["n", "w", "ahead", "depth", "iterations", "lm_share", "oracle_reward"]
-    assert "rStar: five reasoning actions" in run(capsys, "solve", "--agent", "list")[1]
+    told = run(capsys, "solve", "--agent", "list")[1]
+    assert "rStar: five reasoning actions" in told
+    assert "options: rounds=2, position=end_of_thinking, n=1" in told
+    assert "options: max_steps=10, outputs=direct, timeout_s=120.0" in told
+    assert "lm_share=0.5, oracle_reward=false" in told
 
 
 def test_an_agent_solves_with_its_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -41,6 +45,42 @@ def test_halo_takes_its_defaults_of_a_model_that_writes_no_json(capsys: pytest.C
     assert code == 0, err
     found = json.loads(out)
     assert (found["answer"], found["usage"]["model_calls"]) == ("2", 12)
+    code, out, _ = run(capsys, "solve", "1 + 1?", "-a", "halo", *options, "-m", script(tmp_path, "", *["\\boxed{2}"] * 11))
+    assert "── parser, step 1\n(nothing was written)\n── templater, step 2\n\\boxed{2}\n" in out
+
+
+@pytest.mark.parametrize(("name", "noted"), [("octotools", True), ("tir", False)])
+def test_who_asks_nano_to_follow_instructions_is_told(capsys: pytest.CaptureFixture[str], name: str, noted: bool) -> None:
+    code, _, err = run(capsys, "solve", "1 + 1?", "-a", name, "-m", "nano", "--budget-tokens", "1", "--json")
+    assert code == 0
+    assert ("nano writes only what it was trained to, so the roles of octotools find little" in err) is noted
+
+
+ALMANAC = """
+from tirage.tools.function import tool
+
+@tool
+def almanac(topic: str) -> str:
+    \"\"\"Look a topic up.\"\"\"
+    return f"a year of {topic} has 417 days"
+"""
+
+
+def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "almanac.py").write_text(ALMANAC, encoding="utf-8")
+    plan = ['{"concise_summary": "days"}', '{"tool_name": "almanac", "sub_goal": "look it up"}', '{"command": {"topic": "Xanth"}}']
+    model = script(tmp_path, *plan, '{"stop_signal": true}', "\\boxed{417}")
+    told = ["solve", "How long?", "-a", "octotools", "--tools", str(tmp_path / "tools"), "-m", model]
+    code, out, err = run(capsys, *told)
+    assert code == 0, err
+    assert "── executor, step 4\na year of Xanth has 417 days\n" in out
+    assert "answer: 417" in out
+    code, _, err = run(capsys, *told[:4], "--tools", str(tmp_path / "tolls"), "-m", model)
+    assert (code, "there is no folder" in err) == (2, True)
+    asked = problems(tmp_path, '{"prompt": "1 + 1?", "answer": "2"}')
+    code, _, err = run(capsys, "rollout", asked, "-m", model, "--run", str(tmp_path / "r"), "--set", f"agent.tools_from=[{tmp_path}/tools]")
+    assert (code, "agent.tools_from needs --set agent.dialect=native-tools" in " ".join(err.split())) == (2, True)
 
 
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -84,12 +124,29 @@ def test_many_problems_are_rolled_out_by_an_agent(capsys: pytest.CaptureFixture[
     assert "set agent.name" in err
 
 
+def test_an_evaluation_of_t1_tells_how_good_its_checks_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = problems(tmp_path, '{"prompt": "1 + 1?", "answer": "2"}')
+    model, folder = script(tmp_path, "\\boxed{2}", "\\boxed{3}", "Verdict: correct", "Verdict: wrong"), tmp_path / "run"
+    options = ["--set", "agent.name=t1", "--set", "agent.options.n=2", "--set", "agent.options.rule=best"]
+    code, out, err = run(capsys, "eval", asked, "-m", model, "--run", str(folder), *options, "--json")
+    assert code == 0, err
+    (section,) = json.loads(out)["deterministic"]["sections"]
+    rows = section["rows"]
+    assert (rows["candidates"], rows["precision of the check"], rows["abstained"]) == ("2", "50.0 %", "100.0 %"), "nothing was run"
+    assert rows["choice among N is right"] == "1: 50.0 %; 2: 100.0 %"
+    assert "temperature: 0.8" in (folder / "config.yaml").read_text(), "candidates of one draw would be the same"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["x", "-a", "latz"], "did you mean 'lats'"),
         (["x", "-a", "rstar", "-o", "width=3"], "its options: samples"),
-        (["x", "-a", "start", "-o", "position=middle"], "'middle' is not a valid HintPosition"),
+        (["x", "-a", "start", "-o", "position=middle"], "'position' cannot be 'middle': Input should be 'start', 'marker'"),
+        (["x", "-a", "tir", "-o", "select=best"], "'select' cannot be 'best': Input should be 'majority' or 'value'"),
+        (["x", "-a", "halo", "-o", "roles=two"], "halo: option 'roles' cannot be 'two': Input should be a valid integer"),
+        (["x", "-a", "octotools", "-o", "outputs=final,long"], "'outputs.1' cannot be 'long': Input should be 'base', 'final' or 'direct'"),
+        (["x", "-a", "art", "-o", "edits=nowhere.yaml"], "there is no file nowhere.yaml with edits"),
         (["x", "-a", "tir", "-o", "n=0"], "best-of-N needs N >= 1"),
         (["x", "-a", "lats", "-o", "oracle_reward=true"], "needs the verifiers of a run"),
         (["x", "-a", "lats", "--best-of", "2"], "--best-of does not go with --agent lats"),

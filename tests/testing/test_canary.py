@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from tirage.agents.cast import Cast
 from tirage.agents.dialect import FencedPython
 from tirage.agents.equipment import Steering
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
+from tirage.agents.roles import Role, whole
+from tirage.agents.transcript import Transcript, Workflow
 from tirage.agents.valuers import Estimate, Oracle
 from tirage.core import Problem, Trajectory, Verdict
 from tirage.models.base import Sampling
@@ -69,6 +72,27 @@ async def test_an_oracle_is_handed_the_reference_and_so_is_found() -> None:
     canary.guard(oracle)
     await oracle.solve(canary.problem, seed=0)
     with pytest.raises(AssertionError, match=r"Oracle\.value can reach the reference"):
+        canary.check(model)
+
+
+@pytest.mark.parametrize("declared", [False, True])
+async def test_a_play_is_watched_and_handed_the_reference_only_where_it_says_so(declared: bool) -> None:
+    class Nosy:
+        id = "nosy"
+        sees_key = declared
+
+        async def play(self, script: Transcript) -> None:
+            await script.ask(Role(name="any", template="{problem}", read=whole, default=""))
+
+    canary, model = Canary(), ScriptedModel(["x"])
+    workflow = Workflow(Nosy(), Cast(model=model))
+    canary.guard(workflow)
+    await workflow.solve(canary.problem, seed=0)
+    assert canary.handed == 1
+    if not declared:
+        canary.check(model)
+        return
+    with pytest.raises(AssertionError, match=r"play can reach the reference"):
         canary.check(model)
 
 

@@ -119,13 +119,13 @@ class Art:
     @property
     def id(self) -> str:
         """With the way demonstrations are chosen, their number, and a checksum of the library."""
-        shown = "".join(f"{task.text}{program.render()}" for task in self.library for program in task.programs)
+        shown = "".join(f"{task.text}{program.render()}" for task in self.library for program in task.shown)
         return f"art-{self.select}-{self.tasks}-{self.programs}-{zlib.crc32(shown.encode('utf-8', 'surrogatepass')):08x}"
 
     async def play(self, script: Transcript) -> None:
         """Write the program, then run it step by step; each text that ends in an answer is offered."""
         demonstrations = [
-            f"{task.description}\n{program.render()}\n" for task in await self.choose(script) for program in task.programs[: self.programs]
+            f"{task.description}\n{program.render()}\n" for task in await self.choose(script) for program in task.shown[: self.programs]
         ]
         begun, node = await self._write(script, demonstrations, "", ROOT)
         place = 0
@@ -222,6 +222,8 @@ class Art:
 
 def build(kit: Kit, *, edits: str | Path | None = None, **options: Any) -> Workflow:
     """The agent. `options` are fields of `Art`, `edits` a file of people's programs; raises `ConfigError` for another."""
+    if edits is not None and not Path(edits).exists():
+        raise ConfigError(f"art: there is no file {edits} with edits; write one by `art_library.add_program`, or leave edits out")
     library = {} if edits is None else {"library": load_library(Path(edits))}
     return kit.workflow(play_of(Art, {**options, **library}))
 

@@ -27,16 +27,23 @@ class Task:
     """Which family it is of: arithmetic, code, search, reasoning, strings."""
     description: str
     programs: tuple[Program, ...]
-    """Those shown first come first: people's edits, the newest before the others."""
+    """Its own; those shown first come first."""
+    edits: tuple[Program, ...] = ()
+    """Those that people added, the newest first."""
+
+    @property
+    def shown(self) -> tuple[Program, ...]:
+        """All programs in the order of showing: people's before its own."""
+        return self.edits + self.programs
 
     @property
     def text(self) -> str:
-        """What similarity is measured by: the description and the inputs."""
+        """What similarity is measured by: the description and the inputs of its own programs, so that an edit moves no task."""
         return "\n".join([self.description, *(program.input for program in self.programs)])
 
 
 def load_library(*files: Path) -> tuple[Task, ...]:
-    """The shipped tasks with what `files` add: programs go before those of the task of that name, new tasks to the end.
+    """The shipped tasks with what `files` add: to a task that is known its programs as edits, new tasks to the end.
 
     A file that is not there yet adds nothing. Raises `DataError` naming the file and the entry that is wrong.
     """
@@ -46,8 +53,12 @@ def load_library(*files: Path) -> tuple[Task, ...]:
             continue
         for entry in _entries(path.read_text(encoding="utf-8"), str(path)):
             known = library.get(str(entry.get("name")))
-            task = _task({"cluster": known.cluster, "description": known.description, **entry} if known else entry, str(path))
-            library[task.name] = replace(task, programs=task.programs + known.programs) if known else task
+            if known is None:
+                task = _task(entry, str(path))
+            else:
+                task = _task({**entry, "cluster": known.cluster, "description": known.description}, str(path))
+                task = replace(known, edits=task.programs + known.edits)
+            library[task.name] = task
     return tuple(library.values())
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tirage.agents.ballot import classes
 from tirage.agents.judges import Choice, PairJudge, read_choice
@@ -126,6 +126,7 @@ class Debate:
     """Rounds before the judge is asked."""
     most: int = 5
     """Rounds after which the judge has to decide."""
+    sees_key: ClassVar[bool] = True
     review: Callable[[PairJudge], PairJudge] | None = None
     """Wrappers around the judge, such as `BothOrders`; it compares the two sides' statements of all rounds."""
 

@@ -17,6 +17,7 @@ from tirage.agents.roles import Role, Unreadable, as_json, json_objects, one_of,
 from tirage.agents.transcript import Transcript, Turn, Workflow
 from tirage.agents.workbench import encoded, only_text
 from tirage.tools.base import Tool, ToolSpec
+from tirage.tools.cards import card_of, render
 from tirage.tools.python import clip
 
 MOST_CHARS = 100_000
@@ -106,7 +107,7 @@ COMMANDER = Role(
     name="commander",
     template=(
         "Write the command that makes the tool reach the sub-goal.\n\nQuery: {problem}\n\nContext: {context}\n\nSub-goal: {sub_goal}\n\n"
-        "Tool:\n{tool}\n\n"
+        "Tool:\n{tool}\n\nSchema of its arguments:\n{schema}\n\n"
         'Reply with a JSON object with the texts "analysis" and "explanation", and "command": the JSON object of the tool\'s arguments, '
         "a list of such objects for several calls{text_form}. Write values out; a call knows nothing of the context."
     ),
@@ -156,10 +157,9 @@ class Action:
     result: str | list[str]
 
 
-def describe_plainly(tool: Tool) -> str:
-    """Name, description and argument schema of a tool."""
-    spec = tool.spec
-    return f"{spec.name}: {spec.description}\nArguments: {json.dumps(dict(spec.parameters), ensure_ascii=False)}"
+def described(tool: Tool) -> str:
+    """The tool's card. Raises `ConfigError` when its author's notes do not fit it."""
+    return render(card_of(tool))
 
 
 def find_tool(name: str, tools: Mapping[str, Tool]) -> str | None:
@@ -188,8 +188,8 @@ class OctoTools:
     """Which of `OUTPUTS` are written, `base` before anything else; the last one is the answer."""
     timeout_s: PositiveFloat = 120.0
     """Seconds of one tool call."""
-    describe: Callable[[Tool], str] = describe_plainly
-    """What the roles read about a tool."""
+    describe: Callable[[Tool], str] = described
+    """What the roles read about a tool; the commander reads the schema of its arguments too."""
 
     @property
     def id(self) -> str:
@@ -243,6 +243,7 @@ class OctoTools:
             context=plan.context,
             sub_goal=plan.sub_goal,
             tool=self.describe(tools[name]),
+            schema=json.dumps(dict(tools[name].spec.parameters), ensure_ascii=False),
             text_form=text_form,
         )
         command, node = written.value.command, written.node

@@ -1,7 +1,7 @@
 """The plays as `--agent` may ask for them: each takes its options by the names of its fields."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tirage.agents import art, critic_cot, octotools, socratic, t1
@@ -21,20 +21,27 @@ class Played:
     """A builder of a play over a kit."""
 
     build: Callable[..., Workflow]
+    play: type
     options: tuple[str, ...]
     """What the command line can give; the rest is for Python."""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What each option is where it is not given."""
+        known = {item.name: item.default for item in fields(self.play)}
+        return {option: known.get(option) for option in self.options}
 
     def __call__(self, kit: Kit, **options: Any) -> Workflow:
         """Raises `ConfigError` for an option that the play does not take."""
         return self.build(kit, **options)
 
 
-OCTOTOOLS = Played(octotools.build, ("max_steps", "outputs", "timeout_s"))
-SOCRATIC = Played(socratic.build, ("questions", "max_turn", "max_depth", "tools"))
-ART = Played(art.build, ("select", "tasks", "programs", "max_steps", "timeout_s", "edits"))
-T1 = Played(t1.build, ("n", "checks", "rule", "reward", "width"))
-CRITIC_FILTER = Played(critic_cot.build_filter, ("n", "critiques", "rule", "width"))
-CRITIC_REFINEMENT = Played(critic_cot.build_refinement, ("rounds", "restarts"))
+OCTOTOOLS = Played(octotools.build, octotools.OctoTools, ("max_steps", "outputs", "timeout_s"))
+SOCRATIC = Played(socratic.build, socratic.Socratic, ("questions", "max_turn", "max_depth", "tools"))
+ART = Played(art.build, art.Art, ("select", "tasks", "programs", "max_steps", "timeout_s", "edits"))
+T1 = Played(t1.build, t1.T1, ("n", "checks", "rule", "reward", "width"))
+CRITIC_FILTER = Played(critic_cot.build_filter, critic_cot.CriticFilter, ("n", "critiques", "rule", "width"))
+CRITIC_REFINEMENT = Played(critic_cot.build_refinement, critic_cot.CriticRefinement, ("rounds", "restarts"))
 
 
 def team(

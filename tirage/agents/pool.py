@@ -108,7 +108,7 @@ def _goes_on(tree: Tree, node: int) -> bool:
 
 
 def finding(tree: Tree, check: int) -> bool | None:
-    """What a check found: the True or False that its last program ended on, else its verdict in words.
+    """What a check found: the True or False that its last call, of `python`, ended on, else its verdict in words.
 
     None, an abstention, where something broke, nothing was run, or the last run failed.
     """
@@ -116,7 +116,8 @@ def finding(tree: Tree, check: int) -> bool | None:
     seen = [item for step in path.steps for item in step.observations]
     if path.error is not None or not seen or seen[-1].status is not ObservationStatus.OK:
         return None
-    said = _SAID.search(seen[-1].text.rstrip())
+    called = [call.name for step in path.steps for call in step.calls][-1:]
+    said = _SAID.search(seen[-1].text.rstrip()) if called == ["python"] else None
     if said is not None:
         return said[1] == "True"
     verdict = final_match(_VERDICT, path.response)

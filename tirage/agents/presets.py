@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 from tirage.agents.discriminator import MutualConsistency
 from tirage.agents.explorer import Explorer
@@ -25,16 +26,14 @@ from tirage.search.rstar import RStar, Schedule
 from tirage.search.votes import best
 
 
-def start(kit: Kit, *, rounds: int = 2, position: str = "end_of_thinking", n: int = 1) -> Explorer:
+def start(kit: Kit, *, rounds: int = 2, position: HintPosition = HintPosition.END_OF_THINKING, n: int = 1) -> Explorer:
     """START (arXiv 2503.04625): hint after hint in the model's own thinking; `n` chains, the majority's answer."""
-    plan = HintPlan(library=load_library(), positions=(HintPosition(position),), rounds=rounds)
+    plan = HintPlan(library=load_library(), positions=(position,), rounds=rounds)
     return replace(kit, hints=plan).explorer(search=lambda seed: BestOfN(n))
 
 
-def tir(kit: Kit, *, n: int = 8, select: str = "majority", max_calls: int = 4) -> Explorer:
+def tir(kit: Kit, *, n: int = 8, select: Literal["majority", "value"] = "majority", max_calls: int = 4) -> Explorer:
     """Qwen2.5-Math's tool-integrated reasoning (arXiv 2409.12122): `max_calls` blocks per chain; maj@n, or RM@n with `select=value`."""
-    if select not in ("majority", "value"):
-        raise ValueError(f"select must be majority or value, got {select!r}")
     steering = kit.steering
     if select == "value" and steering.valuer is None:
         steering = replace(steering, valuer=kit.critic())

@@ -7,7 +7,7 @@ own, judged like any answer. `tirage.training.recipes.critique` keeps what valid
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from tirage.agents.critique import Critique, corrected, read_critique
 from tirage.agents.kit import Kit
@@ -69,6 +69,7 @@ class Scrit:
     """Solutions that are known to reach the answer, by problem id; where there is none the reference answer stands in."""
     analyst: Role[str] = ANALYST
     critic: Role[Critique] = CRITIC
+    sees_key: ClassVar[bool] = True
 
     @property
     def id(self) -> str:

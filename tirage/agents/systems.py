@@ -8,6 +8,7 @@ from typing import Any
 from tirage.agents.explorer import Agent
 from tirage.agents.halo import halo
 from tirage.agents.kit import Kit
+from tirage.agents.options import arguments_for
 from tirage.agents.plays import ART, CRITIC_FILTER, CRITIC_REFINEMENT, OCTOTOOLS, SOCRATIC, T1, Played, team
 from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
 from tirage.core.errors import ConfigError
@@ -35,26 +36,39 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
 
 FROM_PYTHON = ("desk", "approve")
 """Options that no command line can write."""
+CALL_BY_THEMSELVES = ("octotools", "art")
+"""Systems that make the calls that their models describe, so that any tool goes with any dialect."""
+FOR_INSTRUCTED = ("lats", "rstar", "cpl", "octotools", "socratic", "art", "halo")
+"""Systems whose models have to follow instructions; the others also ask `nano` in its own words."""
 
 
 def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agent:
     """The system `name` made of `kit`. Raises `ConfigError` for an unknown name or option, naming the known ones, or a senseless value."""
     if name not in SYSTEMS:
         near = difflib.get_close_matches(name, SYSTEMS, n=1)
-        raise ConfigError(f"agent {name!r} is not known{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(SYSTEMS)}")
+        raise ConfigError(f"agent {name!r} is not known{f' (did you mean {near[0]!r}?)' if near else ''}; known: {', '.join(SYSTEMS)}")
     known = option_names(name)
     for option in options or ():
         if option not in (*known, *FROM_PYTHON):
             raise ConfigError(f"agent {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
+    builder, given = SYSTEMS[name][0], dict(options or {})
+    if not isinstance(builder, Played):
+        given |= arguments_for(builder, name, {option: value for option, value in given.items() if option in known})
     try:
-        return SYSTEMS[name][0](kit, **(options or {}))
+        return builder(kit, **given)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"agent {name!r}: {error}") from None
 
 
 def option_names(name: str) -> list[str]:
     """The options of a system."""
+    return list(defaults(name))
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The options of a system with what they are where they are not given."""
     builder = SYSTEMS[name][0]
     if isinstance(builder, Played):
-        return list(builder.options)
-    return [option for option in inspect.signature(SYSTEMS[name][0]).parameters if option not in ("kit", *FROM_PYTHON)]
+        return builder.defaults
+    known = inspect.signature(builder).parameters.items()
+    return {option: parameter.default for option, parameter in known if option not in ("kit", *FROM_PYTHON)}

@@ -14,7 +14,7 @@ from tirage.agents.genrm import GenerativeReward
 from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.pool import Candidate, Rule, read_pool, select
-from tirage.agents.prompts import TOOL_INTEGRATED_REASONING
+from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
 from tirage.agents.roles import Role, whole
 from tirage.agents.staging import appraise, draw_and_check, remark
 from tirage.agents.transcript import Transcript, Workflow
@@ -43,7 +43,17 @@ VERIFIER = Role(
     default="",
     tools=("python",),
 )
-"""Other tools, such as retrieval, make it a check of facts: then its verdict in words counts."""
+CALLING_SOLVER = replace(SOLVER, system=TOOL_CALLING)
+CALLING_VERIFIER = replace(
+    VERIFIER,
+    template=(
+        "A problem and a proposed solution follow. Find out with your tools whether the proposed answer is right, and do not trust the "
+        "solution: compute anew what can be computed, by a program whose last line prints True or False; look up what is claimed as a "
+        "fact, and go by what is found.\n\nProblem: {problem}\n\nProposed solution:\n{solution}\n\nProposed answer: {answer}\n\n"
+        'End with one line: "Verdict: correct" or "Verdict: wrong".'
+    ),
+)
+"""For native tool calls: with retrieval among the tools it checks facts, and its verdict in words counts."""
 NANO_SOLVER = replace(SOLVER, system="")
 NANO_VERIFIER = replace(VERIFIER, template=NANO_CHECK)
 
@@ -73,7 +83,8 @@ class T1:
     @property
     def id(self) -> str:
         """With what shapes the choice."""
-        return f"t1-{self.n}x{self.checks}-{self.rule}-{'valuer' if self.valuer is not None else self.reward}"
+        reward = self.reward if self.valuer is None else type(self.valuer).__name__.lower()
+        return f"t1-{self.n}x{self.checks}-{self.rule}-{reward}"
 
     async def play(self, script: Transcript) -> None:
         """Draw and check, `width` candidates at a time; the choice among what there is, also when the budget ends it."""
@@ -113,11 +124,17 @@ class T1:
 def build(kit: Kit, **options: Any) -> Workflow:
     """The agent; a kit with hints draws the candidates with them. `options` are fields of `T1`.
 
-    For `nano` the roles are asked in the words that it knows. Raises `ConfigError` for an option that there is not.
+    For `nano` the roles are asked in the words that it knows; by native calls they use all tools of the kit. Raises `ConfigError` for an
+    option that there is not.
     """
     play, nano = play_of(T1, options), is_nano(kit.model.renderer)
     if nano:
         play = replace(play, solver=NANO_SOLVER, verifier=NANO_VERIFIER)
+    elif kit.dialect.uses_schemas:
+        tools = tuple(kit.tools)
+        solver = replace(CALLING_SOLVER, tools=tools) if play.solver == SOLVER else play.solver
+        verifier = replace(CALLING_VERIFIER, tools=tools) if play.verifier == VERIFIER else play.verifier
+        play = replace(play, solver=solver, verifier=verifier)
     if play.valuer is None and play.reward == "confidence":
         play = replace(play, valuer=Confidence())
     if play.valuer is None and play.reward == "token":

@@ -111,7 +111,7 @@ class Transcript:
     desk: Desk | None = None
     """Where turns of roles that want it wait for a person."""
     key: str | None = None
-    """The reference answer, shown to roles that are declared to see it."""
+    """The reference answer, for roles that are declared to see it; None in a play that is not."""
     log: Log | None = None
     on_step: Callable[[StepEvent], None] | None = None
     turns: int = 0
@@ -288,6 +288,8 @@ async def _all(works: Iterable[Coroutine[Any, Any, Tree]]) -> list[Tree]:
 class Play(Protocol):
     """A workflow: which role is asked what, and which turn is the answer."""
 
+    # A play may have one further attribute. `sees_key`: True where it is given the reference answer, for evaluation and data only.
+
     @property
     def id(self) -> str:
         """Its name with what makes it what it is."""
@@ -325,7 +327,7 @@ class Workflow:
             meter=Meter(self.budget, above=meter),
             company=self.company,
             desk=self.desk,
-            key=problem.answer,
+            key=problem.answer if getattr(self.play, "sees_key", False) else None,
             log=log,
             on_step=on_step,
         )

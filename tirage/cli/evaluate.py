@@ -35,6 +35,7 @@ from tirage.evaluation import (
     read_outcomes,
     write_report,
 )
+from tirage.evaluation.checked import checked_rows
 from tirage.evaluation.improvement import Context
 from tirage.evaluation.report import to_plain
 from tirage.problems import load_problems
@@ -60,7 +61,7 @@ def rollout(
     run: RunPath = None,
     samples: Annotated[int, typer.Option("-n", min=1, help="Rollouts per problem.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Default 0 for one sample, else 0.8.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Default 0 for a single chain, 0.8 for several or an agent.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 384,
     hints: Annotated[list[HintPosition] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Hints per rollout.")] = 1,
@@ -89,7 +90,7 @@ def evaluate(
     run: RunPath = None,
     samples: Annotated[int, typer.Option("-n", min=1, help="Rollouts per problem; several give pass@k and maj@k.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Default 0 for one sample, else 0.8.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Default 0 for a single chain, 0.8 for several or an agent.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 384,
     hints: Annotated[list[HintPosition] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
     best_of: Annotated[int, typer.Option(min=1, help="Chains per rollout; the answer is the majority.")] = 1,
@@ -111,7 +112,11 @@ def evaluate(
     store = TraceStore(folder)
     outcomes = read_leaf_outcomes(store.read()) if best_of > 1 else read_outcomes(store.read())
     ordered = sorted(outcomes, key=lambda item: (item.problem_id, item.sample))
-    report = build_improvement_report({model: ordered}, pairs=[], context=Context(title=f"Evaluation of {model}", subtitle=problems))
+    checked = checked_rows(store.read(), rule=config.agent.options.get("rule", "weighted")) if config.agent.name == "t1" else {}
+    context = Context(
+        title=f"Evaluation of {model}", subtitle=problems, sections={"Checked candidates of each problem": checked} if checked else {}
+    )
+    report = build_improvement_report({model: ordered}, pairs=[], context=context)
     _tell(report, folder, as_json)
 
 
@@ -177,7 +182,7 @@ def _config(
     concurrency: int,
     settings: list[str] | None,
 ) -> RolloutConfig:
-    several = samples > 1 or best_of > 1
+    several = samples > 1 or best_of > 1 or any(setting.startswith("agent.name=") for setting in settings or ())
     flags = RolloutConfig(
         model=model,
         problems=parse_problems(problems, limit),

@@ -17,7 +17,7 @@ from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.kit import Kit
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
-from tirage.agents.systems import build
+from tirage.agents.systems import CALL_BY_THEMSELVES, build
 from tirage.cli.searching import search_maker, steering, tree_budget
 from tirage.cli.shapes import team_options
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
@@ -34,9 +34,11 @@ from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
 from tirage.stages import Plan
 from tirage.tools.base import Tool
+from tirage.tools.discovery import from_attribute, from_folder
 from tirage.tools.mcp import mcp_tools
 from tirage.tools.python import PythonTool
 from tirage.tools.shell import ShellTool
+from tirage.tools.toolset import joined
 from tirage.verification.verifiers import Verifiers
 
 FORMS = {
@@ -193,13 +195,27 @@ async def open_servers(config: AgentConfig) -> AsyncIterator[dict[str, Tool]]:
     if config.mcp is None:
         yield {}
         return
-    if config.dialect != "native-tools":
-        raise ConfigError("tools of MCP servers need --set agent.dialect=native-tools; the fenced dialect calls Python only")
+    _check_dialect(config, "tools of MCP servers need")
     async with mcp_tools(config.mcp.servers, timeout_s=config.mcp.timeout_s, prefix=config.mcp.prefix) as found:
         taken = sorted(set(found) & set(config.tools))
         if taken:
             raise ConfigError(f"{config.mcp.servers}: a server's tool is named {taken[0]!r} too; set agent.mcp.prefix=true")
         yield found
+
+
+def found_tools(config: AgentConfig) -> dict[str, Tool]:
+    """The tools of the folders and modules that a configuration names. Raises `ConfigError`."""
+    if config.tools_from:
+        _check_dialect(config, "agent.tools_from needs")
+    for source in config.tools_from:
+        if ":" not in source and not Path(source).is_dir():
+            raise ConfigError(f"agent.tools_from: there is no folder {source}; name one with modules of tools, or module:attribute")
+    return joined(*(from_folder(Path(source)) if Path(source).is_dir() else from_attribute(source) for source in config.tools_from))
+
+
+def _check_dialect(config: AgentConfig, who: str) -> None:
+    if config.dialect != "native-tools" and config.name not in CALL_BY_THEMSELVES:
+        raise ConfigError(f"{who} --set agent.dialect=native-tools; the fenced dialect calls Python only")
 
 
 def own_tools(names: Iterable[str], limits: Limits) -> dict[str, Tool]:
@@ -225,7 +241,7 @@ def make_agent(
     that the dialect cannot call.
     """
     kit = _kit(model, config, sampling, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
-    kit = replace(kit, tools={**kit.tools, **(servers or {})})
+    kit = replace(kit, tools={**joined(kit.tools, found_tools(config)), **(servers or {})})
     if config.name is not None:
         if config.search is not None:
             raise ConfigError(f"agent.name={config.name} brings its own search; leave agent.search out and set agent.options")

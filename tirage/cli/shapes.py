@@ -41,6 +41,8 @@ def team_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a team with its topology opened."""
     given = dict(options)
     source = given.get("topology")
+    if isinstance(source, (int, float)):
+        source = str(source)
     if not isinstance(source, str):
         return given
     if is_learned(source):

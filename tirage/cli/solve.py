@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from tirage.agents.growth import StepEvent
-from tirage.agents.systems import SYSTEMS, option_names
+from tirage.agents.systems import CALL_BY_THEMSELVES, FOR_INSTRUCTED, SYSTEMS, defaults, option_names
 from tirage.cli.words import pairs, with_servers
 from tirage.config import AgentConfig, SamplingConfig, load_config
 from tirage.core.budget import Budget
@@ -35,11 +35,14 @@ def solve(
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
     best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="A published system (`list` names them) or a YAML file.")] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the agent, e.g. rounds=3; repeatable.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="Of the agent: rounds=3, outputs=final,direct; repeatable.")
+    ] = None,
     second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains or an agent.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all.")] = None,
+    tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -58,11 +61,14 @@ def solve(
     if agent is not None and best_of > 1:
         raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
     several = best_of > 1 or agent is not None
+    if agent in FOR_INSTRUCTED and model == "nano":
+        note = f"note: nano writes only what it was trained to, so the roles of {agent} find little to read in it; -m names another model"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
     solution = run_sync(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            agent=_agent(agent, pairs(option, "--option"), second, {"best_of": best_of, **with_servers(mcp)}),
+            agent=_agent(agent, pairs(option, "--option"), second, {"best_of": best_of, **with_servers(mcp), **_with_tools(agent, tools)}),
             sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
             hints=solve_hints(model, hint),
             budget=Budget(tokens_out=budget_tokens),
@@ -73,6 +79,13 @@ def solve(
         print(json.dumps(as_data(solution), ensure_ascii=False))
     else:
         show_end(console, solution)
+
+
+def _with_tools(agent: str | None, sources: list[str] | None) -> dict[str, object]:
+    """What an agent's configuration says of further tools."""
+    if not sources:
+        return {}
+    return {"tools_from": tuple(sources), **({} if agent in CALL_BY_THEMSELVES else {"dialect": "native-tools"})}
 
 
 def _agent(name: str | None, options: dict[str, Any], second: str | None, more: dict[str, object]) -> AgentConfig:
@@ -93,7 +106,15 @@ def list_agents(console: Console, *, as_json: bool) -> None:
     width = max(len(name) for name in SYSTEMS)
     for name, (_, text) in SYSTEMS.items():
         console.print(f"{name:{width}}  {text}", markup=False)
-        console.print(f"{'':{width}}  options: {', '.join(option_names(name))}", style="dim", markup=False)
+        told = ", ".join(f"{option}={_word(value)}" for option, value in defaults(name).items())
+        console.print(f"{'':{width}}  options: {told}", style="dim", markup=False)
+
+
+def _word(value: object) -> str:
+    """A default as it would be written."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
@@ -102,9 +123,12 @@ def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
     if step is None:
         return
     if several:
-        console.print(f"── chain {event.node.sample + 1}, step {event.node.depth}", style="dim")
+        # A move is who speaks, or which action it is.
+        console.print(f"── {event.node.move or f'chain {event.node.sample + 1}'}, step {event.node.depth}", style="dim", markup=False)
     for span in step.spans:
         console.print(span.text, style=STYLES[span.source], end="", markup=False)
+    if several and not step.text.strip():
+        console.print("(nothing was written)", style="dim", end="")
     if several or not step.text.endswith("\n"):
         console.print()
 

@@ -12,6 +12,7 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, FunctionType, Ge
 from typing import Any
 
 from tirage.agents.explorer import Explorer
+from tirage.agents.transcript import Play, Transcript, Workflow
 from tirage.core.problem import Problem
 from tirage.testing.scripted import ByteRenderer, ScriptedModel
 
@@ -37,8 +38,11 @@ class Canary:
         """How often something was handed to what is watched."""
         self.leaks: list[str] = []
 
-    def guard(self, agent: Explorer) -> None:
-        """Watch an explorer's policy, valuer, chooser and every search it makes."""
+    def guard(self, agent: Explorer | Workflow) -> None:
+        """Watch an explorer's policy, valuer, chooser and every search it makes; of a workflow the play, which asks, selects and values."""
+        if isinstance(agent, Workflow):
+            agent.play = self.watch(_Watched(agent.play), "play")
+            return
         steering = agent.steering
         self.watch(agent.policy, *PARTS["policy"])
         if steering.valuer is not None:
@@ -81,6 +85,18 @@ class Canary:
 
     def _holds(self, item: object) -> bool:
         return (isinstance(item, str) and self.nonce in item) or (isinstance(item, bytes) and self.nonce.encode() in item)
+
+
+class _Watched:
+    """A play that can be watched: plays are frozen."""
+
+    def __init__(self, play: Play) -> None:
+        self._play = play
+        self.id = play.id
+        self.sees_key = getattr(play, "sees_key", False)
+
+    async def play(self, script: Transcript) -> None:
+        await self._play.play(script)
 
 
 def reachable(root: object) -> Iterator[object]:
