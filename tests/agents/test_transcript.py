@@ -91,6 +91,7 @@ async def test_nobody_sees_the_key_but_a_role_that_is_declared_to():
 
     class See:
         id = "see"
+        sees_key = True
 
         async def play(self, script):
             assert "nonce-4711" not in repr(script.problem)
@@ -108,6 +109,16 @@ async def test_nobody_sees_the_key_but_a_role_that_is_declared_to():
 
     with pytest.raises(ValueError, match="role 'peep' is asked without 'key'"):
         await perform(ScriptedModel(["x"]), Peep())
+
+    class Undeclared:
+        id = "undeclared"
+
+        async def play(self, script):
+            assert script.key is None
+            await script.ask(seer)
+
+    with pytest.raises(ValueError, match="role 'seer' is asked without 'key'"):
+        await perform(ScriptedModel(["x"]), Undeclared())
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2, 3])

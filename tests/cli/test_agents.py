@@ -1,6 +1,7 @@
 """Published systems from the command line and from Python, as a user meets them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,21 @@ def test_an_agent_solves_with_its_options(capsys: pytest.CaptureFixture[str], tm
     assert (code, found["answer"], found["correct"], found["usage"]["model_calls"]) == (0, "0.5", True, 3)
     code, out, _ = run(capsys, "solve", "1 / 2?", "--agent", "tir", "-o", "n=3", "-m", model)
     assert "answer: 0.5" in out
-    assert "chain 2, step 1" in out
+    assert "── chain 2, step 1\n" in out
+
+
+def test_steps_are_shown_with_their_branch_their_attempt_and_their_role(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    told = ["\\boxed{2}", "\\boxed{3}", "Conclusion: correct", "Conclusion: incorrect"]
+    code, out, err = run(capsys, "solve", "1 + 1?", "-a", "critic-filter", "-o", "n=2", "-m", script(tmp_path, *told))
+    assert code == 0, err
+    shown = [line.removeprefix("── ") for line in out.splitlines() if line.startswith("──")]
+    assert shown == ["chain 1, step 1: solver", "chain 2, step 1: solver", "chain 1, step 2: critic", "chain 2, step 2: critic"]
+    model = script(tmp_path, *["so it goes"] * 200)
+    options = ["-o", "samples=1", "-o", "last=1", "-o", "rollouts=1", "-o", "depth=2", "-o", "consistency=null"]
+    code, out, err = run(capsys, "solve", "1 + 1?", "-a", "rstar", *options, "-m", model)
+    assert code == 0, err
+    assert "── chain 8, step 1: A5\n" in out
+    assert re.search(r"── chain \d, step 2: A1\n.*\n── chain \d, step 2, attempt 2: A\d\n", out, re.DOTALL)
 
 
 def test_halo_takes_its_defaults_of_a_model_that_writes_no_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -89,6 +104,9 @@ def test_many_problems_are_rolled_out_by_an_agent(capsys: pytest.CaptureFixture[
     [
         (["x", "-a", "latz"], "did you mean 'lats'"),
         (["x", "-a", "rstar", "-o", "width=3"], "its options: samples"),
+        (["x", "-a", "rstar", "-o", "consistency=some"], "consistency must be one of loose, middle, strict, majority"),
+        (["x", "-a", "critic-filter", "-o", "rule=worst"], "critic-filter: option 'rule' cannot be 'worst'"),
+        (["x", "-a", "dfsdt", "-o", "max_query=0"], "max_query must be at least 1, got 0"),
         (["x", "-a", "start", "-o", "position=middle"], "'middle' is not a valid HintPosition"),
         (["x", "-a", "tir", "-o", "n=0"], "best-of-N needs N >= 1"),
         (["x", "-a", "lats", "-o", "oracle_reward=true"], "needs the verifiers of a run"),

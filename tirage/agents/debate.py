@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tirage.agents.ballot import classes
 from tirage.agents.judges import Choice, PairJudge, read_choice
@@ -122,6 +122,7 @@ class _Seat:
 class Debate:
     """The play. Roles are `pro`, `con` and `judge`; the tree's answer is the winner's last statement, none while nobody has won."""
 
+    sees_key: ClassVar = True
     least: int = 2
     """Rounds before the judge is asked."""
     most: int = 5

@@ -7,7 +7,7 @@ own, judged like any answer. `tirage.training.recipes.critique` keeps what valid
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from tirage.agents.critique import Critique, corrected, read_critique
 from tirage.agents.kit import Kit
@@ -63,6 +63,7 @@ def scrub(text: str) -> str:
 class Scrit:
     """The play."""
 
+    sees_key: ClassVar = True
     given: Mapping[str, str] = field(default_factory=dict)
     """The students' solutions by problem id."""
     references: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CoroutineType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any
 
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Agent, Explorer
+from tirage.agents.transcript import Play, Transcript, Workflow
 from tirage.core.problem import Problem
 from tirage.testing.scripted import ByteRenderer, ScriptedModel
 
@@ -37,8 +38,12 @@ class Canary:
         """How often something was handed to what is watched."""
         self.leaks: list[str] = []
 
-    def guard(self, agent: Explorer) -> None:
-        """Watch an explorer's policy, valuer, chooser and every search it makes."""
+    def guard(self, agent: Agent) -> None:
+        """Watch an explorer's policy, valuer, chooser and every search it makes, or a workflow's play with all that it has at hand."""
+        if isinstance(agent, Workflow):
+            agent.play = self.watch(_Played(agent.play), "before", "after")
+            return
+        assert isinstance(agent, Explorer), f"{type(agent).__name__} is made of nothing that is known here"
         steering = agent.steering
         self.watch(agent.policy, *PARTS["policy"])
         if steering.valuer is not None:
@@ -81,6 +86,28 @@ class Canary:
 
     def _holds(self, item: object) -> bool:
         return (isinstance(item, str) and self.nonce in item) or (isinstance(item, bytes) and self.nonce.encode() in item)
+
+
+class _Played:
+    """A play that shows what it has at hand when it begins and when it has ended."""
+
+    def __init__(self, play: Play) -> None:
+        self.id = play.id
+        self.sees_key = getattr(play, "sees_key", False)
+        self._play = play
+
+    async def play(self, script: Transcript) -> None:
+        self.before(script)
+        try:
+            await self._play.play(script)
+        finally:
+            self.after(script)
+
+    def before(self, script: Transcript) -> None:
+        """Nothing is done yet."""
+
+    def after(self, script: Transcript) -> None:
+        """Everything is chosen."""
 
 
 def reachable(root: object) -> Iterator[object]:
