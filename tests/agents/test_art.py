@@ -286,7 +286,7 @@ async def test_the_reference_is_out_of_reach(sandbox):
     canary.guard(agent)
     tree = await agent.solve(canary.problem, seed=2)
     canary.check(model)
-    assert canary.handed == 1
+    assert canary.handed == 2
     assert canary.nonce not in repr(tree)
 
 

@@ -19,12 +19,13 @@ from tirage.agents.kit import Kit
 from tirage.agents.pool import Candidate
 from tirage.agents.roles import Unreadable
 from tirage.core.budget import Budget
-from tirage.core.errors import ConfigError
+from tirage.core.errors import ConfigError, ModelRequestError
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.models.base import Sampling
 from tirage.rollouts.runner import judge
 from tirage.testing.models import ScriptedModel
+from tirage.training.recipes.critique import fault
 from tirage.verification.factory import open_verifier
 
 BUILD = {CriticFilter: build_filter, CriticRefinement: build_refinement}
@@ -55,6 +56,7 @@ def test_a_missing_conclusion_neither_rejects_nor_accepts():
     assert critique.labels(3) == (1, 0, 1)
     assert (critique.rejects, critique.finds(3)) == (False, None)
     assert critique.labels(4) == (1, 0, 1, 0)
+    assert fault(critique, steps=3, student_right=True, correction_right=True, validation="steps") == "right-solution-not-accepted"
     assert read_critique("Step 1 is not correct").labels(2) == (-1,)
 
 
@@ -97,6 +99,13 @@ async def test_the_filter_makes_the_vote_right():
     assert tree.usage.model_calls == 16
 
 
+async def test_a_critique_without_a_conclusion_does_not_reject():
+    told = filter_script("WWWWWRRR", [1] * 5) | {"critic": [BAD] * 5 + ["Step 1: Hm, let me see."] * 3}
+    tree = await perform(ScriptedModel(tags=told), n=8, width=1)
+    assert "{R}" in tree.trajectory(tree.chosen).response
+    assert UNFILTERED not in tree.notes.get(tree.chosen, "")
+
+
 async def test_where_all_are_rejected_all_vote_and_it_is_noted():
     tree = await perform(ScriptedModel(tags=filter_script("WWWWWRRR", [1] * 8)), n=8, width=1)
     assert "{W}" in tree.trajectory(tree.chosen).response
@@ -112,6 +121,10 @@ def test_few_survivors_that_disagree_do_not_outvote_the_rest():
     assert elect([*rest, made("R", True), made("S", True)])[1] == UNFILTERED
     assert elect([*rest, made("R", True), made("R", True)]) == (made("R", True), "")
     assert elect([*rest[:60], *[made("R", True)] * 3, made("S", None)])[0].answer == "R"
+    # N = 128: fewer than min(6, 128 // 16) = 6.
+    for right, chosen in ((4, "W"), (5, "R")):
+        pool = [*[made("W", False)] * (127 - right), *[made("R", True)] * right, made("S", True)]
+        assert elect(pool)[0].answer == chosen
     assert elect([]) == (None, "")
 
 
@@ -162,6 +175,13 @@ async def test_the_loop_ends_with_the_first_clean_critique():
     assert tree.trajectory(tree.chosen).response == "\\boxed{0}"
 
 
+async def test_neither_a_solution_without_an_answer_nor_a_critic_that_broke_is_accepted():
+    told = {"solver": ["I wonder.", solution(1), solution(2)], "critic": [GOOD, ModelRequestError("too long"), GOOD]}
+    tree = await perform(ScriptedModel(tags=told), CriticRefinement, rounds=0, restarts=3)
+    assert tree.trajectory(tree.chosen).response == solution(2)
+    assert NEVER_ACCEPTED not in tree.notes.get(tree.chosen, "")
+
+
 async def test_what_is_never_accepted_leaves_the_first_answer():
     model = ScriptedModel(tags={"solver": ["I wonder.", STEPS, solution(9)], "critic": [BAD] * 3})
     tree = await perform(model, CriticRefinement, rounds=0, restarts=3)
@@ -188,7 +208,7 @@ async def test_nobody_sees_the_key(play):
 
 
 def test_options_are_checked_and_nano_is_asked_in_its_own_words():
-    with pytest.raises(ConfigError, match="has no option 'd'; its options: rounds, restarts"):
+    with pytest.raises(ConfigError, match="critic-refinement has no option 'd'; its options: rounds, restarts"):
         build_refinement(Kit(model=ScriptedModel(), sampling=Sampling()), d=3)
     (asked,) = NANO_CRITIC.messages({"problem": "1 + 1", "answer": "2"})
     assert asked.content == "Check: 1 + 1\nProposed answer: 2"

@@ -7,15 +7,18 @@ import pytest
 
 from tests.agents.kits import CODE, PROBLEM, kit, prompts, system
 from tirage.agents.dialect import NativeTools
+from tirage.agents.equipment import Steering
 from tirage.agents.finish import ANSWER, GIVE_UP
-from tirage.core import ObservationStatus, StopReason, ToolCall, Tree
+from tirage.core import Budget, ObservationStatus, Rollout, StopReason, ToolCall, Tree
 from tirage.core.codec import decode, encode
+from tirage.core.errors import ConfigError
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.sandbox.base import Sandbox
 from tirage.testing.canary import Canary
 from tirage.testing.scripted import Reply, Said, ScriptedModel
+from tirage.traces.messages import to_messages
 from tirage.training.rows import mask_spans, trained_sources
-from tirage.verification.extract import final_answer
+from tirage.verification.extract import conclusion, final_answer
 
 
 @pytest.fixture
@@ -55,6 +58,7 @@ async def test_react_alone_fails_where_dfsdt_answers(sandbox: Sandbox) -> None:
     tree, model = await solve(FIRST_GIVES_UP[:3], sandbox, width=1)
     model.assert_done()
     assert [node.stop for node in tree.nodes[1:]] == [StopReason.OPEN, StopReason.OPEN, StopReason.GAVE_UP]
+    assert final_answer(conclusion(tree.trajectory(tree.chosen))) is None
 
 
 async def test_back_length_two_skips_the_siblings_and_goes_on_at_the_grandparent(sandbox: Sandbox) -> None:
@@ -63,12 +67,37 @@ async def test_back_length_two_skips_the_siblings_and_goes_on_at_the_grandparent
     assert tree.children[1] == [2, 4]
 
 
+async def test_what_is_cut_at_the_depth_limit_goes_back_one_level_and_an_answer_two(sandbox: Sandbox) -> None:
+    said = [python("1"), python("2"), finish(ANSWER, "41"), python("3"), finish(ANSWER, "42")]
+    tree, model = await solve(said, sandbox, max_steps=2, answers=2)
+    model.assert_done()
+    assert [(node.parent, node.stop) for node in tree.nodes[1:]] == [
+        (0, StopReason.OPEN),
+        (1, StopReason.CALLS),
+        (1, StopReason.ANSWERED),
+        (0, StopReason.OPEN),
+        (4, StopReason.ANSWERED),
+    ]
+
+
 async def test_the_diversity_message_is_in_the_second_siblings_prompt_only(sandbox: Sandbox) -> None:
     tree, model = await solve(FIRST_GIVES_UP, sandbox)
     assert ["already tried" in prompt for prompt in prompts(model)] == [False, False, False, True, False]
-    assert "gave 2" in prompts(model)[3]
+    assert prompts(model)[3].endswith(
+        '<|user|>Here I have already tried:\n- python({"code": "x + 1"}) gave 2\nI will do something different.\n'
+    ), "tool, arguments and observation"
     assert "already tried" not in tree.trajectory(tree.chosen).response
     assert "already tried" in tree.nodes[4].step.aside  # type: ignore[union-attr]
+
+
+async def test_the_diversity_message_and_what_was_given_up_are_in_no_exported_conversation(sandbox: Sandbox) -> None:
+    tree, _ = await solve(FIRST_GIVES_UP, sandbox)
+    messages = to_messages(Rollout(key="k", stage="s", problem=PROBLEM, sample=0, tree=tree, verdicts={}, model="m"), tree.chosen)
+    assert [message["role"] for message in messages] == ["user", *["assistant", "tool"] * 3]
+    assert [call["function"]["arguments"] for message in messages for call in message.get("tool_calls", ())] == [
+        reply.tool_calls[0].arguments for reply in (FIRST_GIVES_UP[0], *FIRST_GIVES_UP[3:])
+    ]
+    assert "already tried" not in json.dumps(messages)
 
 
 async def test_the_diversity_message_is_in_no_training_row(sandbox: Sandbox) -> None:
@@ -91,6 +120,17 @@ async def test_five_queries_are_five_calls_and_a_partial_tree(sandbox: Sandbox) 
     again = decode(Tree, json.loads(json.dumps(encode(tree))))
     assert encode(again) == encode(tree)
     assert [node.step for node in again.nodes] == [node.step for node in tree.nodes]
+
+
+@pytest.mark.parametrize("calls", [0, 2])
+async def test_a_smaller_budget_of_the_kit_counts_and_no_query_at_all_is_refused(sandbox: Sandbox, calls: int) -> None:
+    model = ScriptedModel([python("1")] * calls, mode="chat")
+    made_of = kit(model, sandbox=sandbox, dialect=NativeTools(), steering=Steering(budget=Budget(model_calls=calls)))
+    tree = await system("dfsdt", made_of).solve(PROBLEM, seed=0)
+    model.assert_done()
+    assert tree.ended == "budget: model_calls"
+    with pytest.raises(ConfigError, match="max_query must be at least 1, got 0"):
+        system("dfsdt", made_of, max_query=0)
 
 
 async def test_an_unknown_tool_and_malformed_arguments_are_told_and_the_chain_goes_on(sandbox: Sandbox) -> None:

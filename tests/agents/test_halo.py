@@ -391,7 +391,7 @@ async def test_the_reference_is_out_of_reach():
     canary.guard(agent)
     tree = await agent.solve(canary.problem, seed=7)
     canary.check(scripted)
-    assert canary.handed == 1
+    assert canary.handed == 2
     assert chosen(tree) == "\\boxed{42}"
     assert canary.nonce not in repr(tree)
 

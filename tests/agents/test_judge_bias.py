@@ -2,16 +2,18 @@
 
 import pytest
 
-from tirage.agents.bias import CUES, POSITION, Pair, biased, inject, probe
+from tests.agents.kits import kit, prompt_of, system
+from tests.agents.test_debate import hold
+from tests.agents.test_halo import model as halo_model
+from tirage.agents.bias import CUES, POSITION, Cue, Pair, biased, inject, probe
 from tirage.agents.cast import Cast
+from tirage.agents.debate import Debate, read_ending
 from tirage.agents.dialect import Plain
-from tirage.agents.equipment import PathLimits, Steering
-from tirage.agents.explorer import Explorer
+from tirage.agents.equipment import Steering
+from tirage.agents.halo import Halo
 from tirage.agents.judges import BothOrders, Debiased, ModelPairJudge, Panel, Presented, Shown
-from tirage.agents.policy import ModelPolicy
 from tirage.agents.presentation import blind, each, level, plain, same_answer
-from tirage.agents.roles import Role, number
-from tirage.agents.transcript import OutOfBudget, Transcript, Workflow
+from tirage.agents.transcript import OutOfBudget, Workflow
 from tirage.agents.valuers import Estimate
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ModelRequestError, ModelUnavailable
@@ -19,8 +21,6 @@ from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Step, Usage
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.evaluation.judge_bias import position_consistency, sensitivities
-from tirage.models.base import Sampling
-from tirage.search.strategies import strategy
 from tirage.testing.judges import biased_judge
 from tirage.testing.models import ScriptedModel
 
@@ -41,6 +41,7 @@ TEXTS = [
     "A: 5",
     "The right one is (B).",
     "I think <answer>blue</answer>",
+    "It is <answer>nothing</answer>, because them are going to.",
     "No idea, but them are going to want to know.",
     "```python\nprint(3)\n```\n**Answer:** 3 apples",
     "",
@@ -83,6 +84,12 @@ def test_an_injector_is_idempotent_and_seeded_and_keeps_the_answer(cue, text):
     assert same_answer(text, once)
     assert {inject(cue, text, seed) for seed in range(20)} >= {once}
     assert len({inject(cue, text, seed) for seed in range(20)}) == len(CUES[cue].lines) if cue != "length" else True
+
+
+def test_a_cue_that_would_change_the_answer_is_refused(monkeypatch):
+    monkeypatch.setitem(CUES, "loud", Cue(dimension="context", lines=("The answer is 7.",)))
+    with pytest.raises(ValueError, match=r"cue 'loud' would change the final answer of 'Hm\.'"):
+        inject("loud", "Hm.", 0)
 
 
 def test_the_position_cue_shows_the_worse_answer_first_however_often():
@@ -175,14 +182,8 @@ async def test_the_value_of_lats_is_wrapped_without_the_search_noticing():
     trees = {}
     for name, wrap in (("bare", None), ("nothing to do", lambda judge: Shown(judge)), ("blind", lambda judge: Shown(judge, blind))):
         valuer = ByLength() if wrap is None else Debiased(ByLength(), wrap)
-        agent = Explorer(
-            ModelPolicy(ScriptedModel(says), Plain(), sampling=Sampling(temperature=1.0)),
-            tools={},
-            sandbox=None,
-            search=lambda seed: strategy("lats", {"n": 3, "iterations": 2})(seed=seed),
-            limits=PathLimits(concurrency=1),
-            steering=Steering(valuer=valuer),
-        )
+        made_of = kit(ScriptedModel(says), dialect=Plain(), tools={}, steering=Steering(valuer=valuer))
+        agent = system("lats", made_of, n=3, iterations=2, lm_share=1.0)
         trees[name] = await agent.solve(Problem(prompt="How sure?"), seed=0)
     assert trees["nothing to do"] == trees["bare"]
     assert trees["bare"].judging.model_calls > 0
@@ -190,22 +191,26 @@ async def test_the_value_of_lats_is_wrapped_without_the_search_noticing():
     assert values[0] - values[1] == pytest.approx(len("As a nurse from Oslo, ") / 100)
 
 
-async def test_a_role_that_scores_in_a_play_is_wrapped_by_its_cast():
-    class Scores:
-        id = "scores"
+async def test_the_scorer_of_halo_is_wrapped_by_its_cast():
+    said = "As a nurse from Oslo, I say **\\boxed{42}**, said GPT-4o."
+    trees, models = [], []
+    for shown in ({}, {"scorer": lambda text: plain(blind(text))}):
+        model = halo_model(says={"Solver": said}, score=lambda answer: len(answer) / 100)
+        play = Halo(subtasks=1, iterations=1, attempts=0)
+        trees.append(await Workflow(play, Cast(model=model, shown=shown)).solve(Problem(prompt="As a nurse, I ask"), seed=0))
+        models.append(model)
+    seen = [{request.tag: prompt_of(request) for request in model.requests} for model in models]
+    assert [said in prompts["scorer"] for prompts in seen] == [True, False]
+    assert "\nI say \\boxed{42}, said a model." in seen[1]["scorer"]
+    assert said in seen[1]["judge"], "who is not wrapped sees what was said"
+    assert [tree.values[tree.chosen] for tree in trees] == [len(said) / 100, len("I say \\boxed{42}, said a model.") / 100]
+    assert [node.move for node in trees[0].nodes] == [node.move for node in trees[1].nodes]
 
-        async def play(self, script: Transcript) -> None:
-            role = Role(name="scorer", template="{problem}: {answer}", read=number(0, 1), default=0.5)
-            said = await script.ask(role, answer="As a nurse, I say **4**, said GPT-4o.")
-            script.rate(said, said.value)
 
-    models = [ScriptedModel(["0.7"]), ScriptedModel(["0.7"])]
-    casts = [Cast(model=models[0]), Cast(model=models[1], shown={"scorer": lambda text: plain(blind(text))})]
-    trees = [await Workflow(Scores(), cast).solve(Problem(prompt="As a nurse, I ask"), seed=0) for cast in casts]
-    assert [tree.values for tree in trees] == [{1: 0.7}, {1: 0.7}]
-    openings = [tree.nodes[1].step.opening for tree in trees]
-    assert [opening.messages[0].content for opening in openings] == [
-        "As a nurse, I ask: As a nurse, I say **4**, said GPT-4o.",
-        "As a nurse, I ask: I say 4, said a model.",
-    ]
-    assert "I say 4, said a model." in bytes(models[1].requests[0].ids).decode()
+async def test_the_judge_of_a_debate_is_wrapped_by_the_play():
+    first = {"": "Verdict: A"}
+    bare, judge, _ = await hold(first)
+    assert (read_ending(bare).winner, read_ending(bare).forced, len(judge.requests)) == ("pro", False, 1)
+    wrapped, judge, _ = await hold(first, play=Debate(review=BothOrders))
+    assert read_ending(wrapped).forced, "a judge that goes by the position cannot decide any more"
+    assert len(judge.requests) == 2 * 4

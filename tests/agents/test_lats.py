@@ -1,5 +1,6 @@
 """LATS: what has to hold for it to work, with the explorer; the environment is code in the real sandbox where its state matters."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -140,6 +141,18 @@ async def test_every_iteration_counts_once_q_stays_in_range_and_what_is_exhauste
     assert closed == set(range(len(tree.nodes)))
 
 
+async def test_uct_takes_the_running_mean_as_it_is() -> None:
+    """Q + w sqrt(ln N_p / N); the mean is not divided by the visits once more."""
+    agent, _, made = lats(walker(), Guide("none"), n=3, w=0.5, iterations=9)
+    tree = await agent.solve(PROBLEM, seed=0)
+    seen = [node for node in tree.nodes[1:] if tree.visits[node.index]]
+    assert max(tree.visits[node.index] for node in seen) > 2
+    for node in seen:
+        visits = tree.visits[node.index]
+        uct = tree.value_sum[node.index] / visits + 0.5 * math.sqrt(math.log(tree.visits[node.parent]) / visits)
+        assert made[0].score(tree, node.parent, node.index) == pytest.approx(uct)
+
+
 async def test_duplicates_get_nothing_and_agreement_is_half_of_a_value() -> None:
     """V = l LM + (1 - l) SC: two of three agree on the first, .5 * .8 + .5 * 2/3; the third stands alone, .5 * .4 + .5 * 1/3."""
 
@@ -187,6 +200,21 @@ async def test_ratings_of_one_to_ten_are_values(said: str, value: float | None) 
     found = await Rating(ScriptedModel([said])).value(PROBLEM.asked, path, 0)
     assert found.value == (None if value is None else pytest.approx(value))
     assert found.usage.model_calls == 1
+
+
+async def test_ratings_are_given_in_the_light_of_what_was_learnt() -> None:
+    def critic(request: Request) -> str:
+        if request.tag == "rating":
+            return "Score: 5"
+        return "Verdict: wrong" if "Proposed answer" in prompt_of(request) else policy(request)
+
+    policy = walker(branching=2, depth=3)
+    agent, model, _ = lats(critic, n=2, iterations=2)
+    await agent.solve(PROBLEM, seed=0)
+    rated = [prompt_of(request) for request in model.requests if request.tag == "rating"]
+    assert LEARNT not in rated[0]
+    lessons = [re.findall(r"lesson \d", prompt.split("Solution so far:")[0]) for prompt in rated]
+    assert (lessons[0], lessons[-1]) == ([], ["lesson 1", "lesson 0"])
 
 
 @pytest.mark.parametrize("stop", [StopReason.LENGTH, StopReason.CALLS, StopReason.MALFORMED, StopReason.GAVE_UP])

@@ -299,7 +299,7 @@ async def test_the_reference_is_out_of_reach():
     canary.guard(agent)
     tree = await agent.solve(canary.problem, seed=3)
     canary.check(model)
-    assert (canary.handed, tree.usage.model_calls) == (1, 8)
+    assert (canary.handed, tree.usage.model_calls) == (2, 8)
     assert canary.nonce not in repr(tree)
 
 

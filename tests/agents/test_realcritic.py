@@ -75,7 +75,10 @@ def text(request) -> str:
 
 @pytest.mark.parametrize(("critic", "kept", "fixed"), [(oracle, 1.0, 1.0), (sycophant, 1.0, 0.0), (contrarian, 0.0, 0.0)])
 async def test_critics_of_known_character(critic, kept, fixed):
-    counts = transitions(read_critiqued(await roll(ScriptedModel(critic), given=GIVEN_MIX)))
+    records = read_critiqued(await roll(ScriptedModel(critic), given=GIVEN_MIX))
+    counts = transitions(records)
+    (row,) = critique_rows("cross", records)
+    assert row.improvement == {oracle: 0.5, sycophant: 0.0, contrarian: -0.5}[critic]
     assert (counts.kept_share, counts.fixed_share) == (kept, fixed)
     assert counts.lost == (2 if critic is contrarian else 0)
 
@@ -89,8 +92,13 @@ async def test_iterative_turns_are_counted_from_the_original():
     assert [record.after for record in records] == [(False, True, False), (True, True, False)]
     rows = critique_rows("iterative", records)
     assert [row.accuracy for row in rows] == [0.5, 1.0, 0.0]
-    # The second turn's ratios compare with the original, not with the first turn's correction.
-    assert (rows[1].counts.kept_share, rows[1].counts.fixed_share) == (1.0, 1.0)
+    # Ratios and improvements compare with the original, not with the correction of the turn before, which was right twice.
+    assert [(row.counts.kept, row.counts.lost, row.counts.fixed, row.counts.left) for row in rows] == [
+        (0, 1, 1, 0),
+        (1, 0, 1, 0),
+        (0, 1, 0, 1),
+    ]
+    assert [row.improvement for row in rows] == [0.0, 0.5, -0.5]
     second, third = text(model.requests[1]), text(model.requests[2])
     assert "Doubt it" in second
     assert "boxed{9}" in second

@@ -148,6 +148,24 @@ async def test_masks_of_a_hundred_words_hold_twenty_thirty_forty_fifty() -> None
         assert {request.sampling.max_tokens for request in second.requests} == {512}
 
 
+async def test_what_is_too_long_for_an_answer_is_not_completed() -> None:
+    tree = Tree(problem_id="p", policy_id="m", seed=0, prompt=())
+    step = Step(spans=(Span(Source.POLICY, "\\boxed{...}"),), finish=Finish.STOP)
+    lengths = {tree.add(0, step, stop=StopReason.ANSWERED, move="A2").index: count for count in (100, 101)}
+    second = ScriptedModel(lambda request: "\\boxed{7}")
+    choice = await MutualConsistency(second).choose(PROBLEM.asked, tree, {index: "x" * count for index, count in lengths.items()}, 0)
+    assert (choice.node, len(second.requests)) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"consistency": "some"}, "loose, middle, strict, majority"), ({"schedule": "cosine"}, "constant, exponential, linear")],
+)
+def test_an_unknown_mode_or_schedule_is_refused_with_the_known_ones(options: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        system("rstar", kit(ScriptedModel([])), **options)
+
+
 def minority(request: Request) -> str:
     """41 from most, the right answer from one kind of path only."""
     prompt = prompt_of(request)

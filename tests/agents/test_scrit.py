@@ -1,4 +1,7 @@
-"""SCRIT: critiques beside a reference, and what leaves no trace of it."""
+"""SCRIT: critiques beside a reference, what validates itself, and what leaves no trace of the reference in the rows of the recipe."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +12,16 @@ from tirage.agents.scrit import ANALYST, CRITIC, build, scrub
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
+from tirage.core.rollout import Rollout
 from tirage.core.tree import ROOT
 from tirage.models.base import Sampling
-from tirage.testing.models import ScriptedModel
+from tirage.rollouts.runner import judge
+from tirage.testing.models import ByteRenderer, ScriptedModel
+from tirage.traces.jsonl import TraceStore
+from tirage.training.dataset import Dataset
+from tirage.training.recipes import CritiqueConfig, CritiqueRecipe
+from tirage.training.rows import decode_trainable
+from tirage.verification.factory import open_verifier
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="nonce-42")
 GIVEN_SOLUTION = {PROBLEM.id: "Step 1: It is \\boxed{41}."}
@@ -80,3 +90,80 @@ async def test_a_problem_without_a_solution_is_a_mistake():
 def test_phrases_that_name_a_reference_are_cut(said, left):
     assert scrub(said) == left
     assert scrub(left) == left
+
+
+STUDY = "nonce-reference: count carefully."
+
+
+def said(answer: int, conclusion: str = "incorrect", remark: str = "") -> str:
+    return f"Step 1: Hm. {remark}Step 1 is {conclusion}.\nConclusion: {conclusion}\n<correction>\nIt is \\boxed{{{answer}}}.\n</correction>"
+
+
+async def traces(*critiques: str, students: list[int] | None = None) -> list[Rollout]:
+    """One rollout per critique; problem n has the answer n + 1, and its student is wrong unless told."""
+    verifier, rollouts = open_verifier("math"), []
+    for number, critique in enumerate(critiques):
+        problem = Problem(prompt=f"What is {number} + 1?", answer=str(number + 1))
+        student = f"Step 1: \\boxed{{{-1 if students is None else students[number]}}}"
+        model = ScriptedModel(tags={"analyst": ["Add."], "critic": [critique]})
+        agent = build(Kit(model=model, sampling=Sampling(max_tokens=2048)), given={problem.id: student}, references={problem.id: STUDY})
+        tree = await agent.solve(problem, seed=number)
+        assert all(STUDY in text(request) for request in model.requests)
+        rollouts.append(
+            Rollout(
+                key=f"scrit/{problem.id}/0",
+                stage="scrit",
+                problem=problem,
+                sample=0,
+                tree=tree,
+                verdicts=await judge(tree, problem, verifier),
+                model="scripted",
+                tokenizer_hash=ByteRenderer.hash,
+            )
+        )
+    await verifier.close()
+    return rollouts
+
+
+def rows_of(rollouts: list[Rollout], folder: Path, validation: Any) -> list[Any]:
+    """The rows that the recipe makes of stored rollouts."""
+    folder.mkdir()
+    with TraceStore(folder) as store:
+        for rollout in rollouts:
+            store.append(rollout)
+    CritiqueRecipe(CritiqueConfig(validation=validation), ByteRenderer()).build(TraceStore(folder), folder / "rows")
+    return list(Dataset(folder / "rows").rows())
+
+
+async def test_the_validator_keeps_exactly_the_right_corrections_of_the_truth_table(tmp_path: Path) -> None:
+    """Cases 0 to 7: bit 2, the student is right; bit 1, the conclusion fits that; bit 0, the correction is right."""
+    students = [n + 1 if n & 4 else -1 for n in range(8)]
+    told = [said(n + 1 if n & 1 else 999, "correct" if bool(n & 4) is bool(n & 2) else "incorrect") for n in range(8)]
+    rollouts = await traces(*told, students=students)
+    cases = {rollout.problem.id: number for number, rollout in enumerate(rollouts)}
+    kept = {
+        validation: sorted(cases[row.meta["problem"]] for row in rows_of(rollouts, tmp_path / validation, validation))
+        for validation in ("correction", "labels", "off")
+    }
+    assert kept == {"correction": [1, 3, 5, 7], "labels": [3, 7], "off": list(range(8))}
+
+
+async def test_validation_takes_the_share_of_right_corrections_from_the_critics_to_one(tmp_path: Path) -> None:
+    rollouts = await traces(*(said(number + 1 if number < 6 else 999) for number in range(10)))
+    truth = {rollout.problem.id: rollout.correct for rollout in rollouts}
+    for validation, count, precision in (("off", 10, 0.6), ("correction", 6, 1.0), ("labels", 6, 1.0)):
+        rows = rows_of(rollouts, tmp_path / validation, validation)
+        assert (len(rows), sum(truth[row.meta["problem"]] is True for row in rows) / len(rows)) == (count, precision)
+
+
+async def test_the_reference_is_in_no_row_and_no_phrase_names_it(tmp_path: Path) -> None:
+    rollouts = await traces(said(1, remark="As the reference solution says, one adds. "), said(2))
+    rows, renderer = rows_of(rollouts, tmp_path / "run", "labels"), ByteRenderer()
+    assert len(rows) == 2
+    for row, number in zip(sorted(rows, key=lambda row: renderer.decode(row.input_ids)), (0, 1), strict=True):
+        whole, trained = renderer.decode(row.input_ids), decode_trainable(row, renderer.decode)
+        assert "reference" not in whole
+        assert f"What is {number} + 1?" in whole
+        assert "Step 1: \\boxed{-1}" in whole
+        assert trained == said(number + 1, remark="" if number else "one adds. ")
+        assert row.labels[-1] == 256, "the end of the turn is trained"

@@ -8,7 +8,8 @@ import pytest
 from tests.agents.kits import prompt_of
 from tests.agents.test_transcript import MemoryLog
 from tirage.agents.dialect import NativeTools
-from tirage.agents.equipment import Steering
+from tirage.agents.equipment import PathLimits, Steering
+from tirage.agents.genrm import GenerativeReward
 from tirage.agents.kit import Kit
 from tirage.agents.pool import RM_ONLY, Candidate, check_figures, finding, read_pool, select, selection_curve
 from tirage.agents.t1 import NANO_VERIFIER, T1, build
@@ -253,7 +254,20 @@ async def test_the_reference_is_out_of_reach_of_checks_and_rewards():
         canary.guard(agent)
         await agent.solve(canary.problem, seed=7)
     canary.check(model)
-    assert (canary.handed, len(model.requests)) == (1, 4)
+    assert (canary.handed, len(model.requests)) == (2, 4)
+
+
+async def test_what_broke_off_before_it_stated_an_answer_is_no_candidate():
+    model = ScriptedModel(tags={"solver": ["```python\nprint(42)\n```\n```output"]})
+    limits = PathLimits(max_calls=1, last_word=False)
+    async with open_sandbox(SandboxConfig()) as sandbox:
+        made_of = Kit(model=model, tools={"python": PythonTool()}, sandbox=sandbox, sampling=SAMPLING, limits=limits)
+        tree = await build(made_of, n=1).solve(PROBLEM, seed=0)
+    model.assert_done()
+    (item,) = read_pool(tree)
+    assert (item.answer, item.checks) == (None, ()), "what a program printed is no answer, as for the verifier"
+    assert (await verdicts_of(tree))[item.node].correct is False
+    assert (await GenerativeReward(ScriptedModel([])).value(PROBLEM, tree.trajectory(item.node), 0)).value == 0.0
 
 
 async def test_a_broken_turn_is_no_finding():

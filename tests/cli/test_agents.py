@@ -1,6 +1,7 @@
 """Published systems from the command line and from Python, as a user meets them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,21 @@ def test_an_agent_solves_with_its_options(capsys: pytest.CaptureFixture[str], tm
     assert (code, found["answer"], found["correct"], found["usage"]["model_calls"]) == (0, "0.5", True, 3)
     code, out, _ = run(capsys, "solve", "1 / 2?", "--agent", "tir", "-o", "n=3", "-m", model)
     assert "answer: 0.5" in out
-    assert "chain 2, step 1" in out
+    assert "── chain 2, step 1\n" in out
+
+
+def test_steps_are_shown_with_their_branch_their_attempt_and_their_role(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    told = ["\\boxed{2}", "\\boxed{3}", "Conclusion: correct", "Conclusion: incorrect"]
+    code, out, err = run(capsys, "solve", "1 + 1?", "-a", "critic-filter", "-o", "n=2", "-m", script(tmp_path, *told))
+    assert code == 0, err
+    shown = [line.removeprefix("── ") for line in out.splitlines() if line.startswith("──")]
+    assert shown == ["chain 1, step 1: solver", "chain 2, step 1: solver", "chain 1, step 2: critic", "chain 2, step 2: critic"]
+    model = script(tmp_path, *["so it goes"] * 200)
+    options = ["-o", "samples=1", "-o", "last=1", "-o", "rollouts=1", "-o", "depth=2", "-o", "consistency=null"]
+    code, out, err = run(capsys, "solve", "1 + 1?", "-a", "rstar", *options, "-m", model)
+    assert code == 0, err
+    assert "── chain 8, step 1: A5\n" in out
+    assert re.search(r"── chain \d, step 2: A1\n.*\n── chain \d, step 2, attempt 2: A\d\n", out, re.DOTALL)
 
 
 def test_halo_takes_its_defaults_of_a_model_that_writes_no_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -46,7 +61,7 @@ def test_halo_takes_its_defaults_of_a_model_that_writes_no_json(capsys: pytest.C
     found = json.loads(out)
     assert (found["answer"], found["usage"]["model_calls"]) == ("2", 12)
     code, out, _ = run(capsys, "solve", "1 + 1?", "-a", "halo", *options, "-m", script(tmp_path, "", *["\\boxed{2}"] * 11))
-    assert "── parser, step 1\n(nothing was written)\n── templater, step 2\n\\boxed{2}\n" in out
+    assert "── chain 1, step 1: parser\n(nothing was written)\n── chain 1, step 2: templater\n\\boxed{2}\n" in out
 
 
 @pytest.mark.parametrize(("name", "noted"), [("octotools", True), ("tir", False)])
@@ -74,7 +89,7 @@ def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[
     told = ["solve", "How long?", "-a", "octotools", "--tools", str(tmp_path / "tools"), "-m", model]
     code, out, err = run(capsys, *told)
     assert code == 0, err
-    assert "── executor, step 4\na year of Xanth has 417 days\n" in out
+    assert "── chain 1, step 4: executor\na year of Xanth has 417 days\n" in out
     assert "answer: 417" in out
     code, _, err = run(capsys, *told[:4], "--tools", str(tmp_path / "tolls"), "-m", model)
     assert (code, "there is no folder" in err) == (2, True)
@@ -147,6 +162,9 @@ def test_an_evaluation_of_t1_tells_how_good_its_checks_are(capsys: pytest.Captur
         (["x", "-a", "halo", "-o", "roles=two"], "halo: option 'roles' cannot be 'two': Input should be a valid integer"),
         (["x", "-a", "octotools", "-o", "outputs=final,long"], "'outputs.1' cannot be 'long': Input should be 'base', 'final' or 'direct'"),
         (["x", "-a", "art", "-o", "edits=nowhere.yaml"], "there is no file nowhere.yaml with edits"),
+        (["x", "-a", "rstar", "-o", "consistency=some"], "'consistency' cannot be 'some': Input should be 'loose', 'middle'"),
+        (["x", "-a", "critic-filter", "-o", "rule=worst"], "critic-filter: option 'rule' cannot be 'worst'"),
+        (["x", "-a", "dfsdt", "-o", "max_query=0"], "max_query must be at least 1, got 0"),
         (["x", "-a", "tir", "-o", "n=0"], "best-of-N needs N >= 1"),
         (["x", "-a", "lats", "-o", "oracle_reward=true"], "needs the verifiers of a run"),
         (["x", "-a", "lats", "--best-of", "2"], "--best-of does not go with --agent lats"),

@@ -48,6 +48,7 @@ def test_the_four_modes_are_run_counted_and_resumed(capsys: pytest.CaptureFixtur
     assert "iterative 2" in out
     assert "1 of 1" in out
     assert "over direct" in out
+    assert "none: critiques that lead to no answer" in out
     assert json.loads((folder / "critic.json").read_text())["rows"] == list(rows.values())
 
 

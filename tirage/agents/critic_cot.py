@@ -17,7 +17,7 @@ from tirage.agents.staging import draw_and_check, put, remark
 from tirage.agents.transcript import Transcript, Workflow
 from tirage.core.tree import ROOT, Tree
 from tirage.models.embedded import is_nano
-from tirage.verification.extract import final_answer
+from tirage.verification.extract import conclusion, final_answer
 
 SOLVER = Role(
     name="solver",
@@ -146,7 +146,7 @@ class CriticRefinement:
         tree = script.tree
         for draw in range(self.restarts):
             turn = await script.ask(self.solver, draw=draw)
-            if tree.chosen == ROOT or final_answer(tree.trajectory(tree.chosen).response) is None:
+            if tree.chosen == ROOT or final_answer(conclusion(tree.trajectory(tree.chosen))) is None:
                 script.offer(turn)
             accepted = await self._refine(script, turn.text, turn.node)
             if accepted is not None:
@@ -155,12 +155,13 @@ class CriticRefinement:
         remark(tree, tree.chosen, NEVER_ACCEPTED)
 
     async def _refine(self, script: Transcript, solution: str, node: int) -> int | None:
-        """The node of the accepted solution; None when it was rejected to the end."""
+        """The node of the accepted solution; None when it was rejected to the end, has no answer, or nobody could criticise it."""
         for refined in range(self.rounds + 1):
-            critique = await script.ask(self.critic, after=node, solution=solution, answer=final_answer(solution))
+            answer = final_answer(conclusion(script.tree.trajectory(node)))
+            critique = await script.ask(self.critic, after=node, solution=solution, answer=answer)
             wrong = critique.value.wrong_step
             if wrong is None:
-                return node
+                return None if answer is None or critique.error is not None else node
             if refined == self.rounds:
                 break
             steps = split_steps(solution)
@@ -176,7 +177,7 @@ class CriticRefinement:
 
 def build_filter(kit: Kit, **options: Any) -> Workflow:
     """The critic as a filter. `options` are fields of `CriticFilter`; see `build_refinement`."""
-    return _build(kit, play_of(CriticFilter, options))
+    return _build(kit, play_of(CriticFilter, options, "critic-filter"))
 
 
 def build_refinement(kit: Kit, **options: Any) -> Workflow:
@@ -185,7 +186,7 @@ def build_refinement(kit: Kit, **options: Any) -> Workflow:
     For `nano` the roles are asked in the words that it knows; it knows no refining, so what it rejects is drawn anew. Raises
     `ConfigError` for an option that there is not.
     """
-    play = play_of(CriticRefinement, options)
+    play = play_of(CriticRefinement, options, "critic-refinement")
     return _build(kit, replace(play, rounds=0) if is_nano(kit.model.renderer) else play)
 
 

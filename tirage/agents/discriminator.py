@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import get_args
 
 from tirage.agents.equipment import Choice
 from tirage.agents.requests import ask
@@ -27,7 +28,12 @@ class MutualConsistency:
     def __init__(
         self, model: Model, *, sampling: Sampling | None = None, mode: Mode = "middle", masks: int = 4, concurrency: int = 16
     ) -> None:
-        """`model` completes `masks` beginnings of every path, up to `concurrency` at once; `mode` as `discriminate` has it."""
+        """`model` completes `masks` beginnings of every path, up to `concurrency` at once; `mode` as `discriminate` has it.
+
+        Raises ValueError for another mode.
+        """
+        if mode not in get_args(Mode):
+            raise ValueError(f"consistency must be one of {', '.join(get_args(Mode))}, or null to leave it out; got {mode!r}")
         self._model = model
         self._sampling = sampling or Sampling(temperature=1.0, max_tokens=512)
         self._mode: Mode = mode

@@ -13,7 +13,7 @@ from tirage.verification.extract import final_match
 _SCORE = re.compile(r"Score:\s*(10|[1-9])(?!\d)", re.IGNORECASE)
 RATE = (
     "A problem and the beginning of a solution follow. How likely does it lead to the right answer? Look for mistakes first.\n\n"
-    'Problem: {problem}\n\nSolution so far:\n{path}\n\nEnd with one line: "Score: N", N from 1 (hopeless) to 10 (certain).'
+    'Problem: {problem}\n\n{lessons}Solution so far:\n{path}\n\nEnd with one line: "Score: N", N from 1 (hopeless) to 10 (certain).'
 )
 REFLECT = (
     "A problem and a failed attempt at it follow. Say in a few sentences, as advice to yourself, what went wrong and what to do "
@@ -24,17 +24,21 @@ FAILED = frozenset({StopReason.LENGTH, StopReason.CALLS, StopReason.MALFORMED, S
 
 
 class Rating:
-    """A model rates a path from 1 to 10; the value is (rating - 1) / 9, in [0, 1]."""
+    """A model rates a path from 1 to 10; the value is (rating - 1) / 9, in [0, 1].
+
+    It reads what the last step's policy was shown of earlier failures (LATS, section 4.2: reflections are context of policy and valuer).
+    """
 
     def __init__(self, model: Model, *, sampling: Sampling | None = None, template: str = RATE) -> None:
-        """`template` has the fields `problem` and `path`."""
+        """`template` has the fields `problem` and `path`, and may have `lessons`: lines with an empty one behind them, or nothing."""
         self._model = model
         self._sampling = sampling or Sampling()
         self._template = template
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """None when no rating can be read."""
-        text = self._template.format(problem=problem.prompt, path=path.response)
+        lessons = path.steps[-1].aside if path.steps else ""
+        text = self._template.format(problem=problem.prompt, path=path.response, lessons=f"{lessons}\n" if lessons else "")
         said = await ask(self._model, text, replace(self._sampling, seed=seed), tag="rating")
         found = final_match(_SCORE, said.text)
         return Estimate(value=None if found is None else (int(found[1]) - 1) / 9, usage=said.usage)

@@ -11,10 +11,13 @@ from tirage.core.errors import ConfigError
 P = TypeVar("P")
 
 
-def play_of(kind: type[P], options: Mapping[str, Any] | None) -> P:
-    """`kind`, a dataclass, with `options` by the names of its fields. Raises `ConfigError` naming the one that it does not have or take."""
+def play_of(kind: type[P], options: Mapping[str, Any] | None, name: str = "") -> P:
+    """`kind`, a dataclass, with `options` by the names of its fields. Raises `ConfigError` naming the one that it does not have or take.
+
+    `name`: what the play is called in messages; by default its class in lower case.
+    """
     known = [item.name for item in fields(kind) if item.init]  # type: ignore[arg-type]
-    name = kind.__name__.lower()
+    name = name or kind.__name__.lower()
     for option in options or {}:
         if option not in known:
             raise ConfigError(f"{name} has no option {option!r}; its options: {', '.join(known)}")

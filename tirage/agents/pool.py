@@ -17,7 +17,7 @@ from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import Tree
 from tirage.core.verdict import Verdict
-from tirage.verification.extract import final_answer, final_match
+from tirage.verification.extract import conclusion, final_answer, final_match
 
 Rule = Literal["majority", "best", "weighted"]
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -84,7 +84,7 @@ def read_pool(
     pool = [
         Candidate(
             node=end,
-            answer=final_answer(tree.trajectory(end).response),
+            answer=final_answer(conclusion(tree.trajectory(end))),
             checks=tuple(find(tree, turn_end(tree, child)) for child in tree.children[end] if tree.nodes[child].move == verifier),
             reward=tree.values.get(end),
         )

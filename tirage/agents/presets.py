@@ -43,11 +43,14 @@ def tir(kit: Kit, *, n: int = 8, select: Literal["majority", "value"] = "majorit
 
 def dfsdt(kit: Kit, *, width: int = 2, answers: int = 1, max_query: int = 200, max_steps: int = 12) -> Explorer:
     """DFSDT (ToolLLM, arXiv 2307.16789): depth first, attempts told of their siblings; at most `max_query` model calls."""
+    if max_query < 1:
+        raise ValueError(f"max_query must be at least 1, got {max_query}")
     native = kit.dialect.uses_schemas
     tools = {**kit.tools, "finish": FinishTool()}
     if kit.system is not None:
         kit = replace(kit, system=BY_CALL if native else f"{kit.system} {BY_LINE}")
-    budget = replace(kit.steering.budget, model_calls=min(max_query, kit.steering.budget.model_calls or max_query))
+    own = kit.steering.budget.model_calls
+    budget = replace(kit.steering.budget, model_calls=max_query if own is None else min(max_query, own))
     return kit.explorer(
         kit.policy(more=tools) if native else kit.policy(dialect=GivingUp(kit.dialect)),
         search=lambda seed: DepthFirst(width=width, answers=answers, aware=True),

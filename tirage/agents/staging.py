@@ -14,7 +14,7 @@ from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
-from tirage.verification.extract import final_answer
+from tirage.verification.extract import conclusion, final_answer
 
 
 def put(script: Transcript, move: str, text: str, *, after: int = ROOT) -> int:
@@ -39,7 +39,7 @@ async def draw_and_check(script: Transcript, solver: Role[str], checker: Role[An
         checker = replace(checker, temperature=0.0)
     calls = []
     for turn in turns:
-        answer = None if turn.error is not None else final_answer(turn.text)
+        answer = None if turn.error is not None else final_answer(conclusion(script.tree.trajectory(turn.node)))
         if answer is not None:
             fields = {"solution": turn.text, "answer": answer}
             calls += [Call(role=checker, fields=fields, after=turn.node, draw=draw) for draw in range(checks)]

@@ -170,7 +170,9 @@ class Stepper:
         step = self._tree.nodes[index].step
         assert step is not None
         seen = " ".join(item.text for item in step.observations)
-        text = " ".join(f"{step.policy_text}{f' gave {seen}' if seen else ''}".split())
+        # Native calls stand beside the text, not in it.
+        calls = "".join(f" {call.name}({call.arguments})" for call in step.calls if call.id)
+        text = " ".join(f"{step.policy_text}{calls}{f' gave {seen}' if seen else ''}".split())
         value = self._tree.values.get(index)
         return (text if len(text) <= EXCERPT else text[:EXCERPT] + "...") + ("" if value is None else f" (worth {value:.2f})")
 

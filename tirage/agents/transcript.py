@@ -111,7 +111,7 @@ class Transcript:
     desk: Desk | None = None
     """Where turns of roles that want it wait for a person."""
     key: str | None = None
-    """The reference answer, for roles that are declared to see it; None in a play that is not."""
+    """The reference answer where the play has `sees_key`, shown to roles that are declared to see it."""
     log: Log | None = None
     on_step: Callable[[StepEvent], None] | None = None
     turns: int = 0
@@ -223,7 +223,7 @@ class Transcript:
         rewrite = self.company.shown.get(call.role.name, str)
         fields = {name: rewrite(value) if isinstance(value, str) else value for name, value in call.fields.items()}
         known: dict[str, object] = {"problem": self.problem.prompt, **fields}
-        if call.role.sees_key:
+        if call.role.sees_key and self.key is not None:
             known["key"] = self.key
         return known
 
@@ -288,7 +288,7 @@ async def _all(works: Iterable[Coroutine[Any, Any, Tree]]) -> list[Tree]:
 class Play(Protocol):
     """A workflow: which role is asked what, and which turn is the answer."""
 
-    # A play may have one further attribute. `sees_key`: True where it is given the reference answer, for evaluation and data only.
+    # A play may have an attribute `sees_key`: True hands it the reference answer. Without it nothing in it can reach one.
 
     @property
     def id(self) -> str:

@@ -183,10 +183,13 @@ def as_data(row: CritiqueRow) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[CritiqueRow]) -> Table:
-    """Each figure above its interval; `none` counts critiques without a correction."""
+    """Each figure above its interval."""
     over = "/".join(dict.fromkeys(row.over for row in rows if row.over))
     table = Table(
-        title="Critiques by what became of the solutions", caption="95 % intervals below, in points", box=SIMPLE_HEAD, title_justify="left"
+        title="Critiques by what became of the solutions",
+        caption="none: critiques that lead to no answer, which count as wrong; 95 % intervals below, in points",
+        box=SIMPLE_HEAD,
+        title_justify="left",
     )
     for name in ("mode", "n", "right, %", f"over {over}" if over else "", "right kept", "wrong fixed", "none"):
         table.add_column(name, justify="left" if name == "mode" else "right", no_wrap=True)

@@ -123,14 +123,23 @@ def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
     if step is None:
         return
     if several:
-        # A move is who speaks, or which action it is.
-        console.print(f"── {event.node.move or f'chain {event.node.sample + 1}'}, step {event.node.depth}", style="dim", markup=False)
+        console.print(f"── {_place(event)}", style="dim")
     for span in step.spans:
         console.print(span.text, style=STYLES[span.source], end="", markup=False)
     if several and not step.text.strip():
         console.print("(nothing was written)", style="dim", end="")
     if several or not step.text.endswith("\n"):
         console.print()
+
+
+def _place(event: StepEvent) -> str:
+    """Where a step stands: the branch of the root, how deep, the which of its siblings, and the move or role that it is."""
+    tree, node = event.tree, event.node
+    place = f"chain {tree.path(node.index)[0].sample + 1}, step {node.depth}"
+    elder = tree.children[node.parent].index(node.index)
+    if elder and node.depth > 1:
+        place += f", attempt {elder + 1}"
+    return f"{place}: {node.move}" if node.move else place
 
 
 def show_end(console: Console, solution: Solution) -> None:

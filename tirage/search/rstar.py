@@ -5,7 +5,7 @@ The second half of the method, the discriminator, is `consistency`.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
@@ -38,8 +38,9 @@ class RStar(Expander):
 
     def __init__(self, *, seed: int, c: float = 2.0, schedule: Schedule = "constant", depth: int = 5, rollouts: int = 16) -> None:
         """`depth`: steps after which a path without an answer is worth 0. Raises ValueError for a value out of its range."""
-        if c < 0 or depth < 1 or schedule not in ("constant", "exponential", "linear"):
-            raise ValueError(f"rStar needs c >= 0, depth >= 1 and a known schedule, got c={c}, depth={depth}, schedule={schedule!r}")
+        if c < 0 or depth < 1 or schedule not in get_args(Schedule):
+            known = ", ".join(get_args(Schedule))
+            raise ValueError(f"rStar needs c >= 0, depth >= 1 and a schedule of {known}, got c={c}, depth={depth}, schedule={schedule!r}")
         self._c, self._schedule, self._depth = c, schedule, depth
         self._rewarding: set[int] = set()
         """Nodes at or below which there is an end that is worth something known."""

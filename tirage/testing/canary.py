@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CoroutineType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any
 
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Agent, Explorer
 from tirage.agents.transcript import Play, Transcript, Workflow
 from tirage.core.problem import Problem
 from tirage.testing.scripted import ByteRenderer, ScriptedModel
@@ -38,11 +38,12 @@ class Canary:
         """How often something was handed to what is watched."""
         self.leaks: list[str] = []
 
-    def guard(self, agent: Explorer | Workflow) -> None:
-        """Watch an explorer's policy, valuer, chooser and every search it makes; of a workflow the play, which asks, selects and values."""
+    def guard(self, agent: Agent) -> None:
+        """Watch an explorer's policy, valuer, chooser and every search it makes, or a workflow's play with all that it has at hand."""
         if isinstance(agent, Workflow):
-            agent.play = self.watch(_Watched(agent.play), "play")
+            agent.play = self.watch(_Played(agent.play), "before", "after")
             return
+        assert isinstance(agent, Explorer), f"{type(agent).__name__} is made of nothing that is known here"
         steering = agent.steering
         self.watch(agent.policy, *PARTS["policy"])
         if steering.valuer is not None:
@@ -87,16 +88,26 @@ class Canary:
         return (isinstance(item, str) and self.nonce in item) or (isinstance(item, bytes) and self.nonce.encode() in item)
 
 
-class _Watched:
-    """A play that can be watched: plays are frozen."""
+class _Played:
+    """A play that shows what it has at hand when it begins and when it has ended."""
 
     def __init__(self, play: Play) -> None:
-        self._play = play
         self.id = play.id
         self.sees_key = getattr(play, "sees_key", False)
+        self._play = play
 
     async def play(self, script: Transcript) -> None:
-        await self._play.play(script)
+        self.before(script)
+        try:
+            await self._play.play(script)
+        finally:
+            self.after(script)
+
+    def before(self, script: Transcript) -> None:
+        """Nothing is done yet."""
+
+    def after(self, script: Transcript) -> None:
+        """Everything is chosen."""
 
 
 def reachable(root: object) -> Iterator[object]:

@@ -1,0 +1,83 @@
+"""Every published system: nothing in it can reach a reference answer, unless it declares that it sees one."""
+
+from typing import Any, get_args
+
+import pytest
+
+from tests.agents.kits import kit
+from tirage.agents import realcritic, scrit
+from tirage.agents.cast import Cast
+from tirage.agents.critic import Critic
+from tirage.agents.debate import Debate
+from tirage.agents.equipment import Steering
+from tirage.agents.genrm import GenerativeReward
+from tirage.agents.judges import Debiased, Shown
+from tirage.agents.judging import Rating, Reflecting
+from tirage.agents.presentation import blind
+from tirage.agents.systems import SYSTEMS, build
+from tirage.agents.transcript import Workflow
+from tirage.agents.valuers import Batched, Confidence, Signed, Stages
+from tirage.core import Budget
+from tirage.models.base import Request
+from tirage.search.strategies import strategy
+from tirage.testing.canary import Canary
+from tirage.testing.scripted import ScriptedModel
+
+SAID = "Step 1: 6 * 7 = 42. Step 1 is correct.\nConclusion: correct\nVerdict: correct\nScore: 7\nSo the answer is \\boxed{42}."
+"""Something for every role."""
+
+
+def says(request: Request) -> str:
+    return " correct" if request.tag == "reward" else SAID
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+async def test_the_reference_is_out_of_reach_of_every_system(name: str) -> None:
+    canary, model = Canary(), ScriptedModel(says)
+    agent = build(name, kit(model, steering=Steering(budget=Budget(model_calls=60))))
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=0)
+    canary.check(model)
+    assert canary.handed > 1
+    assert len(tree.nodes) > 1
+
+
+@pytest.mark.parametrize("mode", get_args(realcritic.Mode))
+async def test_the_reference_is_out_of_reach_of_critics_in_every_mode(mode: str) -> None:
+    canary, model = Canary(), ScriptedModel(says)
+    agent = realcritic.build(kit(model), mode=mode, given={canary.problem.id: "It is \\boxed{41}."})
+    canary.guard(agent)
+    await agent.solve(canary.problem, seed=0)
+    canary.check(model)
+    assert canary.handed == 2
+
+
+VALUERS: dict[str, Any] = {
+    "rating": Rating,
+    "reflections": lambda model: Reflecting(Signed(Rating(model)), model),
+    "critic": lambda model: Critic(kit(model).checker()),
+    "generative reward": GenerativeReward,
+    "stages": lambda model: Stages(Confidence(), Rating(model)),
+    "behind wrappers": lambda model: Debiased(Rating(model), lambda judge: Shown(judge, blind)),
+    "in batches": lambda model: Batched(lambda pairs: [0.5 for problem, _ in pairs if problem.answer is None]),
+}
+
+
+@pytest.mark.parametrize("name", VALUERS)
+async def test_the_reference_is_out_of_reach_of_every_valuer(name: str) -> None:
+    canary, model = Canary(), ScriptedModel(says)
+    agent = kit(model, steering=Steering(valuer=VALUERS[name](model))).explorer(search=strategy("best-of-n", {"n": 2, "vote": "value"}))
+    canary.guard(agent)
+    tree = await agent.solve(canary.problem, seed=0)
+    canary.check(model)
+    assert len(tree.values) == 2
+
+
+@pytest.mark.parametrize("kind", [Debate, scrit.Scrit])
+async def test_a_play_that_declares_to_see_the_reference_is_found(kind: type[Debate | scrit.Scrit]) -> None:
+    canary, model = Canary(), ScriptedModel(says)
+    agent = Workflow(kind() if kind is Debate else scrit.Scrit(given={canary.problem.id: "41"}), Cast(model=model))
+    canary.guard(agent)
+    await agent.solve(canary.problem, seed=0)
+    with pytest.raises(AssertionError, match="can reach the reference"):
+        canary.check(model)
