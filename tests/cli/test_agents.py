@@ -91,6 +91,9 @@ def test_many_problems_are_rolled_out_by_an_agent(capsys: pytest.CaptureFixture[
         (["x", "-a", "rstar", "-o", "width=3"], "its options: samples"),
         (["x", "-a", "start", "-o", "position=middle"], "'middle' is not a valid HintPosition"),
         (["x", "-a", "tir", "-o", "n=0"], "best-of-N needs N >= 1"),
+        (["x", "-a", "tir", "-o", "n=two"], "agent 'tir': option 'n' cannot be 'two': Input should be a valid integer"),
+        (["x", "-a", "rstar", "-o", "schedule=steep"], "option 'schedule' cannot be 'steep': Input should be 'constant', 'exponential'"),
+        (["x", "-a", "critic-filter", "-o", "n=-1"], "critic-filter: option 'n' cannot be -1: Input should be greater than 0"),
         (["x", "-a", "lats", "-o", "oracle_reward=true"], "needs the verifiers of a run"),
         (["x", "-a", "lats", "--best-of", "2"], "--best-of does not go with --agent lats"),
         (["x", "-o", "n=2"], "belong to an agent"),
@@ -118,6 +121,16 @@ def test_an_agent_is_read_from_a_file(capsys: pytest.CaptureFixture[str], tmp_pa
     assert (code, json.loads(out)["answer"], json.loads(out)["usage"]["model_calls"]) == (0, "2", 3)
     code, out, _ = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-o", "n=1", "-m", script(tmp_path, "\\boxed{4}"), "--json")
     assert (code, json.loads(out)["usage"]["model_calls"]) == (0, 1)
+    for text, says in (
+        ("name: teem", "agent 'teem' is not known; did you mean 'team'?"),
+        ("name: tir\noptions: {m: 3}", "agent 'tir' has no option 'm'; its options: n, select, max_calls"),
+        ("name: tir\noption: {n: 3}", "option: unknown key; did you mean 'options'?"),
+        ("- tir", "must be a mapping of keys to values"),
+    ):
+        file.write_text(text, encoding="utf-8")
+        code, _, err = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-m", model)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert says in err
     file.write_text("nam: tir\n", encoding="utf-8")
     code, _, err = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-m", model)
     assert code == 2

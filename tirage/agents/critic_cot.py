@@ -176,7 +176,7 @@ class CriticRefinement:
 
 def build_filter(kit: Kit, **options: Any) -> Workflow:
     """The critic as a filter. `options` are fields of `CriticFilter`; see `build_refinement`."""
-    return _build(kit, play_of(CriticFilter, options))
+    return _build(kit, play_of(CriticFilter, options, name="critic-filter"))
 
 
 def build_refinement(kit: Kit, **options: Any) -> Workflow:
@@ -185,7 +185,7 @@ def build_refinement(kit: Kit, **options: Any) -> Workflow:
     For `nano` the roles are asked in the words that it knows; it knows no refining, so what it rejects is drawn anew. Raises
     `ConfigError` for an option that there is not.
     """
-    play = play_of(CriticRefinement, options)
+    play = play_of(CriticRefinement, options, name="critic-refinement")
     return _build(kit, replace(play, rounds=0) if is_nano(kit.model.renderer) else play)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from tirage.agents.explorer import Agent
 from tirage.agents.halo import halo
 from tirage.agents.kit import Kit
+from tirage.agents.options import taken_by
 from tirage.agents.plays import ART, CRITIC_FILTER, CRITIC_REFINEMENT, OCTOTOOLS, SOCRATIC, T1, Played, team
 from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
 from tirage.core.errors import ConfigError
@@ -46,8 +47,11 @@ def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agen
     for option in options or ():
         if option not in (*known, *FROM_PYTHON):
             raise ConfigError(f"agent {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
+    builder, given = SYSTEMS[name][0], dict(options or {})
+    if not isinstance(builder, Played):
+        given = taken_by(builder, given, name=f"agent {name!r}")
     try:
-        return SYSTEMS[name][0](kit, **(options or {}))
+        return builder(kit, **given)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"agent {name!r}: {error}") from None
 
