@@ -10,6 +10,7 @@ from tests.cli.test_main import problems, run, script
 from tirage.agents.systems import SYSTEMS
 from tirage.cli.shapes import open_topology
 from tirage.config import AgentConfig, load_config
+from tirage.core.errors import ConfigError
 from tirage.traces.jsonl import TraceStore
 
 PATHS = (" Let me think.", "\\boxed{2}")
@@ -104,6 +105,11 @@ def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path:
     code, _, err = run(capsys, "solve", *arguments, "-m", script(tmp_path, "\\boxed{1}"))
     assert code == 2
     assert says in " ".join(err.split())
+
+
+def test_an_option_from_python_that_an_agent_does_not_take(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"agent 'tir': .* unexpected keyword argument 'desk'"):
+        tirage.solve("1 + 1?", model=script(tmp_path, "\\boxed{1}"), agent="tir", desk=None)
 
 
 def test_the_room_is_a_door(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A play from the options of a configuration, checked by its fields."""
+"""Options of a configuration, checked by the types of a play's fields or of a builder's parameters."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -37,7 +37,7 @@ def taken_by(function: Callable[..., Any], options: Mapping[str, Any], *, name: 
     taken = dict(options)
     for option, value in options.items():
         try:
-            taken[option] = TypeAdapter(hints[option]).validate_python(value)
+            taken[option] = TypeAdapter(hints.get(option, Any)).validate_python(value)
         except PydanticSchemaGenerationError:
             continue
         except ValidationError as error:

@@ -255,6 +255,16 @@ async def test_streamable_http(address: tuple[str, subprocess.Popen[bytes]]) -> 
             pass
 
 
+async def test_an_address_that_never_answers() -> None:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+        url = f"http://127.0.0.1:{door.getsockname()[1]}/mcp"
+        with pytest.raises(ConfigError, match=r"'web' at http://\S+/mcp listed no tools within 0.3 s; see that it is an MCP server"):
+            async with mcp_tools({"mcpServers": {"web": {"url": url}}}, start_s=0.3):
+                pass
+
+
 def reference(name: str) -> str:
     """The program of one of the protocol's reference servers."""
     found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
