@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import sys
 from contextlib import asynccontextmanager
 
@@ -46,7 +47,8 @@ def evaluate(tmp_path, monkeypatch):
         (log,) = inspect.eval(task, model="mockllm/model", log_dir=str(tmp_path / "logs"), display="none", **options)
         return log
 
-    return run
+    yield run
+    gc.collect()  # those streams, while they are of this test
 
 
 def test_an_agent_solves_an_inspect_task(evaluate, tmp_path):

@@ -250,7 +250,10 @@ def build_config(kind: type[ConfigT], data: dict[str, Any], name: str, overrides
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: " + "; ".join(_explain(kind, entry) for entry in error.errors())) from None
+        found = error.errors()
+        # A list of which no item is valid is then too short as well.
+        told = [entry for entry in found if not any(entry["loc"] == other["loc"][: len(entry["loc"])] != other["loc"] for other in found)]
+        raise ConfigError(f"{name}: " + "; ".join(_explain(kind, entry) for entry in told)) from None
 
 
 def _explain(kind: type[BaseModel], entry: Any) -> str:
@@ -272,7 +275,7 @@ def _known_keys(schema: dict[str, Any], path: list[str]) -> list[str]:
         if part in variants:
             node = {"$ref": variants[part]}
             continue
-        node = node.get("properties", {}).get(part, {})
+        node = node.get("items", {}) if part.isdigit() else node.get("properties", {}).get(part, {})
     return list(_resolve(schema, node).get("properties", {}))
 
 

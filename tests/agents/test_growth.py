@@ -160,6 +160,28 @@ async def test_a_replay_that_gives_something_else_is_noted(tmp_path: Path) -> No
     assert tree.notes == {1: DIVERGED}
 
 
+@pytest.mark.parametrize("had", [True, False])
+async def test_a_resumed_search_needs_the_tools_that_ran_in_it_and_no_others(tmp_path: Path, had: bool) -> None:
+    async def resumed(nodes: int, tools: bool) -> Tree:
+        log = SearchLog(tmp_path, set())
+        agent, _ = explorer([CODE], lambda: MCTS(width=1), valuer=Execution(), budget=Budget(nodes=nodes))
+        agent.tools = agent.tools if tools else {}
+        try:
+            return await agent.solve(PROBLEM, seed=0, log=log.of("k"))
+        finally:
+            log.close()
+
+    first = await resumed(1, had)
+    assert first.nodes[1].step is not None
+    assert first.nodes[1].step.observations[0].status is (ObservationStatus.OK if had else ObservationStatus.INVALID)
+    if had:
+        with pytest.raises(ConfigError, match=r"the tool 'python', which is not configured any more; configure it again.*tools: none"):
+            await resumed(2, False)
+    else:
+        again = await resumed(2, False)
+        assert (len(again.nodes), again.notes, again.nodes[2].error) == (3, {}, None)
+
+
 async def test_values_are_asked_for_only_where_the_search_goes_by_them() -> None:
     for search, asked in ((lambda: BestOfN(2), 0), (lambda: BestOfN(2, vote="value"), 2)):
         valuer = Fixed({"\\boxed{1}": 0.2, "\\boxed{2}": 0.9})

@@ -8,6 +8,7 @@ from tirage.agents.roles import Role, whole
 from tirage.agents.transcript import Workflow
 from tirage.agents.workbench import only_text
 from tirage.core.budget import Budget
+from tirage.core.errors import ConfigError
 from tirage.core.message import ObservationStatus
 from tirage.core.problem import Problem
 from tirage.core.trajectory import StopReason
@@ -17,6 +18,7 @@ from tirage.testing.models import ScriptedModel
 from tirage.tools.base import ToolSpec
 from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
+from tirage.tools.shell import ShellTool
 from tirage.tools.toolset import toolset
 from tirage.traces.search_log import SearchLog
 from tirage.verification.factory import open_verifier
@@ -180,6 +182,20 @@ async def test_a_replay_that_differs_is_noted(tmp_path, sandbox):
     tree = await perform(Chores(*calls), sandbox=sandbox, log=log.of("k"))
     log.close()
     assert tree.notes == {1: "replayed, and its output differs from what was recorded"}
+
+
+async def test_a_replay_without_the_tool_that_ran_names_it(tmp_path, sandbox):
+    calls = [("python", {"code": "x = 6"}), ("shell", {"command": "true"})]
+    log, tools = SearchLog(tmp_path, set()), Tools()
+    await perform(Chores(*calls), sandbox=sandbox, log=log.of("k"))
+    log.close()
+    path = tmp_path / "searches.jsonl"
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    tools.all = toolset(ShellTool())
+    log = SearchLog(tmp_path, set())
+    with pytest.raises(ConfigError, match=r"the tool 'python', which is not configured any more; configure it again.*tools: shell"):
+        await perform(Chores(*calls), sandbox=sandbox, tools=tools, log=log.of("k"))
+    log.close()
 
 
 async def test_what_is_resumed_counts_on_the_budget(tmp_path):

@@ -11,6 +11,7 @@ from tests.cli.test_main import problems, run, script
 from tirage.agents.systems import SYSTEMS
 from tirage.cli.shapes import open_topology
 from tirage.config import AgentConfig, load_config
+from tirage.core.errors import ConfigError
 from tirage.traces.jsonl import TraceStore
 
 PATHS = (" Let me think.", "\\boxed{2}")
@@ -166,6 +167,9 @@ def test_an_evaluation_of_t1_tells_how_good_its_checks_are(capsys: pytest.Captur
         (["x", "-a", "critic-filter", "-o", "rule=worst"], "critic-filter: option 'rule' cannot be 'worst'"),
         (["x", "-a", "dfsdt", "-o", "max_query=0"], "max_query must be at least 1, got 0"),
         (["x", "-a", "tir", "-o", "n=0"], "best-of-N needs N >= 1"),
+        (["x", "-a", "tir", "-o", "n=two"], "agent 'tir': option 'n' cannot be 'two': Input should be a valid integer"),
+        (["x", "-a", "rstar", "-o", "schedule=steep"], "option 'schedule' cannot be 'steep': Input should be 'constant', 'exponential'"),
+        (["x", "-a", "critic-filter", "-o", "n=-1"], "critic-filter: option 'n' cannot be -1: Input should be greater than 0"),
         (["x", "-a", "lats", "-o", "oracle_reward=true"], "needs the verifiers of a run"),
         (["x", "-a", "lats", "--best-of", "2"], "--best-of does not go with --agent lats"),
         (["x", "-o", "n=2"], "belong to an agent"),
@@ -176,6 +180,11 @@ def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path:
     code, _, err = run(capsys, "solve", *arguments, "-m", script(tmp_path, "\\boxed{1}"))
     assert code == 2
     assert says in " ".join(err.split())
+
+
+def test_an_option_from_python_that_an_agent_does_not_take(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"agent 'tir': .* unexpected keyword argument 'desk'"):
+        tirage.solve("1 + 1?", model=script(tmp_path, "\\boxed{1}"), agent="tir", desk=None)
 
 
 def test_the_room_is_a_door(tmp_path: Path) -> None:
@@ -193,6 +202,16 @@ def test_an_agent_is_read_from_a_file(capsys: pytest.CaptureFixture[str], tmp_pa
     assert (code, json.loads(out)["answer"], json.loads(out)["usage"]["model_calls"]) == (0, "2", 3)
     code, out, _ = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-o", "n=1", "-m", script(tmp_path, "\\boxed{4}"), "--json")
     assert (code, json.loads(out)["usage"]["model_calls"]) == (0, 1)
+    for text, says in (
+        ("name: teem", "agent 'teem' is not known; did you mean 'team'?"),
+        ("name: tir\noptions: {m: 3}", "agent 'tir' has no option 'm'; its options: n, select, max_calls"),
+        ("name: tir\noption: {n: 3}", "option: unknown key; did you mean 'options'?"),
+        ("- tir", "must be a mapping of keys to values"),
+    ):
+        file.write_text(text, encoding="utf-8")
+        code, _, err = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-m", model)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert says in err
     file.write_text("nam: tir\n", encoding="utf-8")
     code, _, err = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-m", model)
     assert code == 2

@@ -1,6 +1,8 @@
 """`tirage index`, as a user meets it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,15 @@ def test_a_file_that_cannot_be_read_among_others_is_skipped_and_counted(
     code, _, err = run(capsys, "index", "add", str(tmp_path / "c.sqlite"), str(corpus / "bad.pdf"))
     assert code == 3
     assert "bad.pdf is no readable PDF" in err
+
+
+def test_a_reader_of_pdfs_says_nothing_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf", reason="install pypdf: pip install 'tirage[retrieval]'")
+    (tmp_path / "bad.pdf").write_bytes(b"not a PDF")
+    command = [sys.executable, "-m", "tirage", "index", "add", "c.sqlite", "bad.pdf", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "bad.pdf is no readable PDF (PdfStreamError: Stream has ended unexpectedly); export it anew, or leave it out" in done.stderr
 
 
 def test_a_lance_folder_is_a_collection_too(capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path) -> None:

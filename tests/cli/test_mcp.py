@@ -72,6 +72,54 @@ async def test_an_official_client_uses_tools_and_an_agent_over_standard_input_an
         assert await ask("solve", question=" ") == ("the question is empty; give the text of a problem", True)
 
 
+RUBBISH = (
+    b"rubbish",
+    b"\xff\xfe",
+    b"null",
+    b"[" * 100_000,
+    b'{"jsonrpc": "2.0", "id": 9}',
+    b'"' + b"x" * (17 << 20) + b'"',
+    b'{"jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": {"name": 3}}',
+)
+
+
+def test_rubbish_a_call_given_up_and_a_client_that_leaves_do_no_harm() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tirage", "mcp", "python"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stderr is not None
+
+        def send(message: bytes | dict[str, Any]) -> None:
+            data = message if isinstance(message, bytes) else json.dumps({"jsonrpc": "2.0", **message}).encode()
+            server.stdin.write(data + b"\n")  # type: ignore[union-attr]
+            server.stdin.flush()  # type: ignore[union-attr]
+
+        def call(number: int, code: str) -> None:
+            send({"id": number, "method": "tools/call", "params": {"name": "python", "arguments": {"code": code}}})
+
+        info = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        send({"id": 1, "method": "initialize", "params": info})
+        assert json.loads(server.stdout.readline())["id"] == 1
+        send({"method": "notifications/initialized"})
+        for line in RUBBISH:
+            send(line)
+        call(2, "print(1)")
+        refused, answered = (json.loads(server.stdout.readline()) for _ in range(2))
+        assert (refused["id"], refused["error"]["message"]) == (8, "Invalid request parameters")
+        assert (answered["id"], answered["result"]["content"][0]["text"]) == (2, "1\n")
+        call(3, "import time; time.sleep(4)")
+        send({"method": "notifications/cancelled", "params": {"requestId": 3}})
+        call(4, "print(2)")
+        answered = json.loads(server.stdout.readline())
+        assert (answered["id"], answered["result"]["content"][0]["text"]) == (4, "2\n")
+        call(5, "import time; time.sleep(4)")
+        server.stdin.close()
+        assert server.wait(timeout=20) == 0
+        assert server.stderr.read() == b""
+
+
 def test_an_interrupt_ends_the_server_while_it_waits_for_its_client() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "tirage", "mcp", "python"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE

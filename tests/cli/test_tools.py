@@ -85,6 +85,63 @@ def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], folder: P
     assert says in err
 
 
+WEATHER = '''
+import socket
+from tirage.tools.function import tool
+
+@tool
+def weather(city: str) -> str:
+    """The weather."""
+    return city
+'''
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"a.py": WEATHER.replace('    """The weather."""\n', "")}, "bad/a.py: tool 'weather' has no docstring; write one"),
+        ({"a.py": WEATHER.replace("city: str", "city: socket.socket")}, "'city' has the type socket, which JSON cannot carry; give it"),
+        ({"a.py": WEATHER.replace("city: str", "city")}, "parameter 'city' has no type hint; write one"),
+        ({"a.py": WEATHER, "b.py": WEATHER}, "two tools are named 'weather'; rename one: @tool(name=...)"),
+        ({"a.py": "def f(:"}, "bad/a.py does not load (SyntaxError"),
+        ({"a.py": WEATHER, "weather.yaml": "demos: ["}, "the card bad/weather.yaml is no YAML"),
+        ({"a.py": WEATHER, "weather.yaml": "demos: [{arguments: {city: a}}]"}, "demos.0.description of bad/weather.yaml: it is missing"),
+        ({"a.py": WEATHER, "weather.yaml": "demos: [{arguments: {city: 3}, description: x}]"}, "demo 1 of its card does not fit (city: 3"),
+        ({"a.py": WEATHER, "weather.yaml": "inputs: {town: x}"}, "describes 'town', which is no parameter; parameters: city"),
+        ({"a.py": WEATHER, "weather.yaml": "descripton: x"}, "descripton of bad/weather.yaml: unknown key; keys: description, inputs"),
+        ({"a.py": WEATHER, "weather.yaml": ""}, "the whole of bad/weather.yaml: no keys with values; keys: description"),
+        ({"a.py": WEATHER, "wether.yaml": ""}, "the card bad/wether.yaml is of no tool in its folder; tools: weather"),
+    ],
+)
+def test_a_tool_or_card_that_is_wrong_is_one_line(
+    capsys: pytest.CaptureFixture[str], folder: Path, files: dict[str, str], says: str
+) -> None:
+    (folder / "bad").mkdir()
+    for name, text in files.items():
+        (folder / "bad" / name).write_text(text)
+    code, _, err = run(capsys, "tools", "ls", "--from", "bad")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"mcpServers": ', "servers.json is not JSON: Expecting value: line 1 column 16 (char 15); mend it there"),
+        ('{"mcpServers": {"a": {}}}', 'server \'a\': give "command" (a program to start) or "url"'),
+        ('{"mcpServers": {"a": {"command": "no-such-server"}}}', "'no-such-server': No such file or directory; install it, or give"),
+        ('{"mcpServers": {"a": {"url": "http://127.0.0.1:9/mcp"}}}', "'a' cannot be reached at http://127.0.0.1:9/mcp (All connection"),
+    ],
+)
+def test_servers_that_cannot_be_used_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, says: str) -> None:
+    pytest.importorskip("mcp", reason="pip install 'tirage[mcp]'")
+    servers = tmp_path / "servers.json"
+    servers.write_text(text)
+    code, _, err = run(capsys, "tools", "ls", "--from", str(servers))
+    assert (code, err.count("\n")) == (2, 1), err
+    assert says in err
+
+
 def test_the_tools_of_mcp_servers_are_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("mcp_server_time", reason="needs an MCP server: pip install mcp-server-time")
     servers = tmp_path / "servers.json"

@@ -34,6 +34,28 @@ def test_a_file_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("members: [{name: a}, {name: bob}]\nspatial: [[a, bobb]]", "'a' -> 'bobb' names 'bobb', who is no member; write 'bob'"),
+        ("members: [{name: a}, {name: b}]\nspatial: [[a, b], [b, a]]", "cyclic topology without rounds: 'a' -> 'b' -> 'a' would wait"),
+        ("members: [{name: a}, {name: b}]\ndecision: judge", "the decision is by 'judge', who is no member; members are a, b"),
+        ("members: [{name: a}, {name: a}]", "two members are named 'a'; rename one of them"),
+        ("members: [{name: a, roel: x}]", "team.yaml: members.0.roel: unknown key; did you mean 'role'?\n"),
+        ("members: [", "team.yaml is not YAML"),
+    ],
+)
+@pytest.mark.parametrize("command", [["topology", "show"], ["solve", "1 + 1?", "--agent", "team", "-o"]], ids=["show", "solve"])
+def test_a_file_that_no_team_could_run_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str], text: str, says: str
+) -> None:
+    path = tmp_path / "team.yaml"
+    path.write_text(f"name: mine\n{text}\n")
+    code, _, err = run(capsys, *command, f"topology={path}" if command[0] == "solve" else str(path))
+    assert (code, err.count("\n")) == (2, 1), err
+    assert says in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["debaet"], "did you mean 'debate'?"),

@@ -1,6 +1,7 @@
 """tirage's tools served over loopback and used by the official SDK's client, and by tirage's own."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -142,6 +143,81 @@ async def test_nobody_gets_in_without_the_token(url: str) -> None:
         # A web page that found a way around the same-origin rule still shows where it is from.
         answer = await http.post(url, headers={"Authorization": f"Bearer {TOKEN}", "Host": "evil.example"}, json={})
         assert answer.status_code == 421
+
+
+ACCEPT = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+
+@asynccontextmanager
+async def raw(url: str) -> AsyncIterator[tuple[httpx2.AsyncClient, Callable[..., Awaitable[str]]]]:
+    """A client that speaks HTTP by hand, in a session of the protocol."""
+    async with httpx2.AsyncClient(headers=ACCEPT, timeout=30) as http:
+        info = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        opened = await http.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": info})
+        http.headers["mcp-session-id"] = opened.headers["mcp-session-id"]
+        await http.post(url, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+        async def run(number: int, code: str) -> str:
+            params = {"name": "python", "arguments": {"code": code}}
+            return (await http.post(url, json={"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})).text
+
+        yield http, run
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"rubbish", 400),
+        (b"\xff\xfe", 400),
+        (b"", 400),
+        (b"[" * 100_000, 400),
+        (b'{"jsonrpc": "2.0", "id": 1}', 400),
+        (b'"' + b"x" * (17 << 20) + b'"', 413),
+    ],
+    ids=["rubbish", "bytes", "nothing", "depth", "no request", "megabytes"],
+)
+async def test_rubbish_is_refused_and_does_no_harm(url: str, body: bytes, status: int) -> None:
+    async with httpx2.AsyncClient(headers=ACCEPT) as http:
+        assert (await http.post(url, content=body)).status_code == status
+    async with client(url) as (_, ask):
+        assert await ask("python", code="print(1)") == ("1\n", False)
+
+
+async def test_clients_that_leave_or_cancel_in_a_call_keep_their_session(url: str, sandbox: Counted) -> None:
+    before = len(sandbox.open_now)
+    async with raw(url) as (http, run):
+        assert "(no output)" in await run(2, "x = 'kept'; import time")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run(3, "time.sleep(0.5)"), 0.2)
+        assert "kept" in await run(4, "print(x)")
+        waiting = asyncio.create_task(run(5, "time.sleep(4)"))
+        await asyncio.sleep(0.2)
+        await http.post(url, json={"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}})
+        assert "Request cancelled" in await waiting
+        assert "kept" in await run(6, "print(x)")
+        waiting = asyncio.create_task(run(7, "time.sleep(4)"))
+        await asyncio.sleep(0.2)
+        assert (await http.delete(url)).status_code == 200
+        await asyncio.wait({waiting})
+        assert "Session not found" in await run(8, "print(x)")
+    for _ in range(100):
+        if len(sandbox.open_now) == before:
+            break
+        await asyncio.sleep(0.02)
+    assert len(sandbox.open_now) == before
+
+
+async def test_once_it_is_ready_it_can_be_reached() -> None:
+    def knock(url: str) -> None:
+        socket.create_connection((HOST, int(url.split(":")[2].split("/")[0]))).close()
+        knocked.set_result(None)
+
+    knocked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    server = asyncio.create_task(serve_http({}, None, port=0, token=TOKEN, ready=knock))
+    await asyncio.wait({server, knocked}, return_when=asyncio.FIRST_COMPLETED)
+    assert knocked.done()
+    server.cancel()
+    await asyncio.wait({server})
 
 
 async def test_tirage_uses_tirage(url: str) -> None:

@@ -90,8 +90,8 @@ async def test_a_card_goes_through_wrappers_and_takes_the_new_name() -> None:
         ({"demos": [{"arguments": {}, "description": "x"}]}, "demo 1 .*'city' is a required property"),
         ({"demos": [{"arguments": {"city": "x", "days": 8}, "description": "x"}]}, "days: 8 is greater than the maximum of 7"),
         ({"demos": [{"arguments": {"city": "x", "wind": 1}, "description": "x"}]}, "'wind' was unexpected"),
-        ({"demos": [{"arguments": {"city": "x"}}]}, "demos.0.description of its card: Field required; known keys: description, inputs"),
-        ({"limits": []}, "limits of its card: Extra inputs"),
+        ({"demos": [{"arguments": {"city": "x"}}]}, "demos.0.description of its card: it is missing; keys: arguments, description"),
+        ({"limits": []}, "limits of its card: unknown key; keys: description"),
         ({"description": " "}, "has no description; write `description` in its card"),
     ],
 )
@@ -110,6 +110,11 @@ def test_files_that_are_no_cards_say_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no YAML") as told:
         tool(card=tmp_path / "bad.yaml")(weather)
     assert "\n" not in str(told.value)
+    (tmp_path / "bad.yaml").write_text("version: '2'")
+    mended = tool(card=tmp_path / "bad.yaml")(weather)
+    assert card_of(mended).version == "2"
+    (tmp_path / "bad.yaml").write_text("version: '3'")
+    assert card_of(mended).version == "3"
 
 
 def test_the_tools_that_come_with_tirage_have_cards(tmp_path: Path) -> None:

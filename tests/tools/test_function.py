@@ -153,17 +153,31 @@ def wrong_docs(city: str) -> str:
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        (no_docstring, "no docstring"),
+        (no_docstring, "no docstring; write one"),
         (no_hint, "'city' has no type hint"),
         (variable, "'cities' cannot be given by name"),
-        (unsupported, "JSON cannot carry"),
-        (opaque, "JSON cannot carry"),
+        (unsupported, r"parameter 'work' has the type .*Callable.*, which JSON cannot carry; give it"),
+        (opaque, "parameter 'thing' has the type Opaque, which JSON cannot carry; give it"),
         (wrong_docs, "'town', which is no parameter"),
     ],
 )
 def test_functions_that_make_no_tool_say_why(function: Callable[..., Any], says: str) -> None:
     with pytest.raises(ConfigError, match=f"tool '{function.__name__}'.*{says}"):
         tool(function)
+
+
+async def test_a_parameter_may_have_any_name() -> None:
+    @tool
+    def store(json: str, schema: int = 1, model_config: str = "", _part: str = "") -> str:
+        """Store."""
+        return f"{json} {schema} {model_config} {_part}"
+
+    assert list(store.spec.parameters["properties"]) == ["json", "schema", "model_config", "_part"]
+    assert store.spec.parameters["required"] == ["json"]
+    assert (await store.call(call("store", json="{}", model_config="a", _part="b"), None)).text == "{} 1 a b"
+    wrong = await store.call(call("store", json="{}", schema="x", given_json="y"), None)
+    assert "schema: Input should be a valid integer" in wrong.text
+    assert "given_json: Extra inputs are not permitted" in wrong.text
 
 
 def test_senseless_options_are_refused() -> None:

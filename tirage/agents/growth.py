@@ -13,7 +13,7 @@ from typing import Protocol
 from tirage.agents.equipment import Equipment
 from tirage.agents.sessions import Sessions
 from tirage.agents.siblings import Siblings
-from tirage.agents.stepper import FATAL, ONE_CALL, Stepper, Taken, run_tool
+from tirage.agents.stepper import FATAL, ONE_CALL, Stepper, Taken, recorded_tool, run_tool
 from tirage.agents.valuers import Estimate, shown_to
 from tirage.core.budget import Meter
 from tirage.core.errors import TirageError, boundary
@@ -286,4 +286,4 @@ class Growth:
             self._tree.ended = reason
 
     async def _replay(self, call: ToolCall, session: Session) -> Observation:
-        return await run_tool(self._agent.tools[call.name], call, session)
+        return await run_tool(recorded_tool(call, self._agent.tools), call, session)

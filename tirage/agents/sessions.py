@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tirage.core.errors import boundary
-from tirage.core.message import Observation, ToolCall
+from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.core.tree import ROOT, Tree
 from tirage.sandbox.base import Sandbox, Session
 
@@ -85,6 +85,8 @@ class Sessions:
             for index in reversed(missing):
                 step = self._tree.nodes[index].step
                 for call, recorded in zip(step.calls, step.observations, strict=False) if step is not None else ():
+                    if recorded.status is ObservationStatus.INVALID:
+                        continue  # nothing ran
                     again = await self._run(call, session)
                     if again.text != recorded.text:
                         self._tree.notes[index] = DIVERGED

@@ -189,6 +189,15 @@ def unknown_tool(call: ToolCall, tools: Mapping[str, Tool]) -> Observation:
     return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
 
 
+def recorded_tool(call: ToolCall, tools: Mapping[str, Tool]) -> Tool:
+    """The tool of a call that an interrupted run made. Raises `ConfigError` when it is not among `tools` any more."""
+    if call.name not in tools:
+        there = ", ".join(sorted(tools)) or "none"
+        remedy = f"configure it again, or start a new run; tools: {there}"
+        raise ConfigError(f"the log of this run calls the tool {call.name!r}, which is not configured any more; {remedy}")
+    return tools[call.name]
+
+
 def _broken(draft: Draft | None, error: TirageError) -> Taken:
     """A step that something around the policy broke: what was written is kept, the failure is recorded."""
     failure = Failure(boundary=error.boundary or "model", kind=type(error).__name__, message=str(error))

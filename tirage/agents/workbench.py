@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tirage.agents.growth import Log
 from tirage.agents.sessions import DIVERGED
-from tirage.agents.stepper import FATAL, run_tool, unknown_tool
+from tirage.agents.stepper import FATAL, recorded_tool, run_tool, unknown_tool
 from tirage.core.budget import Meter
 from tirage.core.errors import TirageError, boundary
 from tirage.core.message import Observation, ObservationStatus, ToolCall
@@ -111,7 +111,7 @@ class Workbench:
             node = self._past[0]
             assert node.step is not None
             (call,), (recorded,) = node.step.calls, node.step.observations
-            again = await run_tool(self._tools[call.name], call, self._session)
+            again = await run_tool(recorded_tool(call, self._tools), call, self._session)
             if again.text != recorded.text:
                 self._tree.notes[node.index] = DIVERGED
             del self._past[0]

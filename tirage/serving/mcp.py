@@ -108,8 +108,20 @@ async def serve_stdio(tools: Mapping[str, Tool], sandbox: Sandbox | None, files:
     else:
         lines.feed_data(source.readall())
         lines.feed_eof()
-    async with stdio_server(stdin=lines, stdout=anyio.wrap_file(sink)) as (read, write):
+    async with stdio_server(stdin=_messages(lines), stdout=anyio.wrap_file(sink)) as (read, write):
         await server.run(read, write, server.create_initialization_options())
+
+
+async def _messages(lines: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """A line each, less those that are too long to be one."""
+    while True:
+        try:
+            line = await lines.readline()
+        except ValueError:
+            continue
+        if not line:
+            return
+        yield line
 
 
 async def serve_http(tools: Mapping[str, Tool], sandbox: Sandbox | None, *, port: int, token: str, ready: Callable[[str], None]) -> None:
@@ -137,6 +149,7 @@ async def serve_http(tools: Mapping[str, Tool], sandbox: Sandbox | None, *, port
             door.bind((HOST, port))
         except OSError as error:
             raise ConfigError(f"port {port} of {HOST} cannot be had ({error.strerror}); give another with --port") from error
+        door.listen()
         ready(f"http://{HOST}:{door.getsockname()[1]}/mcp")
         web = uvicorn.Server(config)
         serving = asyncio.create_task(web.serve(sockets=[door]))

@@ -92,14 +92,18 @@ def notes_of(name: str, source: CardSource) -> CardNotes:
     return _parse(name, source, "its card")
 
 
-@cache
 def _read(name: str, path: Path) -> CardNotes:
     try:
-        return _parse(name, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+        return _written(name, path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise ConfigError(f"tool {name!r}: the card {path} cannot be read ({error.strerror}); write it, or leave it out") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"tool {name!r}: the card {path} is no YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"tool {name!r}: the card {path} is no YAML ({' '.join(str(error).split())}); mend it there") from None
+
+
+@cache
+def _written(name: str, text: str, where: str) -> CardNotes:
+    return _parse(name, yaml.safe_load(text), where)
 
 
 def _parse(name: str, data: object, where: str) -> CardNotes:
@@ -108,7 +112,10 @@ def _parse(name: str, data: object, where: str) -> CardNotes:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
-        raise ConfigError(f"tool {name!r}: {place} of {where}: {first['msg']}; known keys: {', '.join(CardNotes.model_fields)}") from None
+        words = {"extra_forbidden": "unknown key", "missing": "it is missing", "model_type": "no keys with values"}
+        wrong = words.get(first["type"], first["msg"])
+        known = DemoNotes.model_fields if first["loc"][:1] == ("demos",) else CardNotes.model_fields
+        raise ConfigError(f"tool {name!r}: {place} of {where}: {wrong}; keys: {', '.join(known)}") from None
 
 
 def card_of(tool: Tool) -> ToolCard:

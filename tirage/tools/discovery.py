@@ -35,6 +35,8 @@ def from_attribute(place: str) -> dict[str, Tool]:
         raise ConfigError(f"{place!r} names no tools; write module:attribute")
     try:
         value = getattr(importlib.import_module(module), attribute)
+    except ConfigError:
+        raise
     except Exception as error:  # the module's own code runs here
         raise ConfigError(f"the tools {place!r} do not load ({_told(error)}); give an importable module and an attribute of it") from error
     return toolset(*_tools_in(value, place))
@@ -69,6 +71,8 @@ def _run(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except Exception as error:  # the module's own code runs here
         raise ConfigError(f"{path} does not load ({_told(error)}); mend it, or begin its name with _ to leave it out") from error
     finally:

@@ -85,10 +85,10 @@ class FunctionTool:
             raise ConfigError(f"tool {label!r}: timeout_s={timeout_s} and clip_chars={clip_chars} must be above 0")
         description, told = _read_docstring(inspect.getdoc(function) or "")
         if not description:
-            raise ConfigError(f"tool {label!r} has no docstring; its first paragraph is what a policy knows of it")
+            raise ConfigError(f"tool {label!r} has no docstring; write one, its first paragraph is what a policy knows of it")
         hints = _hints(function, label)
         self._arguments, self._context = _arguments(function, hints, label, told)
-        parameters = _schema(self._arguments, label)
+        parameters = _schema(self._arguments)
         self.spec = ToolSpec(name=label, description=description, parameters=parameters, returns=_returns(hints))
         if card is not None:
             make_card(self.spec, card)
@@ -106,7 +106,7 @@ class FunctionTool:
             return Observation(text=f"InvalidCall: {_explain(error)}", status=ObservationStatus.INVALID, call_id=call.id)
         if self.approve is not None and (refused := await refusal(call, self.approve)) is not None:
             return refused
-        values = {name: getattr(given, name) for name in self._arguments.model_fields}
+        values = {item.alias: getattr(given, name) for name, item in self._arguments.model_fields.items() if item.alias}
         if self._context is not None:
             values[self._context] = ToolContext(call=call, session=session)
         status = ObservationStatus.OK
@@ -182,21 +182,26 @@ def _arguments(function: Callable[..., Any], hints: dict[str, Any], label: str, 
             context = name
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[name] = (hints[name], Field(default, description=told.get(name)))
-    unknown = sorted(set(told) - set(fields) - {context})
+        # Under a name of its own: a model has attributes such as `json` and `schema` already.
+        fields[f"given_{name}"] = (hints[name], Field(default, alias=name, description=told.get(name)))
+        _check_type(label, name, hints[name])
+    unknown = sorted(name for name in told if f"given_{name}" not in fields and name != context)
     if unknown:
         raise ConfigError(f"tool {label!r}: its docstring describes {unknown[0]!r}, which is no parameter")
-    try:
-        return create_model(label, __config__=ConfigDict(extra="forbid"), **fields), context
-    except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        raise ConfigError(f"tool {label!r}: a parameter has a type that JSON cannot carry ({str(error).splitlines()[0]})") from error
+    return create_model(label, __config__=ConfigDict(extra="forbid"), **fields), context
 
 
-def _schema(arguments: type[BaseModel], label: str) -> dict[str, Any]:
+def _check_type(label: str, name: str, hint: Any) -> None:
     try:
-        schema = arguments.model_json_schema()
-    except PydanticInvalidForJsonSchema as error:
-        raise ConfigError(f"tool {label!r}: a parameter has a type that JSON cannot carry ({str(error).splitlines()[0]})") from error
+        TypeAdapter(hint).json_schema()
+    except (PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError):
+        kind = hint.__qualname__ if isinstance(hint, type) else str(hint)
+        remedy = "give it one that JSON has, an Enum, a Literal, a dataclass or a pydantic model of such"
+        raise ConfigError(f"tool {label!r}: parameter {name!r} has the type {kind}, which JSON cannot carry; {remedy}") from None
+
+
+def _schema(arguments: type[BaseModel]) -> dict[str, Any]:
+    schema = arguments.model_json_schema()
     schema.pop("title", None)
     for field in schema.get("properties", {}).values():
         field.pop("title", None)

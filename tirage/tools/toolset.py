@@ -18,7 +18,7 @@ def toolset(*tools: Tool) -> dict[str, Tool]:
     found: dict[str, Tool] = {}
     for item in tools:
         if item.spec.name in found:
-            raise ConfigError(f"two tools are named {item.spec.name!r}; rename one with renamed(...) or prefixed(...)")
+            raise ConfigError(f"two tools are named {item.spec.name!r}; rename one: @tool(name=...), renamed(...) or prefixed(...)")
         found[item.spec.name] = item
     return found
 

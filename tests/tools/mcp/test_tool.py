@@ -255,16 +255,56 @@ async def test_streamable_http(address: tuple[str, subprocess.Popen[bytes]]) -> 
             pass
 
 
-async def test_a_third_party_server() -> None:
-    found = shutil.which("mcp-server-time", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+async def test_an_address_that_never_answers() -> None:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+        url = f"http://127.0.0.1:{door.getsockname()[1]}/mcp"
+        with pytest.raises(ConfigError, match=r"'web' at http://\S+/mcp listed no tools within 0.3 s; see that it is an MCP server"):
+            async with mcp_tools({"mcpServers": {"web": {"url": url}}}, start_s=0.3):
+                pass
+
+
+def reference(name: str) -> str:
+    """The program of one of the protocol's reference servers."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if found is None:
-        pytest.skip("pip install mcp-server-time")
-    async with mcp_tools({"mcpServers": {"time": {"command": found, "args": ["--local-timezone", "UTC"]}}}) as opened:
+        pytest.skip(f"pip install {name}")
+    return found
+
+
+async def test_the_reference_server_of_times() -> None:
+    server = {"command": reference("mcp-server-time"), "args": ["--local-timezone", "UTC"]}
+    async with mcp_tools({"mcpServers": {"time": server}}) as opened:
         noon = await ask(opened["convert_time"], source_timezone="UTC", time="12:00", target_timezone="Asia/Tokyo")
         assert noon.status is ObservationStatus.OK
         assert "T21:00:00+09:00" in noon.text
         wrong = await ask(opened["get_current_time"], timezone="Mars/Olympus")
         assert wrong.status is not ObservationStatus.OK
+
+
+def git(folder: str, *command: str) -> str:
+    if shutil.which("git") is None:
+        pytest.skip("no git; install it with: apt-get install git")
+    return subprocess.run(["git", "-C", folder, *command], check=True, capture_output=True, text=True).stdout
+
+
+async def test_the_reference_server_of_repositories(tmp_path: Path) -> None:
+    program, folder = reference("mcp-server-git"), str(tmp_path)
+    for command in (["init", "-q"], ["config", "user.name", "Ann"], ["config", "user.email", "ann@example.org"]):
+        git(folder, *command)
+    (tmp_path / "notes.txt").write_text("otters\n")
+    async with mcp_tools({"mcpServers": {"git": {"command": program, "args": ["--repository", folder]}}}) as opened:
+        assert "notes.txt" in (await ask(opened["git_status"], repo_path=folder)).text
+        assert (await ask(opened["git_add"], repo_path=folder, files=["notes.txt"])).text == "Files staged successfully"
+        assert "+otters" in (await ask(opened["git_diff_staged"], repo_path=folder)).text
+        assert "Changes committed" in (await ask(opened["git_commit"], repo_path=folder, message="first")).text
+        assert "Message: first" in (await ask(opened["git_log"], repo_path=folder)).text
+        elsewhere = await ask(opened["git_status"], repo_path="/")
+        assert elsewhere.status is ObservationStatus.ERROR
+        assert "outside the allowed repository" in elsewhere.text
+        assert (await ask(opened["git_add"], repo_path=folder)).status is not ObservationStatus.OK
+    assert git(folder, "log", "--format=%an %s") == "Ann first\n"
 
 
 async def test_an_agent_calls_a_tool_of_a_server(tools: dict[str, Tool]) -> None:

@@ -140,6 +140,7 @@ class Connection:
                 return f"has no MCP endpoint at {url} (HTTP {self._refused}); mend the url, its path is often /mcp"
             if failure is not None:
                 return f"cannot be reached at {url} ({_innermost(failure)}); start it, or mend the url"
+            return f"at {url} listed no tools within {self._start_s:g} s; see that it is an MCP server and answers"
         if isinstance(failure, OSError) and isinstance(self._server, Program):
             place = f" in {self._server.cwd}" if self._server.cwd is not None else ""
             return f"cannot be started: {self._server.command!r}{place}: {failure.strerror}; install it, or give its full path"

@@ -88,6 +88,8 @@ async def mcp_tools(
 ) -> AsyncIterator[dict[str, Tool]]:
     """The tools of all servers of an `mcpServers` file, by name, while the context is open; servers are ended with it.
 
+    What can only be called as a task of the protocol is left out: calls here wait for their result.
+
     Args:
         source: The JSON file, or its content.
         timeout_s: Of one call.
@@ -107,6 +109,8 @@ async def mcp_tools(
             if isinstance(found, BaseException):
                 raise found
             for remote in found:
+                if remote.execution is not None and remote.execution.task_support == "required":
+                    continue
                 name = _name(f"{connection.name}_{remote.name}" if prefix else remote.name)
                 if name in tools:
                     remedy = "offer only one of them" if prefix else "put the servers' names in front: prefix=true"

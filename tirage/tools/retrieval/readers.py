@@ -1,6 +1,7 @@
 """Files to documents: text, Markdown, HTML, PDF and JSON lines, by their endings."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -68,6 +69,8 @@ def pdf_pages(path: Path) -> list[tuple[int, str]]:
         from pypdf import PdfReader
     except ImportError as error:
         raise MissingExtra("pypdf", "retrieval") from error
+    # What it cannot read is told by what it raises; the terminal belongs to the display.
+    logging.getLogger("pypdf").addHandler(logging.NullHandler())
     try:
         reader = PdfReader(path)
         if reader.is_encrypted and not reader.decrypt(""):
