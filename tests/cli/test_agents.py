@@ -9,6 +9,7 @@ import pytest
 import tirage
 from tests.cli.test_main import problems, run, script
 from tirage.agents.systems import SYSTEMS
+from tirage.cli.names import found_tools
 from tirage.cli.shapes import open_topology
 from tirage.config import AgentConfig, load_config
 from tirage.core.errors import ConfigError
@@ -66,9 +67,15 @@ def test_halo_takes_its_defaults_of_a_model_that_writes_no_json(capsys: pytest.C
 
 
 @pytest.mark.parametrize(("name", "noted"), [("octotools", True), ("tir", False)])
-def test_who_asks_nano_to_follow_instructions_is_told(capsys: pytest.CaptureFixture[str], name: str, noted: bool) -> None:
-    code, _, err = run(capsys, "solve", "1 + 1?", "-a", name, "-m", "nano", "--budget-tokens", "1", "--json")
-    assert code == 0
+def test_who_asks_nano_to_follow_instructions_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, noted: bool
+) -> None:
+    def unopened(*args: object, **options: object) -> None:
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("tirage.cli.solve.solve_async", unopened)
+    code, _, err = run(capsys, "solve", "1 + 1?", "-a", name, "-m", "nano")
+    assert (code, "enough" in err) == (2, True)
     assert ("nano writes only what it was trained to, so the roles of octotools find little" in err) is noted
 
 
@@ -87,16 +94,14 @@ def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[
     (tmp_path / "tools" / "almanac.py").write_text(ALMANAC, encoding="utf-8")
     plan = ['{"concise_summary": "days"}', '{"tool_name": "almanac", "sub_goal": "look it up"}', '{"command": {"topic": "Xanth"}}']
     model = script(tmp_path, *plan, '{"stop_signal": true}', "\\boxed{417}")
-    told = ["solve", "How long?", "-a", "octotools", "--tools", str(tmp_path / "tools"), "-m", model]
-    code, out, err = run(capsys, *told)
+    code, out, err = run(capsys, "solve", "How long?", "-a", "octotools", "--tools", str(tmp_path / "tools"), "-m", model)
     assert code == 0, err
     assert "── chain 1, step 4: executor\na year of Xanth has 417 days\n" in out
     assert "answer: 417" in out
-    code, _, err = run(capsys, *told[:4], "--tools", str(tmp_path / "tolls"), "-m", model)
-    assert (code, "there is no folder" in err) == (2, True)
-    asked = problems(tmp_path, '{"prompt": "1 + 1?", "answer": "2"}')
-    code, _, err = run(capsys, "rollout", asked, "-m", model, "--run", str(tmp_path / "r"), "--set", f"agent.tools_from=[{tmp_path}/tools]")
-    assert (code, "agent.tools_from needs --set agent.dialect=native-tools" in " ".join(err.split())) == (2, True)
+    with pytest.raises(ConfigError, match="there is no folder tolls; name one with modules of tools, or module:attribute"):
+        found_tools(AgentConfig(name="octotools", tools_from=("tolls",)))
+    with pytest.raises(ConfigError, match=r"agent\.tools_from needs --set agent\.dialect=native-tools"):
+        found_tools(AgentConfig(name="tir", tools_from=(str(tmp_path / "tools"),)))
 
 
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
