@@ -172,7 +172,7 @@ def test_an_evaluation_of_t1_tells_how_good_its_checks_are(capsys: pytest.Captur
         (["x", "-a", "critic-filter", "-o", "rule=worst"], "critic-filter: option 'rule' cannot be 'worst'"),
         (["x", "-a", "dfsdt", "-o", "max_query=0"], "max_query must be at least 1, got 0"),
         (["x", "-a", "tir", "-o", "n=0"], "best-of-N needs N >= 1"),
-        (["x", "-a", "tir", "-o", "n=two"], "agent 'tir': option 'n' cannot be 'two': Input should be a valid integer"),
+        (["x", "-a", "tir", "-o", "n=two"], "tir: option 'n' cannot be 'two': Input should be a valid integer"),
         (["x", "-a", "rstar", "-o", "schedule=steep"], "option 'schedule' cannot be 'steep': Input should be 'constant', 'exponential'"),
         (["x", "-a", "critic-filter", "-o", "n=-1"], "critic-filter: option 'n' cannot be -1: Input should be greater than 0"),
         (["x", "-a", "lats", "-o", "oracle_reward=true"], "needs the verifiers of a run"),
@@ -208,7 +208,7 @@ def test_an_agent_is_read_from_a_file(capsys: pytest.CaptureFixture[str], tmp_pa
     code, out, _ = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-o", "n=1", "-m", script(tmp_path, "\\boxed{4}"), "--json")
     assert (code, json.loads(out)["usage"]["model_calls"]) == (0, 1)
     for text, says in (
-        ("name: teem", "agent 'teem' is not known; did you mean 'team'?"),
+        ("name: teem", "agent 'teem' is not known (did you mean 'team'?)"),
         ("name: tir\noptions: {m: 3}", "agent 'tir' has no option 'm'; its options: n, select, max_calls"),
         ("name: tir\noption: {n: 3}", "option: unknown key; did you mean 'options'?"),
         ("- tir", "must be a mapping of keys to values"),
