@@ -147,11 +147,11 @@ def test_the_fingerprint_does_not_depend_on_the_order(tmp_path: Path, collection
 def test_reopening_and_a_lost_copy_of_the_vectors(tmp_path: Path, collection: Collection) -> None:
     collection.search("rock")
     collection.close()
-    for copy in tmp_path.glob("*.npy"):
+    for copy in tmp_path.rglob("*.block"):
         copy.unlink()
     with Collection(tmp_path / "c.sqlite") as again:
         assert found(again, "molten rock")[0] == "volcano"
-        assert len(list(tmp_path.glob("*.npy"))) == 1
+        assert len(list(tmp_path.rglob("*.block"))) == 1
 
 
 def test_what_cannot_be_opened_says_why(tmp_path: Path, collection: Collection) -> None:
@@ -211,10 +211,12 @@ def test_a_half_done_batch_leaves_nothing(tmp_path: Path, collection: Collection
     mark, count = collection.fingerprint, len(collection)
 
     def broken(*_: object) -> None:
-        raise sqlite3.OperationalError("disk full")
+        error = sqlite3.OperationalError("disk full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
 
     monkeypatch.setattr(collection, "_mix", broken)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(DataError, match=r"c\.sqlite: disk full; .*what was stored before is kept"):
         list(collection.add([("new", "Something new.")]))
     monkeypatch.undo()
     assert (collection.fingerprint, len(collection), collection.documents) == (mark, count, 4)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval import Collection
 from tirage.tools.retrieval.base import Mode, Reranker, Store
 from tirage.tools.retrieval.collection import embedder_name
-from tirage.tools.retrieval.readers import find_files, read_documents
+from tirage.tools.retrieval.readers import READABLE, find_files, read_documents
 from tirage.tools.retrieval.rerankers import CrossEncoder, LexicalReranker
 
 index_app = typer.Typer(help="Collections of documents to retrieve from: one SQLite file each, no server.", no_args_is_help=True)
@@ -50,7 +50,7 @@ def add(
         raise ConfigError(f"--overlap {overlap} must be smaller than --size {size}")
     files = find_files(paths)
     if not files:
-        raise DataError(f"nothing to read below {', '.join(map(str, paths))}")
+        raise DataError(f"nothing to read below {', '.join(map(str, paths))}; files that can be read end in {', '.join(sorted(READABLE))}")
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,37 +59,46 @@ def add(
         console=Console(stderr=True, quiet=as_json),
     )
     skipped: list[str] = []
+    empty: list[str] = []
     with closing(_open(collection, embedder)) as opened, bars:
         task = bars.add_task("files", total=len(files))
-
-        def documents() -> Iterator[tuple[str, str]]:
-            for path in files:
-                try:
-                    yield from read_documents(path, field=field)
-                except DataError as error:
-                    if len(files) == 1:
-                        raise
-                    skipped.append(str(error))
-                bars.advance(task)
-
         seen = 0
-        for seen in opened.add(documents(), size=size, overlap=overlap):
+        for seen in opened.add(_documents(files, field, skipped, empty, lambda: bars.advance(task)), size=size, overlap=overlap):
             bars.update(task, description=f"files ({seen} documents)")
+        if seen and len(empty) == seen:
+            raise DataError(f"there is no text in {', '.join(map(str, paths))}; give files with some")
         report = {
             "files": len(files),
             "skipped": len(skipped),
             "documents": seen,
+            "empty": len(empty),
             "chunks": len(opened),
             "embedder": opened.embedder.name,
             "fingerprint": opened.fingerprint,
         }
-    print(json.dumps(report)) if as_json else Console(highlight=False).print(
-        f"{seen} documents of {len(files)} files; the collection has {report['chunks']} chunks, fingerprint {report['fingerprint']}"
+    blank = f" ({len(empty)} of them empty)" if empty else ""
+    print(json.dumps(report)) if as_json else Console(highlight=False, soft_wrap=True).print(
+        f"{seen} documents{blank} of {len(files)} files; the collection has {report['chunks']} chunks, fingerprint {report['fingerprint']}"
     )
     for said in skipped:
         print(f"skipped: {said}", file=sys.stderr)
     if skipped:
         raise typer.Exit(DataError.exit_code)
+
+
+def _documents(files: list[Path], field: str, skipped: list[str], empty: list[str], done: Callable[[], None]) -> Iterator[tuple[str, str]]:
+    """The documents of all files; notes which files cannot be read, unless it is the only one, and which documents are empty."""
+    for path in files:
+        try:
+            for name, text in read_documents(path, field=field):
+                if not text.strip():
+                    empty.append(name)
+                yield name, text
+        except DataError as error:
+            if len(files) == 1:
+                raise
+            skipped.append(str(error))
+        done()
 
 
 @index_app.command("search", epilog="Example: tirage index search docs.sqlite 'exact branches' -k 3")
@@ -111,7 +120,7 @@ def search(
         for hit in hits:
             print(json.dumps({"id": hit.chunk.id, "document": hit.chunk.document, "score": hit.score, "text": hit.chunk.text}))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for number, hit in enumerate(hits, start=1):
         console.print(f"[bold]{number}  {escape(hit.chunk.document)}[/bold] [dim]{hit.chunk.id}, {hit.score:.4f}[/dim]")
         console.print(hit.chunk.text, markup=False)
@@ -131,7 +140,7 @@ def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
             "fingerprint": opened.fingerprint,
             "megabytes": round(sum(file.stat().st_size for file in (collection, *collection.rglob("*")) if file.is_file()) / 1e6, 1),
         }
-    print(json.dumps(report)) if as_json else Console(highlight=False).print(
+    print(json.dumps(report)) if as_json else Console(highlight=False, soft_wrap=True).print(
         "\n".join(f"{key:<12} {value}" for key, value in report.items())
     )
 
