@@ -12,13 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tirage.cli.embedders import FORMS, open_embedder
+from tirage.cli.collections import existing_collection, open_collection, open_reranker
+from tirage.cli.embedders import FORMS
 from tirage.core.errors import ConfigError, DataError
-from tirage.tools.retrieval import Collection
-from tirage.tools.retrieval.base import Mode, Reranker, Store
-from tirage.tools.retrieval.collection import embedder_name
+from tirage.tools.retrieval.base import Mode
 from tirage.tools.retrieval.readers import READABLE, find_files, read_documents
-from tirage.tools.retrieval.rerankers import CrossEncoder, LexicalReranker
 
 index_app = typer.Typer(help="Collections of documents to retrieve from: one SQLite file each, no server.", no_args_is_help=True)
 
@@ -60,7 +58,7 @@ def add(
     )
     skipped: list[str] = []
     empty: list[str] = []
-    with closing(_open(collection, embedder)) as opened, bars:
+    with closing(open_collection(collection, embedder)) as opened, bars:
         task = bars.add_task("files", total=len(files))
         seen = 0
         for seen in opened.add(_documents(files, field, skipped, empty, lambda: bars.advance(task)), size=size, overlap=overlap):
@@ -114,8 +112,8 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the best chunks."""
-    with closing(_existing(collection, embedder)) as opened:
-        hits = opened.search(query, k, mode=mode, rerank=_reranker(rerank))
+    with closing(existing_collection(collection, embedder)) as opened:
+        hits = opened.search(query, k, mode=mode, rerank=open_reranker(rerank))
     if as_json:
         for hit in hits:
             print(json.dumps({"id": hit.chunk.id, "document": hit.chunk.document, "score": hit.score, "text": hit.chunk.text}))
@@ -131,7 +129,7 @@ def search(
 @index_app.command("stats", epilog="Example: tirage index stats docs.sqlite")
 def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
     """What a collection holds."""
-    with closing(_existing(collection)) as opened:
+    with closing(existing_collection(collection)) as opened:
         report = {
             "documents": opened.documents,
             "chunks": len(opened),
@@ -143,23 +141,3 @@ def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
     print(json.dumps(report)) if as_json else Console(highlight=False, soft_wrap=True).print(
         "\n".join(f"{key:<12} {value}" for key, value in report.items())
     )
-
-
-def _existing(path: Path, embedder: str | None = None) -> Store:
-    if not path.exists():
-        raise DataError(f"there is no collection {path}; make one with: tirage index add {path} FOLDER")
-    return _open(path, embedder)
-
-
-def _open(path: Path, embedder: str | None) -> Store:
-    if path.suffix == ".lance":
-        from tirage.tools.retrieval.lance import LanceCollection, lance_embedder_name
-
-        return LanceCollection(str(path), open_embedder(embedder or lance_embedder_name(str(path)) or "hash"))
-    return Collection(path, open_embedder(embedder or embedder_name(path) or "hash"))
-
-
-def _reranker(name: str | None) -> Reranker | None:
-    if name is None:
-        return None
-    return LexicalReranker() if name == "lexical" else CrossEncoder(Path(name))

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import SYSTEMS, option_names
-from tirage.cli.words import pairs, with_servers
+from tirage.cli.words import pairs, with_tools
 from tirage.config import AgentConfig, SamplingConfig, load_config
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
@@ -40,6 +40,9 @@ def solve(
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
+    collection: Annotated[
+        list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Solve one question: thinking, code, output and answer as they come.
@@ -61,7 +64,7 @@ def solve(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            agent=_agent(agent, pairs(option, "--option"), second, {"best_of": best_of, **with_servers(mcp)}),
+            agent=_agent(agent, pairs(option, "--option"), second, best_of, mcp, collection),
             sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
             hints=solve_hints(model, hint),
             budget=Budget(tokens_out=budget_tokens),
@@ -74,14 +77,18 @@ def solve(
         show_end(console, solution)
 
 
-def _agent(name: str | None, options: dict[str, Any], second: str | None, more: dict[str, object]) -> AgentConfig:
+def _agent(
+    name: str | None, options: dict[str, Any], second: str | None, best_of: int, mcp: Path | None, collections: list[Path] | None
+) -> AgentConfig:
     """A system by name, or what a file says with the flags on top."""
     if name is not None and Path(name).suffix in (".yaml", ".yml"):
-        config = load_config(AgentConfig, Path(name))
-        more = {**config.model_dump(), **{key: value for key, value in more.items() if key != "best_of"}}
-        return AgentConfig.model_validate({**more, "options": {**config.options, **options}})
+        base = load_config(AgentConfig, Path(name))
+        return AgentConfig.model_validate(
+            {**base.model_dump(), **with_tools(mcp, collections, base), "options": {**base.options, **options}}
+        )
     models = () if second is None else (second,)
-    return AgentConfig.model_validate({**more, "name": name, "options": options, "models": models})
+    told = {"name": name, "options": options, "models": models, "best_of": best_of}
+    return AgentConfig.model_validate({**told, **with_tools(mcp, collections)})
 
 
 def list_agents(console: Console, *, as_json: bool) -> None:

@@ -1,10 +1,12 @@
 """Words of a command line as configuration data."""
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tirage.config import BudgetConfig
+from tirage.config import AgentConfig, BudgetConfig, SearchToolConfig
 from tirage.core.errors import ConfigError
 
 
@@ -26,6 +28,14 @@ def pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
     return found
 
 
-def with_servers(mcp: Path | None) -> dict[str, object]:
-    """What an agent's configuration says of MCP servers."""
-    return {} if mcp is None else {"mcp": {"servers": mcp}, "dialect": "native-tools"}
+def search_tools(collections: Iterable[Path]) -> list[SearchToolConfig]:
+    """A `search` tool for one collection, `search_NAME` for each of several."""
+    paths = list(collections)
+    names = ["search"] if len(paths) == 1 else [f"search_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}" for path in paths]
+    return [SearchToolConfig(index=path, name=name) for path, name in zip(paths, names, strict=True)]
+
+
+def with_tools(mcp: Path | None, collections: list[Path] | None, base: AgentConfig | None = None) -> dict[str, object]:
+    """What an agent's configuration says of MCP servers and collections, besides the tools of `base`."""
+    servers: dict[str, object] = {} if mcp is None else {"mcp": {"servers": mcp}, "dialect": "native-tools"}
+    return {**servers, **({"tools": [*(base or AgentConfig()).tools, *search_tools(collections)]} if collections else {})}
