@@ -30,6 +30,7 @@ from tirage.testing.scripted import Script, ScriptedModel
 from tirage.tools.retrieval import Collection, SearchTool
 from tirage.tools.retrieval.summaries import REFUSAL, QueryRewriter, SummarisingSearch, clean_query, query_faults
 from tirage.traces.jsonl import TraceStore
+from tirage.training.rows import mask_spans, trained_sources
 from tirage.verification.extract import conclusion, final_answer
 
 PROBLEM = Problem(prompt="Which animal holds hands while it sleeps, and what does it eat?", answer="urchins", kind="text")
@@ -82,6 +83,8 @@ async def test_one_query_gives_one_injected_span_and_the_mask_covers_exactly_the
     assert path.token_sources is not None
     masked = bytes(token for token, source in zip(path.token_ids, path.token_sources, strict=True) if source is Source.TOOL)
     assert masked.decode() == injected[0].text
+    _, labels = mask_spans(path.spans, trained_sources(hint_loss=False))
+    assert bytes(label for label in labels if 0 <= label < 256).decode() == ASK + ANSWER, "all else is trained on"
     assert path.steps[0].calls[0].name == "search"
     assert json.loads(path.steps[0].calls[0].arguments) == {
         "query": "What do sea otters eat?",

@@ -28,7 +28,9 @@ def blocks(collection: Collection) -> dict[str, int]:
 def answers(collection: Collection, seed: int = 1) -> dict[tuple[str, int, str], float]:
     """All scores of some questions, by mode, question and chunk; the last bit of a product depends on where its row lies."""
     rng = random.Random(seed)
-    asked = [(mode, number, collection.search(text(rng), 3000, mode=mode)) for number in range(3) for mode in ("vectors", "hybrid")]
+    asked = [
+        (mode, number, collection.search(text(rng), 3000, mode=mode)) for number in range(3) for mode in ("vectors", "hybrid", "keywords")
+    ]
     return {(mode, number, hit.chunk.id): hit.score for mode, number, hits in asked for hit in hits if hit.score > 1e-6}
 
 

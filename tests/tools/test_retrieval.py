@@ -137,6 +137,13 @@ def test_adding_again_changes_nothing_and_a_new_text_replaces_the_old(collection
     assert [hit.chunk.text for hit in collection.search("text", mode="keywords")] == ["second text"]
 
 
+def test_the_last_chunk_can_go_though_its_postings_stay(collection: Collection) -> None:
+    assert found(collection, "milk")[0] == "recipe"
+    assert collection.remove("recipe")
+    assert found(collection, "milk", mode="keywords") == []
+    assert found(collection, "columns, then milk", mode="keywords") == ["basalt"]
+
+
 def test_the_fingerprint_does_not_depend_on_the_order(tmp_path: Path, collection: Collection) -> None:
     with Collection(tmp_path / "other.sqlite") as other:
         list(other.add(reversed(DOCUMENTS)))

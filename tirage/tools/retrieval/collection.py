@@ -57,7 +57,7 @@ class _Loaded:
     numbers: Numbers
     """[chunks], in the order of their ids: the same content, the same order, however it came about."""
     lengths: Scores
-    """[largest number + 1], words of each chunk."""
+    """[numbers that there ever were], words of each chunk; 0 for one that is gone, whose postings may still be there."""
     vectors: Blocks
     """In the order of `numbers`."""
     kept: dict[str, Impact] = field(default_factory=dict)
@@ -235,7 +235,7 @@ class Collection:
             ids = np.frombuffer(bytes.fromhex("".join([row[0] for row in rows])), ">u8").astype(np.uint64)
             numbers = np.array([row[1] for row in rows], np.int64)
             sizes = np.array(self._db.execute("SELECT number, length FROM chunks").fetchall(), np.int64).reshape(-1, 2)
-            lengths = np.zeros(int(numbers.max()) + 1 if len(rows) else 0, np.float32)
+            lengths = np.zeros(self._next(), np.float32)
             lengths[sizes[:, 0]] = sizes[:, 1]
             self._loaded = _Loaded(mark, numbers, lengths, self._blocks.load(ids, lambda places: self._read(numbers[places])))
         return self._loaded
