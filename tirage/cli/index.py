@@ -18,7 +18,10 @@ from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval.base import Mode
 from tirage.tools.retrieval.readers import READABLE, find_files, read_documents
 
-index_app = typer.Typer(help="Collections of documents to retrieve from: one SQLite file each, no server.", no_args_is_help=True)
+index_app = typer.Typer(
+    help="Collections of documents to retrieve from: one SQLite file each, no server. `tirage solve -c FILE` lets a model search one.",
+    no_args_is_help=True,
+)
 
 CollectionPath = Annotated[
     Path, typer.Argument(metavar="COLLECTION", help="The collection's file; a folder that ends in .lance is LanceDB's.", show_default=False)

@@ -1,9 +1,8 @@
 """The vectors of a collection in blocks beside its file, mapped into memory: what is new becomes a block, and the rest stays as it is.
 
 A block says by chunk ids whose vectors it holds, so blocks that are lost, left over or of a replaced file cost time, never a wrong result.
-One is written whole under another name and then renamed: no reader meets half of one, whoever else writes. Blocks are merged as in a
-log-structured merge tree (O'Neil et al. 1996), and deleted chunks are then left out: there are at most about log2(chunks) of them, and a
-vector is copied as often.
+One is written whole under another name and then renamed: no reader meets half of one, whoever else writes. Small blocks are merged, and
+deleted chunks are then left out: there are at most about log2(chunks) blocks, and a vector is copied about as often.
 """
 
 import hashlib

@@ -230,13 +230,14 @@ class Collection:
         """Ids, numbers and lengths of all chunks, and their vectors from the blocks beside the file."""
         mark = self.fingerprint
         if self._loaded is None or self._loaded.mark != mark:
-            # Two indexes are read, not the rows with their texts.
-            rows = self._db.execute("SELECT id, number FROM chunks ORDER BY id").fetchall()
-            ids = np.frombuffer(bytes.fromhex("".join([row[0] for row in rows])), ">u8").astype(np.uint64)
-            numbers = np.array([row[1] for row in rows], np.int64)
-            sizes = np.array(self._db.execute("SELECT number, length FROM chunks").fetchall(), np.int64).reshape(-1, 2)
+            # Two indexes are read, not the rows with their texts; each as one text, which is faster than as rows.
+            hexed, at = self._db.execute("SELECT group_concat(id, ''), group_concat(number) FROM chunks").fetchone()
+            counted, sizes = self._db.execute("SELECT group_concat(number), group_concat(length) FROM chunks").fetchone()
+            ids = np.frombuffer(bytes.fromhex(hexed or ""), ">u8").astype(np.uint64)
+            order = np.argsort(ids)
+            ids, numbers = ids[order], _integers(at)[order]
             lengths = np.zeros(self._next(), np.float32)
-            lengths[sizes[:, 0]] = sizes[:, 1]
+            lengths[_integers(counted)] = _integers(sizes)
             self._loaded = _Loaded(mark, numbers, lengths, self._blocks.load(ids, lambda places: self._read(numbers[places])))
         return self._loaded
 
@@ -284,6 +285,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         else:
             return db
     raise AssertionError("the last place is opened or raises")
+
+
+def _integers(text: str | None) -> Numbers:
+    """Numbers between commas; none for no text."""
+    return np.fromstring(text or "", np.int64, sep=",")
 
 
 def reciprocal_ranks(*rankings: Scores) -> Scores:
