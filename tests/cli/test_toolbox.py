@@ -162,6 +162,21 @@ def test_solve_takes_collections_by_a_flag_or_from_a_file(
         assert (found["answer"], found["usage"]["tool_calls"]) == ("[1] otters\nSea otters eat urchins.", 1)
 
 
+def test_several_collections_are_told_apart_by_the_names_of_their_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, index: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Collection(tmp_path / "more-notes.sqlite") as made:
+        list(made.add([("a", "Otters sleep on water.")]))
+    monkeypatch.setattr(Asking, "tool", "search_more_notes")
+    (tmp_path / "bare.yaml").write_text("dialect: native-tools\n")
+    told = ["solve", "Go.", "-m", model, "-a", str(tmp_path / "bare.yaml"), "-c", index, "-c"]
+    code, out, err = run(capsys, *told, str(tmp_path / "more-notes.sqlite"), "--json")
+    assert (code, json.loads(out)["answer"]) == (0, "[1] a\nOtters sleep on water."), err
+    code, _, err = run(capsys, *told, index)
+    assert code == 2
+    assert "tools: two tools are named 'search_docs'; give one of them another name" in err
+
+
 def test_a_run_on_disk_goes_on_with_the_same_collection_and_says_when_it_has_changed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, index: str, model: str
 ) -> None:

@@ -128,6 +128,7 @@ import os, sys, tempfile
 from pathlib import Path
 from tirage.core.errors import DataError
 from tirage.tools.retrieval import Collection
+from tirage.tools.retrieval.collection import embedder_name
 if os.geteuid() == 0:
     os.seteuid(65534)
 with tempfile.TemporaryDirectory() as folder:
@@ -138,6 +139,7 @@ with tempfile.TemporaryDirectory() as folder:
     path.chmod(0o444)
     if sys.argv[1] == "folder too":
         path.parent.chmod(0o555)
+    assert embedder_name(path) == "hash"
     with Collection(path) as made:
         assert (made.fingerprint, made.search("word1")[0].chunk.document) == (mark, "a")
         for change in (lambda: list(made.add([("c", "word4")])), lambda: made.remove("a")):

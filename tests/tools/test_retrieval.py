@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from math import log
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tirage.core import ObservationStatus, ToolCall
 from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval import Collection, HashingEmbedder, SearchTool
 from tirage.tools.retrieval.chunks import split
-from tirage.tools.retrieval.collection import reciprocal_ranks
+from tirage.tools.retrieval.collection import embedder_name, reciprocal_ranks
 
 DOCUMENTS = [
     ("otters", "Sea otters hold hands while they sleep. They eat urchins and clams."),
@@ -168,6 +169,14 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path, collection: Collection) 
     (tmp_path / "junk").write_text("not a database, and long enough to be looked at " * 20)
     with pytest.raises(DataError, match="is no collection"):
         Collection(tmp_path / "junk")
+    other = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE accounts (name TEXT)")
+    before = other.read_bytes()
+    for ask in (Collection, embedder_name):
+        with pytest.raises(DataError, match=r"other\.sqlite is a database of something else; give another file"):
+            ask(other)
+    assert other.read_bytes() == before
     with pytest.raises(ValueError, match="at least 8"):
         HashingEmbedder(4)
 

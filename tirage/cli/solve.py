@@ -10,7 +10,7 @@ from rich.console import Console
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import SYSTEMS, option_names
 from tirage.cli.words import pairs, with_tools
-from tirage.config import AgentConfig, SamplingConfig, load_config
+from tirage.config import AgentConfig, SamplingConfig, build_config, load_config
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -83,12 +83,11 @@ def _agent(
     """A system by name, or what a file says with the flags on top."""
     if name is not None and Path(name).suffix in (".yaml", ".yml"):
         base = load_config(AgentConfig, Path(name))
-        return AgentConfig.model_validate(
-            {**base.model_dump(), **with_tools(mcp, collections, base), "options": {**base.options, **options}}
-        )
+        told = {**base.model_dump(), **with_tools(mcp, collections, base), "options": {**base.options, **options}}
+        return build_config(AgentConfig, told, name)
     models = () if second is None else (second,)
-    told = {"name": name, "options": options, "models": models, "best_of": best_of}
-    return AgentConfig.model_validate({**told, **with_tools(mcp, collections)})
+    told = {"name": name, "options": options, "models": models, "best_of": best_of, **with_tools(mcp, collections)}
+    return build_config(AgentConfig, told, "solve")
 
 
 def list_agents(console: Console, *, as_json: bool) -> None:

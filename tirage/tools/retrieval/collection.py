@@ -275,7 +275,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(place, WAIT_S, isolation_level=None, check_same_thread=False, uri=place != str(path))
         try:
             db.execute("PRAGMA mmap_size=1073741824")
-            if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'postings'").fetchone()[0]:
+            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+            if tables and "meta" not in tables:
+                db.close()
+                raise DataError(f"{path} is a database of something else; give another file")
+            if not tables:
                 db.executescript(f"PRAGMA journal_mode=WAL; BEGIN IMMEDIATE; {_LAYOUT} COMMIT;")
             db.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.OperationalError as error:
@@ -306,7 +310,7 @@ def embedder_name(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(path)) as db:
+        with closing(_connect(path)) as db:
             row = db.execute("SELECT value FROM meta WHERE name = 'opens with'").fetchone()
     except sqlite3.DatabaseError:
         return None
