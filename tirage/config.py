@@ -158,7 +158,7 @@ class AgentConfig(Strict):
         ("python",),
         min_length=1,
         description="what the model may use: python, shell (in the native-tools dialect), or {index: FILE} to search a collection, which "
-        "the fenced dialect calls from its code",
+        "the fenced dialect calls from its code, within sandbox.timeout_s",
     )
     mcp: McpConfig | None = Field(None, description="further tools; they need the native-tools dialect")
     system: str | None = Field(

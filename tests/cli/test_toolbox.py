@@ -65,6 +65,16 @@ async def test_code_of_the_fenced_dialect_searches_and_what_it_reads_is_not_trai
     assert bytes(token for token in labels if 0 <= token < 256).decode() == f"{code}\\boxed{{urchins}}"
 
 
+async def test_code_reads_whole_passages(index: str) -> None:
+    text = " ".join(f"Fact {number} of basalt is here." for number in range(25))
+    with Collection(Path(index)) as made:
+        list(made.add([("long", text)]))
+    model = ScriptedModel(['```python\nprint(tools.search(query="fact of basalt"))\n```\n```output', "\\boxed{1}"])
+    tree = await grow(model, tools=searching(index, k=1))
+    assert tree.trajectory(tree.chosen).steps[0].observations[0].text == f"[1] long\n{text}\n"
+    assert len(text) > 600
+
+
 async def test_octotools_gets_the_collection_among_its_tools(index: str) -> None:
     def says(**fields: object) -> str:
         return json.dumps(fields)

@@ -14,6 +14,9 @@ from tirage.tools.python import PythonTool
 from tirage.tools.shell import ShellTool
 from tirage.tools.toolset import joined, toolset
 
+FOUND_CHARS = 4000
+"""Longest observation of code that may print what functions have found."""
+
 
 @asynccontextmanager
 async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[str, Tool]]:
@@ -22,7 +25,7 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
     Raises `ConfigError` for tools that the dialect cannot call or whose name is taken, `DataError` for a file that is no collection.
     """
     async with AsyncExitStack() as held:
-        searches = toolset(*[await _open_search(item, model, held) for item in config.searches])
+        searches = toolset(*[_open_search(item, model, held) for item in config.searches])
         if config.mcp is None:
             yield searches
             return
@@ -36,7 +39,7 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
         yield joined(searches, found)
 
 
-async def _open_search(config: SearchToolConfig, model: Model, held: AsyncExitStack) -> Tool:
+def _open_search(config: SearchToolConfig, model: Model, held: AsyncExitStack) -> Tool:
     """A search tool whose file `held` closes."""
     from tirage.cli.collections import existing_collection, open_reranker
     from tirage.tools.retrieval import SearchTool
@@ -84,5 +87,6 @@ def session_tools(config: AgentConfig, limits: Limits, functions: Mapping[str, T
 
 def own_tools(names: Iterable[str], limits: Limits, functions: Mapping[str, Tool] | None = None) -> dict[str, Tool]:
     """The named tools that run in a sandbox session; code calls `functions`."""
-    made: dict[str, Tool] = {"python": PythonTool(limits=limits, tools=functions), "shell": ShellTool(limits=limits)}
+    python = PythonTool(limits=limits, tools=functions, clip_chars=FOUND_CHARS) if functions else PythonTool(limits=limits)
+    made: dict[str, Tool] = {"python": python, "shell": ShellTool(limits=limits)}
     return {name: made[name] for name in names}
