@@ -92,6 +92,23 @@ def peer_keywords(texts: list[tuple[str, str]]) -> tuple[Callable[[str], object]
     return lambda question: peer.retrieve([find_words(question)], k=100, show_progress=False), time.monotonic() - began
 
 
+def after_changes(collection: Collection) -> dict[str, float]:
+    """Seconds of processor time of the first query after one document came, changed and went; the medians of five."""
+    changes: dict[str, Callable[[int], object]] = {
+        "added": lambda number: list(collection.add([(f"new-{number}", f"some new text, number {number}")])),
+        "changed": lambda number: list(collection.add([(f"new-{number}", f"another text, number {number}")])),
+        "removed": lambda number: collection.remove(f"new-{number}"),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in changes}
+    for number in range(5):
+        for name, change in changes.items():
+            change(number)
+            began = time.process_time()
+            collection.search("warm up")
+            spent[name].append(time.process_time() - began)
+    return {f"first_query_cpu_s_after_one_{name}": round(statistics.median(found), 3) for name, found in spent.items()}
+
+
 def measure(texts: list[tuple[str, str]], asked: list[tuple[str, str]]) -> dict[str, object]:
     """All figures."""
     report: dict[str, object] = {"chunks": len(texts), "load": os.getloadavg()[0]}
@@ -103,13 +120,15 @@ def measure(texts: list[tuple[str, str]], asked: list[tuple[str, str]]) -> dict[
         began = time.monotonic()
         collection.search("warm up")
         report["first_query_s"] = round(time.monotonic() - began, 2)
-        report["megabytes"] = round(sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6)
+        report["megabytes"] = round(sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6)
         found = [name in [hit.chunk.document for hit in collection.search(question, 5)] for name, question in asked]
         report["source_among_first_5"] = sum(found) / len(found)
         report["keywords"] = timed(lambda question: collection.search(question, 5, mode="keywords"), asked)
         report["vectors"] = timed(lambda question: collection.search(question, 5, mode="vectors"), asked)
         report["hybrid"] = timed(lambda question: collection.search(question, 5), asked)
-        matrix = np.ascontiguousarray(np.load(next(Path(folder).glob("*.npy"))))
+        report |= after_changes(collection)
+        batches = (texts[start : start + 1000] for start in range(0, len(texts), 1000))
+        matrix = np.concatenate([collection.embedder.embed([text for _, text in batch]) for batch in batches])
 
         def plain(question: str) -> object:
             scores = matrix @ collection.embedder.embed([question])[0]

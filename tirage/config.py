@@ -8,14 +8,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from tirage.core.errors import ConfigError
 from tirage.core.hint import HintPosition
 from tirage.problems import FileSource, ProblemSource
+from tirage.tools.retrieval.base import Mode
 from tirage.training.recipes import HintRFTConfig
 from tirage.training.spec import SFTSettings
 
@@ -111,21 +113,63 @@ class McpConfig(Strict):
     timeout_s: float = Field(30.0, gt=0, description="per call")
 
 
+class SearchToolConfig(Strict):
+    """A tool that looks things up in a collection, which `tirage index add` makes."""
+
+    index: Path = Field(description="the collection's file, or its folder, which ends in .lance")
+    name: str = Field("search", pattern="^[A-Za-z][A-Za-z0-9_]*$", description="what the model calls it by")
+    about: str | None = Field(None, description="what is in the collection, as the model is told; null says nothing of it")
+    k: int = Field(3, ge=1, le=20, description="passages per query, unless the model asks for another number")
+    mode: Mode = Field("hybrid", description="keywords and vectors fused by score, fused by ranks, or one of them alone")
+    embedder: str | None = Field(
+        None, description="`tirage index add --help` lists them; null is the one that the collection was made with"
+    )
+    rerank: str | None = Field(None, description="judge the best chunks anew: lexical, or the folder of a cross-encoder")
+    summarise: str | None = Field(
+        None,
+        description="the model that tells passages as the few facts that help: own, or one of agent.models; null shows them as they are",
+    )
+    rewrite: bool = Field(False, description="that model first rewrites queries, long and rich in information")
+    strict: bool = Field(
+        False, description="that model refuses queries that ask for reasoning; and one that is no short question is invalid"
+    )
+    clip_chars: int = Field(4000, ge=100, description="characters of an observation at most")
+
+    @model_validator(mode="after")
+    def _summariser(self) -> Self:
+        if self.summarise is None and (self.rewrite or self.strict):
+            raise PydanticCustomError("summariser", "rewrite and strict need a model; set summarise, e.g. to own")
+        return self
+
+
+OwnTool = Literal["python", "shell"]
+AnyTool = Annotated[
+    Annotated[OwnTool, Tag("tool")] | Annotated[SearchToolConfig, Tag("search")],
+    Discriminator(lambda given: "tool" if isinstance(given, str) else "search"),
+]
+
+
 class AgentConfig(Strict):
     """How an agent drives a problem."""
 
     dialect: Literal["fenced-python", "native-tools"] = Field(
         "fenced-python", description="how the model calls Python: a fenced block in its text, or the tool calls of its chat API"
     )
-    tools: tuple[Literal["python", "shell"], ...] = Field(
-        ("python",), min_length=1, description="what the model may use; shell needs the native-tools dialect"
+    tools: tuple[AnyTool, ...] = Field(
+        ("python",),
+        min_length=1,
+        description="what the model may use: python, shell (in the native-tools dialect), or {index: FILE} to search a collection, which "
+        "the fenced dialect calls from its code, within sandbox.timeout_s",
     )
     tools_from: tuple[str, ...] = Field(
         (),
-        description="folders of modules, or module:attribute: further tools; they need the native-tools dialect, but not for octotools and "
-        "art, which make the calls themselves",
+        description="folders of modules, or module:attribute: functions as tools; the fenced dialect calls them from its code, within "
+        "sandbox.timeout_s",
     )
-    mcp: McpConfig | None = Field(None, description="further tools of servers, with the same need")
+    mcp: McpConfig | None = Field(
+        None,
+        description="further tools, of servers; they need the native-tools dialect, but not for octotools and art, which call themselves",
+    )
     system: str | None = Field(
         "auto",
         description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "
@@ -139,6 +183,20 @@ class AgentConfig(Strict):
     options: dict[str, Any] = Field({}, description="of the published system")
     models: tuple[str, ...] = Field((), description="further models of the published system, such as rstar's second one")
     budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree of the published system")
+
+    @field_validator("tools")
+    @classmethod
+    def _names(cls, tools: tuple[AnyTool, ...]) -> tuple[AnyTool, ...]:
+        names = [item if isinstance(item, str) else item.name for item in tools]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise PydanticCustomError("twice", "two tools are named {twice}; give one of them another name", {"twice": repr(twice)})
+        return tools
+
+    @property
+    def searches(self) -> tuple[SearchToolConfig, ...]:
+        """The tools that search collections."""
+        return tuple(item for item in self.tools if not isinstance(item, str))
 
 
 class SandboxOptions(Strict):
@@ -267,20 +325,23 @@ def _explain(kind: type[BaseModel], entry: Any) -> str:
 
 
 def _known_keys(schema: dict[str, Any], path: list[str]) -> list[str]:
-    """Keys allowed at `path` of a JSON Schema; tags of a tagged union in the path are followed by name."""
+    """Keys allowed at `path` of a JSON Schema; tags of a union in the path are followed by name, or mean its one mapping."""
     node: dict[str, Any] = schema
     for part in path:
         node = _resolve(schema, node)
+        if part.isdigit():
+            node = node.get("items", {})
+            continue
         variants = node.get("discriminator", {}).get("mapping", {})
         if part in variants:
             node = {"$ref": variants[part]}
             continue
-        node = node.get("items", {}) if part.isdigit() else node.get("properties", {}).get(part, {})
+        node = node.get("properties", {}).get(part, node)
     return list(_resolve(schema, node).get("properties", {}))
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for option in node.get("anyOf", []):
+    for option in node.get("anyOf", [] if "discriminator" in node else node.get("oneOf", [])):
         if "$ref" in option or "discriminator" in option:
             node = option
             break

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
-from tirage.cli.names import Parts, make_agent, open_interpreter, open_models, open_servers
+from tirage.cli.names import Parts, make_agent, open_interpreter, open_models
+from tirage.cli.toolbox import open_tools
 from tirage.config import (
     AgentConfig,
     HintsConfig,
@@ -66,13 +67,13 @@ async def open_agent(
     sampling: SamplingConfig | None = None,
     hints: HintsConfig | None = None,
 ) -> AsyncIterator[Agent]:
-    """The agent that words and settings stand for, with its model, sandbox and servers open; greedy where `sampling` says nothing."""
+    """The agent that words and settings stand for, with its model, sandbox and tools open; greedy where `sampling` says nothing."""
     settings, driven = SandboxOptions(), agent or AgentConfig()
     opened = await open_models(model, options, driven)
     try:
-        async with open_interpreter(settings) as sandbox, open_servers(driven) as servers:
+        async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools:
             chosen = sampling or SamplingConfig(temperature=0.0)
-            yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, servers=servers)
+            yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, tools=tools)
     finally:
         await opened.close()
 

@@ -3,17 +3,19 @@
 import importlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 from pydantic import Field
 
-from tirage.cli.names import make_agent, open_interpreter, open_models, open_servers, own_tools
+from tirage.cli.names import make_agent, open_interpreter, open_models
 from tirage.cli.solve import as_data
+from tirage.cli.toolbox import open_tools, own_tools
+from tirage.cli.words import search_tools
 from tirage.config import AgentConfig, RunConfig, build_config
-from tirage.core.errors import ConfigError, DataError
+from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.doors import solve_hints, solve_with
 from tirage.models.base import Model
@@ -23,7 +25,7 @@ from tirage.serving.mcp import serve_http, serve_stdio, wire
 from tirage.tools.base import Tool
 from tirage.tools.function import Refuse, tool
 from tirage.tools.python import clip
-from tirage.tools.toolset import renamed, toolset
+from tirage.tools.toolset import toolset
 
 __all__ = ["OWN", "load_tools", "offer_http", "offer_stdio", "wire"]
 OWN = ("python", "shell")
@@ -46,8 +48,8 @@ async def _offered(
         if "solve" in wanted and sandbox is not None:
             model = await open_models(config.model, config.model_options, config.agent)
             held.push_async_callback(model.close)
-            servers = await held.enter_async_context(open_servers(config.agent))
-            offered.append(solve_tool(model, config, sandbox, servers))
+            tools = await held.enter_async_context(open_tools(config.agent, model))
+            offered.append(solve_tool(model, config, sandbox, tools))
         yield toolset(*offered), sandbox
 
 
@@ -73,20 +75,17 @@ def load_tools(word: str) -> list[Tool]:
 
 
 def _searches(paths: Sequence[Path], held: AsyncExitStack) -> Iterable[Tool]:
-    """A `search` tool per collection; `search_NAME` when there are several."""
+    """A search tool per collection."""
     if not paths:
         return
-    from tirage.tools.retrieval import Collection, SearchTool
+    from tirage.cli.collections import existing_collection
+    from tirage.tools.retrieval import SearchTool
 
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"there is no collection {path}; make one with: tirage index add {path} FOLDER")
-        search = SearchTool(held.enter_context(Collection(path)))
-        name = "search" if len(paths) == 1 else f"search_{path.stem}"
-        yield from renamed({"search": search}, {"search": name}).values()
+    for item in search_tools(paths):
+        yield SearchTool(held.enter_context(closing(existing_collection(item.index))), name=item.name)
 
 
-def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, servers: Mapping[str, Tool]) -> Tool:
+def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, tools: Mapping[str, Tool]) -> Tool:
     """The tool `solve`: an agent with these parts on a question."""
 
     @tool(timeout_s=_SOLVE_S, clip_chars=4 * _RESPONSE)
@@ -112,7 +111,7 @@ def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, servers: Mappi
                 config.sampling if best_of > 1 or agent.search is not None else config.sampling.model_copy(update={"temperature": 0.0})
             )
             explorer = make_agent(
-                model, agent, sampling, sandbox=sandbox, options=config.sandbox, hints=solve_hints(config.model, None), servers=servers
+                model, agent, sampling, sandbox=sandbox, options=config.sandbox, hints=solve_hints(config.model, None), tools=tools
             )
         except ConfigError as error:
             raise Refuse(str(error)) from error

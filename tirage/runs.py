@@ -3,6 +3,7 @@
 RUN/config.yaml     what the run was told; a second start with another configuration is refused
 RUN/traces.jsonl    every finished rollout (the truth), index.sqlite beside it (derived)
 RUN/searches.jsonl  what became of every trial of a tree search, from which an unfinished tree goes on
+RUN/tools.json      what its tools answered from, where that can change: a second start with another content is refused
 RUN/begun.jsonl     one line per rollout that was begun: finished ones are never begun again
 RUN/datasets/NAME   rows and manifest       RUN/jobs/NAME   training jobs and their checkpoints
 RUN/timing.jsonl    wall time by part          RUN/report.json, RUN/report.html
@@ -11,7 +12,7 @@ RUN/timing.jsonl    wall time by part          RUN/report.json, RUN/report.html
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.rollouts.runner import rollout_key
+from tirage.tools.base import Tool
 from tirage.traces.jsonl import TraceStore
 from tirage.traces.lines import LineLog
 from tirage.traces.search_log import SearchLog, TreeLog
@@ -60,6 +62,23 @@ class RunFolder:
         scratch = path.with_suffix(f".{os.getpid()}.tmp")
         scratch.write_text(text, encoding="utf-8")
         scratch.replace(path)
+
+    def check_tools(self, tools: Mapping[str, Tool]) -> None:
+        """Compare what the tools answer from with what they did when the run began. Raises `ConfigError` where it has changed."""
+        path = self.folder / "tools.json"
+        marks = {name: getattr(item, "fingerprint", None) for name, item in tools.items()}
+        found = {name: mark for name, mark in marks.items() if mark is not None}
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        for name, mark in found.items():
+            if known.get(name, mark) != mark:
+                raise ConfigError(
+                    f"run folder {self.folder} was begun with other content behind the tool {name!r} (fingerprint {known[name]}, "
+                    f"now {mark}); put the former back, give another folder with --run, or delete {path} to go on with what there is now"
+                )
+        if found.items() - known.items():
+            scratch = path.with_suffix(f".{os.getpid()}.tmp")
+            scratch.write_text(json.dumps({**known, **found}), encoding="utf-8")
+            scratch.replace(path)
 
     def __enter__(self) -> "RunFolder":
         """Become the folder's one writer; raises `DataError` naming the process that already is."""

@@ -71,14 +71,14 @@ class Parts(Protocol):
         """The sandbox, to be entered."""
         ...
 
-    def servers(self) -> AbstractAsyncContextManager[Mapping[str, Tool]]:
-        """Further tools that run for as long as the stages do, to be entered."""
+    def tools(self, model: Model) -> AbstractAsyncContextManager[Mapping[str, Tool]]:
+        """Further tools, open for as long as the stages run, to be entered; some ask `model`."""
         ...
 
     def agent(
-        self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
+        self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, tools: Mapping[str, Tool] | None = None
     ) -> Agent:
-        """An agent over an open model; `verifiers` is what an oracle asks, if the search has one; `servers` are further tools."""
+        """An agent over an open model; `verifiers` is what an oracle asks, if the search has one; `tools` are further ones."""
         ...
 
     def weights_of(self, name: str) -> str:
@@ -110,13 +110,14 @@ async def roll_plans(
         return progress
     model = await parts.model(model_name)
     try:
-        async with parts.sandbox() as sandbox, parts.servers() as servers, Verifiers() as verifiers:
+        async with parts.sandbox() as sandbox, parts.tools(model) as tools, Verifiers() as verifiers:
+            run.check_tools(tools)
             for number, plan in enumerate(plans):
                 if progress[number].done == progress[number].total:
                     continue
                 driven = plan.agent or config.agent
                 runner = Runner(
-                    parts.agent(model, sandbox, plan, verifiers, servers),
+                    parts.agent(model, sandbox, plan, verifiers, tools),
                     verifiers.of,
                     run.store,
                     seed=config.seed,

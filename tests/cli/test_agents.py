@@ -9,8 +9,8 @@ import pytest
 import tirage
 from tests.cli.test_main import problems, run, script
 from tirage.agents.systems import SYSTEMS
-from tirage.cli.names import found_tools
 from tirage.cli.shapes import open_topology
+from tirage.cli.toolbox import found_tools
 from tirage.config import AgentConfig, load_config
 from tirage.core.errors import ConfigError
 from tirage.traces.jsonl import TraceStore
@@ -99,9 +99,10 @@ def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[
     assert "── chain 1, step 4: executor\na year of Xanth has 417 days\n" in out
     assert "answer: 417" in out
     with pytest.raises(ConfigError, match="there is no folder tolls; name one with modules of tools, or module:attribute"):
-        found_tools(AgentConfig(name="octotools", tools_from=("tolls",)))
-    with pytest.raises(ConfigError, match=r"agent\.tools_from needs --set agent\.dialect=native-tools"):
-        found_tools(AgentConfig(name="tir", tools_from=(str(tmp_path / "tools"),)))
+        found_tools(["tolls"])
+    model = script(tmp_path, "```python\nprint(tools.almanac(topic='Xanth'))\n```\n```output", "\\boxed{417}")
+    code, out, err = run(capsys, "solve", "How long?", "--tools", str(tmp_path / "tools"), "-m", model)
+    assert (code, "a year of Xanth has 417 days" in out, "answer: 417" in out) == (0, True, True), err
 
 
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

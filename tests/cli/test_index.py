@@ -1,8 +1,13 @@
 """`tirage index`, as a user meets it."""
 
 import json
+import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +115,14 @@ def test_a_page_is_what_its_reader_sees() -> None:
     [
         (["add", "STORE", "FOLDER/none"], "there is no file or folder", 3),
         (["add", "STORE", "FOLDER/d.bin"], "files that end in .bin cannot be read", 3),
+        (["add", "STORE", "FOLDER/odd"], "nothing to read below", 3),
+        (["add", "STORE", "FOLDER/odd"], "files that can be read end in .htm, .html", 3),
+        (["add", "STORE", "FOLDER/empty.txt"], "there is no text in FOLDER/empty.txt; give files with some", 3),
+        (["add", "STORE", "FOLDER/junk.txt"], "junk.txt is no text in UTF-8 (it has zero bytes); convert it", 3),
+        (["add", "STORE/none/c.sqlite", "FOLDER/a.md"], "there is no folder STORE/none for the collection c.sqlite; make it first", 3),
+        (["add", "FOLDER", "FOLDER/a.md"], "is a folder; a collection is a file, or a folder of LanceDB's that ends in .lance", 3),
+        (["search", "FOLDER", "x"], "is a folder; a collection is a file", 3),
+        (["search", "FOLDER/a.md", "x"], "is no collection (file is not a database); give another file", 3),
         (["add", "STORE", "FOLDER/c.jsonl", "--field", "body"], "line 1: no JSON object with a text under 'body'", 3),
         (["add", "STORE", "FOLDER", "--size", "50", "--overlap", "50"], "must be smaller", 2),
         (["add", "FOLDER/a.md", "FOLDER/c.jsonl"], "is no collection", 3),
@@ -123,7 +136,73 @@ def test_a_page_is_what_its_reader_sees() -> None:
 def test_what_is_wrong_is_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path, arguments: list[str], says: str, exits: int
 ) -> None:
-    named = [word.replace("STORE", str(tmp_path / "c.sqlite")).replace("FOLDER", str(corpus)) for word in arguments]
-    code, _, err = run(capsys, "index", *named)
+    (corpus / "odd").mkdir()
+    (corpus / "odd" / "x.bin").write_bytes(b"x")
+    (corpus / "empty.txt").write_text(" \n")
+    (corpus / "junk.txt").write_bytes(b"\x7fELF\x00\x01")
+
+    def named(word: str) -> str:
+        return word.replace("STORE", str(tmp_path / "c.sqlite")).replace("FOLDER", str(corpus))
+
+    code, _, err = run(capsys, "index", *map(named, arguments))
     assert code == exits
-    assert says in err
+    assert named(says) in err.splitlines()[-1]
+
+
+def test_a_file_among_others_that_is_no_text_is_skipped_and_an_empty_one_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path
+) -> None:
+    (corpus / "junk.txt").write_bytes(bytes(range(256)))
+    (corpus / "empty.py").write_text("")
+    os.symlink(corpus / "a.md", os.fsencode(corpus) + b"/odd\xff.md")
+    code, out, err = run(capsys, "index", "add", str(tmp_path / "c.sqlite"), str(corpus), "--json")
+    report = json.loads(out)
+    assert (code, report["skipped"], report["empty"], report["documents"], report["chunks"]) == (3, 1, 1, 6, 5)
+    assert "skipped: " in err
+    out = run(capsys, "index", "search", str(tmp_path / "c.sqlite"), "branches", "--json")[1]
+    assert sorted(json.loads(line)["document"].rpartition("/")[2] for line in out.splitlines()) == ["a.md", "odd\\udcff.md"]
+
+
+@pytest.mark.parametrize(
+    "query", ['"', "otters AND (", "NEAR/2 *:^", "🦦 otters", "it's", "-otters", "{a}", "%_", "\udcff otters", "?" * 3000]
+)
+def test_any_text_on_the_command_line_is_a_query(capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path, query: str) -> None:
+    store = str(tmp_path / "c.sqlite")
+    run(capsys, "index", "add", store, str(corpus))
+    for mode in ("hybrid", "ranks", "keywords", "vectors"):
+        code, out, err = run(capsys, "index", "search", store, "--mode", mode, "--rerank", "lexical", "--json", "-k", "1", "--", query)
+        assert (code, err) == (0, "")
+        assert "otters" not in query or json.loads(out)["document"].endswith("b.html")
+
+
+def test_an_interrupted_addition_keeps_what_it_stored_and_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The signal comes when there are chunks on disk and thousands of documents to go."""
+    lines = (
+        json.dumps({"id": number, "text": f"w{number} " + " ".join(f"w{number * step % 997}" for step in range(60))})
+        for number in range(12_000)
+    )
+    (tmp_path / "many.jsonl").write_text("\n".join(lines))
+    store = tmp_path / "c.sqlite"
+    command = [sys.executable, "-m", "tirage", "index", "add", str(store), str(tmp_path / "many.jsonl")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (store.exists() and stored(store)):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "nothing finished is lost: run the same command again to resume" in said
+    kept = stored(store)
+    assert 0 < kept < 12_000
+    assert json.loads(run(capsys, "index", "stats", str(store), "--json")[1])["chunks"] == kept
+    (tmp_path / "some.jsonl").write_text("\n".join((tmp_path / "many.jsonl").read_text().splitlines()[: kept + 600]))
+    (tmp_path / "some.jsonl").replace(tmp_path / "many.jsonl")
+    assert json.loads(run(capsys, *command[3:], "--json")[1])["chunks"] == kept + 600
+
+
+def stored(store: Path) -> int:
+    """Documents on disk; 0 before there is a table of them."""
+    with closing(sqlite3.connect(store, timeout=60)) as db:
+        try:
+            return int(db.execute("SELECT count(*) FROM documents").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0

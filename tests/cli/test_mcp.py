@@ -181,7 +181,9 @@ def test_what_cannot_be_served_is_one_line_with_the_remedy(
 
 
 class Calling(BaseHTTPRequestHandler):
-    """A chat model that calls the tool `go` once and answers with what it read."""
+    """A chat model that calls one tool once and answers with what it read."""
+
+    tool, arguments = "go", "{}"
 
     def do_GET(self) -> None:
         self.answer(200, {"object": "list", "data": [{"id": "caller", "object": "model"}]})
@@ -194,8 +196,8 @@ class Calling(BaseHTTPRequestHandler):
         last = request["messages"][-1]
         message: dict[str, Any] = {"role": "assistant", "content": f"\\boxed{{{last['content']}}}"}
         names = [item["function"]["name"] for item in request.get("tools", ())]
-        if last["role"] != "tool" and "go" in names:
-            call = {"id": "c1", "type": "function", "function": {"name": "go", "arguments": "{}"}}
+        if last["role"] != "tool" and self.tool in names:
+            call = {"id": "c1", "type": "function", "function": {"name": self.tool, "arguments": self.arguments}}
             message = {"role": "assistant", "content": None, "tool_calls": [call]}
         size = len(json.dumps([request["messages"], request.get("tools")]))
         usage = {"prompt_tokens": size, "completion_tokens": 5, "total_tokens": size + 5}

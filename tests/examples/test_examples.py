@@ -110,6 +110,13 @@ PROMISED = {
         r"^with 2 calls: budget: model_calls, answer so far 0\.5$",
         r"^bob is told to mislead: True$",
     ],
+    "22_ur2": [
+        r"^masked +<document> This query asks for reasoning",
+        r"^masked +<document> A year has 13 months of 32 days and a spare day\. </document>$",
+        r"^trained +<think>13 \* 32 \+ 1 = 417\.</think> <answer>417</answer>$",
+        r"^finished: 2 queries, 1 refused, 1 passage read$",
+        r"^7 model calls",
+    ],
     "21_spans": [
         r"^invoke_workflow demo\n  plan planner\n    chat scripted\n  invoke_agent executor\n",
         r"^     gen_ai\.evaluation\.result \['exact/1', 'correct'\]$",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from math import log
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tirage.core import ObservationStatus, ToolCall
 from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval import Collection, HashingEmbedder, SearchTool
 from tirage.tools.retrieval.chunks import split
-from tirage.tools.retrieval.collection import reciprocal_ranks
+from tirage.tools.retrieval.collection import embedder_name, reciprocal_ranks
 
 DOCUMENTS = [
     ("otters", "Sea otters hold hands while they sleep. They eat urchins and clams."),
@@ -137,6 +138,13 @@ def test_adding_again_changes_nothing_and_a_new_text_replaces_the_old(collection
     assert [hit.chunk.text for hit in collection.search("text", mode="keywords")] == ["second text"]
 
 
+def test_the_last_chunk_can_go_though_its_postings_stay(collection: Collection) -> None:
+    assert found(collection, "milk")[0] == "recipe"
+    assert collection.remove("recipe")
+    assert found(collection, "milk", mode="keywords") == []
+    assert found(collection, "columns, then milk", mode="keywords") == ["basalt"]
+
+
 def test_the_fingerprint_does_not_depend_on_the_order(tmp_path: Path, collection: Collection) -> None:
     with Collection(tmp_path / "other.sqlite") as other:
         list(other.add(reversed(DOCUMENTS)))
@@ -147,11 +155,11 @@ def test_the_fingerprint_does_not_depend_on_the_order(tmp_path: Path, collection
 def test_reopening_and_a_lost_copy_of_the_vectors(tmp_path: Path, collection: Collection) -> None:
     collection.search("rock")
     collection.close()
-    for copy in tmp_path.glob("*.npy"):
+    for copy in tmp_path.rglob("*.block"):
         copy.unlink()
     with Collection(tmp_path / "c.sqlite") as again:
         assert found(again, "molten rock")[0] == "volcano"
-        assert len(list(tmp_path.glob("*.npy"))) == 1
+        assert len(list(tmp_path.rglob("*.block"))) == 1
 
 
 def test_what_cannot_be_opened_says_why(tmp_path: Path, collection: Collection) -> None:
@@ -161,6 +169,14 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path, collection: Collection) 
     (tmp_path / "junk").write_text("not a database, and long enough to be looked at " * 20)
     with pytest.raises(DataError, match="is no collection"):
         Collection(tmp_path / "junk")
+    other = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE accounts (name TEXT)")
+    before = other.read_bytes()
+    for ask in (Collection, embedder_name):
+        with pytest.raises(DataError, match=r"other\.sqlite is a database of something else; give another file"):
+            ask(other)
+    assert other.read_bytes() == before
     with pytest.raises(ValueError, match="at least 8"):
         HashingEmbedder(4)
 
@@ -211,10 +227,12 @@ def test_a_half_done_batch_leaves_nothing(tmp_path: Path, collection: Collection
     mark, count = collection.fingerprint, len(collection)
 
     def broken(*_: object) -> None:
-        raise sqlite3.OperationalError("disk full")
+        error = sqlite3.OperationalError("disk full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
 
     monkeypatch.setattr(collection, "_mix", broken)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(DataError, match=r"c\.sqlite: disk full; .*what was stored before is kept"):
         list(collection.add([("new", "Something new.")]))
     monkeypatch.undo()
     assert (collection.fingerprint, len(collection), collection.documents) == (mark, count, 4)

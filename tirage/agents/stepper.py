@@ -118,6 +118,7 @@ class Stepper:
         usage = draft.usage
         if draft.calls:
             usage = usage + Usage(tool_calls=min(most, len(draft.calls)), sandbox_s=sum(item.duration_s for item in observations))
+            usage = sum((item.usage for item in observations), usage)
         step = Step(
             spans=spans,
             finish=draft.finish,

@@ -11,6 +11,7 @@ from tirage.agents.kit import Kit
 from tirage.agents.options import arguments_for
 from tirage.agents.plays import ART, CRITIC_FILTER, CRITIC_REFINEMENT, OCTOTOOLS, SOCRATIC, T1, Played, team
 from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
+from tirage.agents.ur2 import ur2
 from tirage.core.errors import ConfigError
 
 Build = Callable[..., Agent]
@@ -30,6 +31,7 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
     "socratic": (SOCRATIC, "Socratic Questioning: sub-questions, whose answers are hints"),
     "art": (ART, "ART: a program of sub-steps after demonstrations of related tasks"),
     "team": (team, "a topology of agents at work: planner-executor-critic, or another by topology=NAME or FILE"),
+    "ur2": (ur2, "UR2: reasoning that asks a collection for facts, told by a model; easy problems do without"),
     "halo": (halo, "HALO: a plan of subtasks, roles invented for each, and a tree search over which role speaks next"),
 }
 

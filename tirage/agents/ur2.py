@@ -5,44 +5,40 @@ all in one turn; the difficulty gate decides from its accuracy without retrieval
 """
 
 import json
-import random
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 
 from tirage.agents.dialect import Reading
-from tirage.agents.equipment import PathLimits
 from tirage.agents.explorer import Agent, Explorer
 from tirage.agents.growth import Log, StepEvent
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.kit import Kit
 from tirage.core.budget import Meter
+from tirage.core.errors import ConfigError
 from tirage.core.message import Observation, ToolCall
 from tirage.core.problem import Problem
-from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Source
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.core.tree import Tree
-from tirage.models.base import Completion, Model, Sampling
+from tirage.models.base import Completion
+from tirage.search.best_of_n import BestOfN
 from tirage.tools.base import Tool
-from tirage.tools.retrieval.summaries import MOST_WORDS, NOTHING, clean_query
+from tirage.tools.retrieval.summaries import MOST_WORDS, NOTHING, QueryRewriter, SummarisingSearch, clean_query
+from tirage.tools.retrieval.tool import SearchTool
+from tirage.traces.jsonl import TraceStore
 
 ROUNDS = 10
 """Model turns per problem at most."""
-ROUND_TOKENS = 1024
-TEMPERATURE = 0.3
-UNKNOWN = "I don't know"
-"""What counts as the answer of a path without one."""
-MOST_QUERIES = 4
-WARM_UP = 15
-"""Epochs in which asking is itself rewarded."""
-MIXTURE = {"hard": 7, "medium": 2, "easy": 1}
+SEARCH = "search"
+"""What a query calls."""
 TAGS = ("think", "query", "answer")
 _QUERY_END, _ANSWER_END = "</query>", "</answer>"
-_QUERY = re.compile(r"<query>((?:(?!<query>).)*?)</query>", re.DOTALL)
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-_TAG = re.compile(rf"<(/?)({'|'.join(TAGS)})>")
+QUERY = re.compile(r"<query>((?:(?!<query>).)*?)</query>", re.DOTALL)
+ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _ANY_TAG = re.compile(rf"<(/?(?:{'|'.join(TAGS)}|document))>")
+_BOX = re.compile(r"\\(?=f?box)")
 THINK = "Reason between <think> and </think>, then give the final answer alone between <answer> and </answer>."
 PLAIN_PROMPT = f"Solve the problem by reasoning alone. {THINK}"
 SEARCH_PROMPT = (
@@ -59,46 +55,97 @@ class TaggedSearch:
     uses_schemas = False
 
     def read(self, step_text: str, completion: Completion) -> Reading:
-        """An answer ends the path, a query calls; a query without a word cannot be read and ends it too."""
-        if _ANSWER.search(step_text):
+        """An answer ends the path, a query calls; neither of them, or a query without a word, cannot be read and ends it too."""
+        if tagged_answer(step_text) is not None:
             return Reading(finish=Finish.STOP)
         if completion.finish == "length":
             return Reading(finish=Finish.LENGTH)
-        asked = _QUERY.search(step_text) if step_text.endswith(_QUERY_END) else None
+        asked = QUERY.search(step_text) if step_text.endswith(_QUERY_END) else None
         if asked is None:
-            return Reading(finish=Finish.STOP)
+            return Reading(finish=Finish.MALFORMED, problem="there is neither an answer nor a query")
         query = clean_query(asked[1])
         if not query:
             return Reading(finish=Finish.MALFORMED, problem="the query is empty")
         arguments = {"query": query, "reasoning": step_text[: asked.start()].strip()}
-        return Reading(finish=Finish.CALL, calls=(ToolCall(name="search", arguments=json.dumps(arguments, ensure_ascii=False)),))
+        return Reading(finish=Finish.CALL, calls=(ToolCall(name=SEARCH, arguments=json.dumps(arguments, ensure_ascii=False)),))
 
     def show(self, tail: str, observations: Sequence[Observation]) -> list[tuple[Source, str]]:
         """The documents in their tags, all of one author: none of it is trained on. Nothing behind an answer or an empty query."""
-        asked = _QUERY.search(tail, max(tail.rfind("<query>"), 0))
+        asked = QUERY.search(tail, max(tail.rfind("<query>"), 0))
         if not tail.endswith(_QUERY_END) or asked is None or not clean_query(asked[1]):
             return []
         # A document must not be able to answer, or to end itself.
-        text = _ANY_TAG.sub(r"[\1]", "\n".join(observation.text for observation in observations).strip()) or NOTHING
+        said = "\n".join(observation.text for observation in observations).strip()
+        text = _BOX.sub("", _ANY_TAG.sub(r"[\1]", said)) or NOTHING
         return [(Source.TOOL, f"\n<document>\n{text}\n</document>\n")]
 
 
 def tagged_answer(response: str) -> str | None:
     """What stands between the last answer tags; None without a word there."""
-    found = _ANSWER.findall(response)
+    found = ANSWER.findall(response)
     return (found[-1].strip() or None) if found else None
 
 
-def make_agent(model: Model, search: Tool, *, allowed: bool = True, temperature: float = TEMPERATURE) -> Explorer:
-    """The agent of the inference loop; `allowed`: whether it is told of queries and may ask."""
-    policy = ModelPolicy(
-        model,
-        TaggedSearch(),
-        sampling=Sampling(temperature=temperature, max_tokens=ROUND_TOKENS),
-        system=SEARCH_PROMPT if allowed else PLAIN_PROMPT,
+def ur2(
+    kit: Kit,
+    *,
+    n: int = 1,
+    rounds: int = ROUNDS,
+    search: bool = True,
+    strict: bool = False,
+    rewrite: bool = False,
+    gate: str | None = None,
+) -> Agent:
+    """UR2's inference loop over the kit's search tool, whose passages the second model tells as facts; `n` chains of `rounds` turns each.
+
+    The paper samples at temperature 0.3, 1024 tokens a turn, and refuses queries that ask for reasoning (`strict`) in training alone.
+
+    Args:
+        kit: With one search tool; one that does not summarise is made to.
+        n: Chains; the answer is the majority.
+        rounds: Turns of a chain at most.
+        search: False leaves retrieval out, to measure how hard problems are without it.
+        strict: Refuse queries that ask for reasoning.
+        rewrite: Have queries rewritten for the retriever.
+        gate: Run folder of such rollouts without retrieval: what was easy there is solved without it here.
+
+    Raises:
+        ConfigError: There is no such tool, or several; or no rollouts in `gate`.
+    """
+    plain = _explorer(kit, None, n=n, rounds=rounds)
+    if not search:
+        return plain
+    searching = _explorer(kit, _knowledge(kit, strict=strict, rewrite=rewrite), n=n, rounds=rounds)
+    return searching if gate is None else Gated(plain, searching, accuracies(Path(gate)))
+
+
+def _explorer(kit: Kit, tool: Tool | None, *, n: int, rounds: int) -> Explorer:
+    """The loop; without a tool it is told of no queries and may ask none."""
+    # What hints speak of, code, has no place here.
+    told = replace(kit, system=PLAIN_PROMPT if tool is None else SEARCH_PROMPT, hints=None, sandbox=None)
+    return told.explorer(
+        told.policy(dialect=TaggedSearch()),
+        search=lambda seed: BestOfN(n),
+        tools={} if tool is None else {SEARCH: tool},
+        answer_of=tagged_answer,
+        limits=replace(kit.limits, max_calls=0 if tool is None else rounds, max_steps=rounds, max_failures=rounds + 1),
     )
-    limits = PathLimits(max_calls=ROUNDS if allowed else 0, max_steps=ROUNDS, max_failures=ROUNDS + 1)
-    return Explorer(policy, tools={"search": search}, sandbox=None, answer_of=tagged_answer, limits=limits)
+
+
+def _knowledge(kit: Kit, *, strict: bool, rewrite: bool) -> SummarisingSearch:
+    """The kit's search tool as the knowledge service."""
+    found = [item for item in kit.tools.values() if isinstance(item, SearchTool | SummarisingSearch)]
+    if len(found) != 1:
+        remedy = "give a collection with --collection FILE, or {index: FILE} among agent.tools"
+        raise ConfigError(f"agent 'ur2' asks one search tool, and there {'is none' if not found else f'are {len(found)}'}; {remedy}")
+    (tool,) = found
+    if isinstance(tool, SearchTool):
+        return SummarisingSearch(tool, kit.second, strict=strict, rewriter=QueryRewriter(kit.second) if rewrite else None)
+    if strict or rewrite:
+        raise ConfigError(
+            f"agent 'ur2': the tool {tool.spec.name!r} summarises already; set strict and rewrite where the tool is configured"
+        )
+    return tool
 
 
 class Outcome(StrEnum):
@@ -114,8 +161,10 @@ def outcome(path: Trajectory) -> Outcome:
     """How `path` ended."""
     if tagged_answer(path.response) is not None:
         return Outcome.FINISHED
-    ends = {StopReason.MALFORMED: Outcome.QUERY_ERROR, StopReason.CALLS: Outcome.MAX_ROUNDS}
-    return ends.get(path.stop, Outcome.SHOT_DOWN)
+    if path.stop is StopReason.CALLS:
+        return Outcome.MAX_ROUNDS
+    asked = path.stop is StopReason.MALFORMED and path.response.endswith(_QUERY_END)
+    return Outcome.QUERY_ERROR if asked else Outcome.SHOT_DOWN
 
 
 def fallback_count(path: Trajectory) -> int:
@@ -142,16 +191,15 @@ def difficulty(accuracy: float) -> Difficulty:
     return Difficulty.HARD if accuracy >= 0.2 else Difficulty.HOPELESS
 
 
-async def measure_accuracy(
-    agent: Agent, problem: Problem, is_right: Callable[[str | None], Awaitable[bool]], *, seed: int, samples: int = 20
-) -> float:
-    """Share of `samples` paths of an agent without retrieval whose answer is right; `agent` answers between tags."""
-    right = 0
-    for number in range(samples):
-        tree = await agent.solve(problem, seed=derive_seed(seed, "accuracy", number))
-        path = tree.trajectory(tree.chosen)
-        right += await is_right(tagged_answer(path.response))
-    return right / samples
+def accuracies(folder: Path) -> dict[str, float]:
+    """Share of right rollouts among the graded ones of each problem, by problem id. Raises `ConfigError` where there are none."""
+    right: dict[str, list[bool]] = {}
+    for rollout in TraceStore(folder).read():
+        if rollout.correct is not None:
+            right.setdefault(rollout.problem.id, []).append(rollout.correct)
+    if not right:
+        raise ConfigError(f"{folder} holds no graded rollouts; make some with: tirage rollout PROBLEMS -n 20 --run {folder}")
+    return {problem: sum(found) / len(found) for problem, found in right.items()}
 
 
 class Gated:
@@ -180,75 +228,3 @@ class Gated:
         """Solve with one of the two agents."""
         agent = self.searching if self.may_search(problem) else self.plain
         return await agent.solve(problem, seed=seed, meter=meter, on_step=on_step, log=log)
-
-
-def mix(problems: Sequence[Problem], accuracies: Mapping[str, float], *, seed: int) -> list[Problem]:
-    """As many measured problems as can be had in the proportion 7 hard : 2 medium : 1 easy, in random order; hopeless ones are left out."""
-    draw = random.Random(derive_seed(seed, "mixture"))
-    classes: dict[str, list[Problem]] = {name: [] for name in MIXTURE}
-    for problem in problems:
-        kind = difficulty(accuracies[problem.id]) if problem.id in accuracies else Difficulty.HOPELESS
-        if kind is not Difficulty.HOPELESS:
-            classes[kind].append(problem)
-    rounds = min(len(classes[name]) // share for name, share in MIXTURE.items())
-    chosen = [problem for name, share in MIXTURE.items() for problem in draw.sample(classes[name], rounds * share)]
-    draw.shuffle(chosen)
-    return chosen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewards:
-    """Stage-1 rewards of a path, by part."""
-
-    format: float
-    """+1, or minus the number of violations."""
-    search: float
-    """+3 for one query, +4 for more, in the first 15 epochs and where asking is allowed."""
-    refused: float
-    """-0.5 per refused query."""
-
-    @property
-    def total(self) -> float:
-        """Their sum."""
-        return self.format + self.search + self.refused
-
-
-def violations(text: str, *, may_search: bool) -> tuple[str, ...]:
-    """What breaks the format in the policy's own text (documents left out), one entry per breach."""
-    found: list[str] = []
-    if not _balanced(text):
-        found.append("tags do not match")
-    queries = [clean_query(query) for query in _QUERY.findall(text)]
-    if len(queries) > MOST_QUERIES:
-        found.append(f"{len(queries)} queries")
-    found += ["a query of more than 20 words" for query in queries if len(query.split()) > MOST_WORDS]
-    answers = _ANSWER.findall(text)
-    if len(answers) != 1:
-        found.append(f"{len(answers)} answers")
-    if queries and not may_search:
-        found.append("a query where none is allowed")
-    if any(_TAG.search(answer) for answer in answers):
-        found.append("tags inside the answer")
-    return tuple(found)
-
-
-def _balanced(text: str) -> bool:
-    """Whether every tag is closed by its own, innermost first."""
-    opened: list[str] = []
-    for closing, tag in _TAG.findall(text):
-        if not closing:
-            opened.append(tag)
-        elif not opened or opened.pop() != tag:
-            return False
-    return not opened
-
-
-def stage_one_rewards(text: str, *, refused: int, epoch: int, may_search: bool) -> Rewards:
-    """The rewards of stage 1 for the policy's own text; `refused` queries of it were refused, `epoch` counts from 0.
-
-    Stage 2 adds the answer's correctness, which a verifier tells.
-    """
-    breaches = len(violations(text, may_search=may_search))
-    queries = len(_QUERY.findall(text))
-    asked = (0.0, 3.0, 4.0)[min(queries, 2)] if may_search and epoch < WARM_UP else 0.0
-    return Rewards(format=-float(breaches) if breaches else 1.0, search=asked, refused=-0.5 * refused)

@@ -59,7 +59,7 @@ class Workbench:
         self._meter.reserve(ONE_CALL)
         try:
             seen, error = await self._run(call, timeout_s)
-            usage = replace(ONE_CALL, sandbox_s=seen.duration_s)
+            usage = replace(ONE_CALL, sandbox_s=seen.duration_s) + seen.usage
         finally:
             self._meter.settle(ONE_CALL, usage)
         spans = (Span(Source.TOOL, seen.text),)

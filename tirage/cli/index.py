@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -12,15 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tirage.cli.embedders import FORMS, open_embedder
+from tirage.cli.collections import existing_collection, open_collection, open_reranker
+from tirage.cli.embedders import FORMS
 from tirage.core.errors import ConfigError, DataError
-from tirage.tools.retrieval import Collection
-from tirage.tools.retrieval.base import Mode, Reranker, Store
-from tirage.tools.retrieval.collection import embedder_name
-from tirage.tools.retrieval.readers import find_files, read_documents
-from tirage.tools.retrieval.rerankers import CrossEncoder, LexicalReranker
+from tirage.tools.retrieval.base import Mode
+from tirage.tools.retrieval.readers import READABLE, find_files, read_documents
 
-index_app = typer.Typer(help="Collections of documents to retrieve from: one SQLite file each, no server.", no_args_is_help=True)
+index_app = typer.Typer(
+    help="Collections of documents to retrieve from: one SQLite file each, no server. `tirage solve -c FILE` lets a model search one.",
+    no_args_is_help=True,
+)
 
 CollectionPath = Annotated[
     Path, typer.Argument(metavar="COLLECTION", help="The collection's file; a folder that ends in .lance is LanceDB's.", show_default=False)
@@ -50,7 +51,7 @@ def add(
         raise ConfigError(f"--overlap {overlap} must be smaller than --size {size}")
     files = find_files(paths)
     if not files:
-        raise DataError(f"nothing to read below {', '.join(map(str, paths))}")
+        raise DataError(f"nothing to read below {', '.join(map(str, paths))}; files that can be read end in {', '.join(sorted(READABLE))}")
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,37 +60,46 @@ def add(
         console=Console(stderr=True, quiet=as_json),
     )
     skipped: list[str] = []
-    with closing(_open(collection, embedder)) as opened, bars:
+    empty: list[str] = []
+    with closing(open_collection(collection, embedder)) as opened, bars:
         task = bars.add_task("files", total=len(files))
-
-        def documents() -> Iterator[tuple[str, str]]:
-            for path in files:
-                try:
-                    yield from read_documents(path, field=field)
-                except DataError as error:
-                    if len(files) == 1:
-                        raise
-                    skipped.append(str(error))
-                bars.advance(task)
-
         seen = 0
-        for seen in opened.add(documents(), size=size, overlap=overlap):
+        for seen in opened.add(_documents(files, field, skipped, empty, lambda: bars.advance(task)), size=size, overlap=overlap):
             bars.update(task, description=f"files ({seen} documents)")
+        if seen and len(empty) == seen:
+            raise DataError(f"there is no text in {', '.join(map(str, paths))}; give files with some")
         report = {
             "files": len(files),
             "skipped": len(skipped),
             "documents": seen,
+            "empty": len(empty),
             "chunks": len(opened),
             "embedder": opened.embedder.name,
             "fingerprint": opened.fingerprint,
         }
-    print(json.dumps(report)) if as_json else Console(highlight=False).print(
-        f"{seen} documents of {len(files)} files; the collection has {report['chunks']} chunks, fingerprint {report['fingerprint']}"
+    blank = f" ({len(empty)} of them empty)" if empty else ""
+    print(json.dumps(report)) if as_json else Console(highlight=False, soft_wrap=True).print(
+        f"{seen} documents{blank} of {len(files)} files; the collection has {report['chunks']} chunks, fingerprint {report['fingerprint']}"
     )
     for said in skipped:
         print(f"skipped: {said}", file=sys.stderr)
     if skipped:
         raise typer.Exit(DataError.exit_code)
+
+
+def _documents(files: list[Path], field: str, skipped: list[str], empty: list[str], done: Callable[[], None]) -> Iterator[tuple[str, str]]:
+    """The documents of all files; notes which files cannot be read, unless it is the only one, and which documents are empty."""
+    for path in files:
+        try:
+            for name, text in read_documents(path, field=field):
+                if not text.strip():
+                    empty.append(name)
+                yield name, text
+        except DataError as error:
+            if len(files) == 1:
+                raise
+            skipped.append(str(error))
+        done()
 
 
 @index_app.command("search", epilog="Example: tirage index search docs.sqlite 'exact branches' -k 3")
@@ -105,13 +115,13 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the best chunks."""
-    with closing(_existing(collection, embedder)) as opened:
-        hits = opened.search(query, k, mode=mode, rerank=_reranker(rerank))
+    with closing(existing_collection(collection, embedder)) as opened:
+        hits = opened.search(query, k, mode=mode, rerank=open_reranker(rerank))
     if as_json:
         for hit in hits:
             print(json.dumps({"id": hit.chunk.id, "document": hit.chunk.document, "score": hit.score, "text": hit.chunk.text}))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for number, hit in enumerate(hits, start=1):
         console.print(f"[bold]{number}  {escape(hit.chunk.document)}[/bold] [dim]{hit.chunk.id}, {hit.score:.4f}[/dim]")
         console.print(hit.chunk.text, markup=False)
@@ -122,7 +132,7 @@ def search(
 @index_app.command("stats", epilog="Example: tirage index stats docs.sqlite")
 def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
     """What a collection holds."""
-    with closing(_existing(collection)) as opened:
+    with closing(existing_collection(collection)) as opened:
         report = {
             "documents": opened.documents,
             "chunks": len(opened),
@@ -131,26 +141,6 @@ def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
             "fingerprint": opened.fingerprint,
             "megabytes": round(sum(file.stat().st_size for file in (collection, *collection.rglob("*")) if file.is_file()) / 1e6, 1),
         }
-    print(json.dumps(report)) if as_json else Console(highlight=False).print(
+    print(json.dumps(report)) if as_json else Console(highlight=False, soft_wrap=True).print(
         "\n".join(f"{key:<12} {value}" for key, value in report.items())
     )
-
-
-def _existing(path: Path, embedder: str | None = None) -> Store:
-    if not path.exists():
-        raise DataError(f"there is no collection {path}; make one with: tirage index add {path} FOLDER")
-    return _open(path, embedder)
-
-
-def _open(path: Path, embedder: str | None) -> Store:
-    if path.suffix == ".lance":
-        from tirage.tools.retrieval.lance import LanceCollection, lance_embedder_name
-
-        return LanceCollection(str(path), open_embedder(embedder or lance_embedder_name(str(path)) or "hash"))
-    return Collection(path, open_embedder(embedder or embedder_name(path) or "hash"))
-
-
-def _reranker(name: str | None) -> Reranker | None:
-    if name is None:
-        return None
-    return LexicalReranker() if name == "lexical" else CrossEncoder(Path(name))

@@ -3,8 +3,8 @@
 import asyncio
 import difflib
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.kit import Kit
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
-from tirage.agents.systems import CALL_BY_THEMSELVES, build
+from tirage.agents.systems import build
 from tirage.cli.searching import search_maker, steering, tree_budget
 from tirage.cli.shapes import team_options
+from tirage.cli.toolbox import open_tools, session_tools
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
 from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
@@ -34,11 +35,7 @@ from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
 from tirage.stages import Plan
 from tirage.tools.base import Tool
-from tirage.tools.discovery import from_attribute, from_folder
-from tirage.tools.mcp import mcp_tools
-from tirage.tools.python import PythonTool
-from tirage.tools.shell import ShellTool
-from tirage.tools.toolset import joined
+from tirage.tools.bridge import listing
 from tirage.verification.verifiers import Verifiers
 
 FORMS = {
@@ -189,41 +186,6 @@ def sandbox_config(options: SandboxOptions) -> AnyConfig:
             )
 
 
-@asynccontextmanager
-async def open_servers(config: AgentConfig) -> AsyncIterator[dict[str, Tool]]:
-    """The tools of the MCP servers that a configuration names, while they run; none without any. Raises `ConfigError`."""
-    if config.mcp is None:
-        yield {}
-        return
-    _check_dialect(config, "tools of MCP servers need")
-    async with mcp_tools(config.mcp.servers, timeout_s=config.mcp.timeout_s, prefix=config.mcp.prefix) as found:
-        taken = sorted(set(found) & set(config.tools))
-        if taken:
-            raise ConfigError(f"{config.mcp.servers}: a server's tool is named {taken[0]!r} too; set agent.mcp.prefix=true")
-        yield found
-
-
-def found_tools(config: AgentConfig) -> dict[str, Tool]:
-    """The tools of the folders and modules that a configuration names. Raises `ConfigError`."""
-    if config.tools_from:
-        _check_dialect(config, "agent.tools_from needs")
-    for source in config.tools_from:
-        if ":" not in source and not Path(source).is_dir():
-            raise ConfigError(f"agent.tools_from: there is no folder {source}; name one with modules of tools, or module:attribute")
-    return joined(*(from_folder(Path(source)) if Path(source).is_dir() else from_attribute(source) for source in config.tools_from))
-
-
-def _check_dialect(config: AgentConfig, who: str) -> None:
-    if config.dialect != "native-tools" and config.name not in CALL_BY_THEMSELVES:
-        raise ConfigError(f"{who} --set agent.dialect=native-tools; the fenced dialect calls Python only")
-
-
-def own_tools(names: Iterable[str], limits: Limits) -> dict[str, Tool]:
-    """The named tools that run in a sandbox session."""
-    made: dict[str, Tool] = {"python": PythonTool(limits=limits), "shell": ShellTool(limits=limits)}
-    return {name: made[name] for name in names}
-
-
 def make_agent(
     model: Model,
     config: AgentConfig,
@@ -233,21 +195,20 @@ def make_agent(
     options: SandboxOptions,
     hints: HintsConfig | None = None,
     verifiers: Verifiers | None = None,
-    servers: Mapping[str, Tool] | None = None,
+    tools: Mapping[str, Tool] | None = None,
 ) -> Agent:
     """An agent over `model`; hinted when `hints` is given.
 
-    `verifiers` is what an oracle asks, if there is one; `servers` are the tools that `open_servers` found. Raises `ConfigError` for a tool
-    that the dialect cannot call.
+    `verifiers` is what an oracle asks, if there is one; `tools` are those that `open_tools` opened. Raises `ConfigError` for a tool that
+    the dialect cannot call.
     """
-    kit = _kit(model, config, sampling, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
-    kit = replace(kit, tools={**joined(kit.tools, found_tools(config)), **(servers or {})})
+    kit = _kit(model, config, sampling, tools or {}, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
     if config.name is not None:
         if config.search is not None:
             raise ConfigError(f"agent.name={config.name} brings its own search; leave agent.search out and set agent.options")
         options_of = team_options(config.options) if config.name == "team" else config.options
         return build(config.name, replace(kit, steering=replace(kit.steering, budget=tree_budget(config.budget))), options_of)
-    if config.options or config.models:
+    if config.options or set(config.models) - {item.summarise for item in config.searches}:
         raise ConfigError("agent.options and agent.models belong to a published system; set agent.name, or leave them out")
     search = config.search
     if search is None:
@@ -266,8 +227,8 @@ def make_agent(
         return replace(kit, model=single).policy(moves=load_library() if search.hint_moves != "none" else (), separator=search.separator)
 
     policy = policy_of(model)
-    if isinstance(model, Several):
-        return kit.explorer(Arms(policy, {name: policy_of(other) for name, other in model.others.items()}), search=grow)
+    if isinstance(model, Several) and search.models:
+        return kit.explorer(Arms(policy, {name: policy_of(model.others[name]) for name in search.models}), search=grow)
     return kit.explorer(policy, search=grow)
 
 
@@ -275,15 +236,15 @@ def _kit(
     model: Model,
     config: AgentConfig,
     sampling: SamplingConfig,
+    tools: Mapping[str, Tool],
     *,
     sandbox: Sandbox,
     options: SandboxOptions,
     hints: HintsConfig | None,
     verifiers: Verifiers | None,
 ) -> Kit:
-    """What a configuration gives to build an agent from."""
-    if "shell" in config.tools and config.dialect != "native-tools":
-        raise ConfigError("the tool 'shell' needs --set agent.dialect=native-tools; the fenced dialect calls Python only")
+    """What a configuration gives to build an agent from, with the tools that were opened for it."""
+    own = session_tools(config, Limits(wall_s=options.timeout_s), tools)
     dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
     nano = is_nano(model.renderer)
     return Kit(
@@ -297,9 +258,9 @@ def _kit(
             max_tokens=sampling.max_tokens,
         ),
         dialect=dialect,
-        system=system_message(config, model),
+        system=system_message(config, model, tools if "python" in own else {}),
         hints=None if hints is None else HintPlan(library=load_library(hints.library), positions=hints.positions, rounds=hints.rounds),
-        tools=own_tools(config.tools, Limits(wall_s=options.timeout_s)),
+        tools={**own, **tools},
         sandbox=sandbox,
         limits=PathLimits(max_calls=config.max_calls, max_failures=config.max_failures),
         check=NANO_CHECK if nano else CHECK,
@@ -307,12 +268,19 @@ def _kit(
     )
 
 
-def system_message(config: AgentConfig, model: Model) -> str | None:
-    """The system message that a configuration means. Raises `ConfigError` for a single word that names no shipped one."""
+def system_message(config: AgentConfig, model: Model, functions: Mapping[str, Tool] | None = None) -> str | None:
+    """The system message that a configuration means; of the fenced dialect `auto` lists the `functions` that its code may call.
+
+    Raises `ConfigError` for a single word that names no shipped one.
+    """
     text = config.system
     if text == "auto":
-        shipped = "tool-calling" if config.dialect == "native-tools" else "tool-integrated-reasoning"
-        return None if is_nano(model.renderer) else SHIPPED[shipped]
+        if is_nano(model.renderer):
+            return None
+        if config.dialect == "native-tools":
+            return SHIPPED["tool-calling"]
+        told = f"\n\nThe code may call these functions and print what they return:\n{listing(functions)}" if functions else ""
+        return SHIPPED["tool-integrated-reasoning"] + told
     if text is None or text in SHIPPED:
         return None if text is None else SHIPPED[text]
     if len(text.split()) < 2:
@@ -336,12 +304,12 @@ class Parts:
         """The run's sandbox, to be entered."""
         return open_interpreter(self._config.sandbox)
 
-    def servers(self) -> AbstractAsyncContextManager[dict[str, Tool]]:
-        """The tools of the run's MCP servers, to be entered."""
-        return open_servers(self._config.agent)
+    def tools(self, model: Model) -> AbstractAsyncContextManager[dict[str, Tool]]:
+        """The run's further tools, to be entered."""
+        return open_tools(self._config.agent, model)
 
     def agent(
-        self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
+        self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, tools: Mapping[str, Tool] | None = None
     ) -> Agent:
         """An agent as the run and the plan describe it."""
         config = self._config
@@ -353,7 +321,7 @@ class Parts:
             options=config.sandbox,
             hints=plan.hints,
             verifiers=verifiers,
-            servers=servers,
+            tools=tools,
         )
 
     def weights_of(self, name: str) -> str:

@@ -14,7 +14,7 @@ from tirage.cli.names import Parts, parse_problems
 from tirage.cli.searching import search_maker
 from tirage.cli.solve import show_answer
 from tirage.cli.tree_display import TreeDisplay
-from tirage.cli.words import pairs, with_servers
+from tirage.cli.words import pairs, with_tools
 from tirage.config import RolloutConfig, build_config, config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -46,7 +46,11 @@ def search(
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against (one problem).")] = None,
     hint: Annotated[list[str] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
     temperature: Annotated[float, typer.Option(min=0, help="Of the policy.")] = 0.8,
+    tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
+    collection: Annotated[
+        list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
     seed: Annotated[int, typer.Option(help="Every draw derives from it.")] = 0,
     run: Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")] = None,
@@ -70,7 +74,7 @@ def search(
         "sampling": {"temperature": temperature},
         "hints": {"positions": hint} if hint else None,
         "agent": {
-            **with_servers(mcp),
+            **with_tools(tools, mcp, collection),
             "search": {
                 "strategy": strategy,
                 "options": pairs(option, "--option"),
@@ -88,8 +92,7 @@ def search(
     search_maker(config.agent.search)
     asked = unique(load_problems(config.problems)) if problem is None else (_single(problem, answer),)
     folder = run if run is not None else Path("runs") / f"search-{config_hash(config, [item.id for item in asked])}"
-    rollouts = grow(config, folder, asked, quiet=as_json)
-    _tell(rollouts, folder, as_json)
+    _tell(grow(config, folder, asked, quiet=as_json), folder, as_json)
 
 
 def _single(text: str, answer: str | None) -> Problem:

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from tirage.agents.growth import StepEvent
-from tirage.agents.systems import CALL_BY_THEMSELVES, FOR_INSTRUCTED, SYSTEMS, defaults, option_names
-from tirage.cli.words import pairs, with_servers
-from tirage.config import AgentConfig, SamplingConfig, load_config
+from tirage.agents.systems import FOR_INSTRUCTED, SYSTEMS, defaults, option_names
+from tirage.cli.words import pairs, with_tools
+from tirage.config import AgentConfig, SamplingConfig, build_config, load_config
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -44,6 +44,9 @@ def solve(
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all.")] = None,
     tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
+    collection: Annotated[
+        list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Solve one question: thinking, code, output and answer as they come.
@@ -68,7 +71,7 @@ def solve(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            agent=_agent(agent, pairs(option, "--option"), second, {"best_of": best_of, **with_servers(mcp), **_with_tools(agent, tools)}),
+            agent=_agent(agent, pairs(option, "--option"), second, best_of, tools, mcp, collection),
             sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
             hints=solve_hints(model, hint),
             budget=Budget(tokens_out=budget_tokens),
@@ -81,21 +84,23 @@ def solve(
         show_end(console, solution)
 
 
-def _with_tools(agent: str | None, sources: list[str] | None) -> dict[str, object]:
-    """What an agent's configuration says of further tools."""
-    if not sources:
-        return {}
-    return {"tools_from": tuple(sources), **({} if agent in CALL_BY_THEMSELVES else {"dialect": "native-tools"})}
-
-
-def _agent(name: str | None, options: dict[str, Any], second: str | None, more: dict[str, object]) -> AgentConfig:
+def _agent(
+    name: str | None,
+    options: dict[str, Any],
+    second: str | None,
+    best_of: int,
+    sources: list[str] | None,
+    mcp: Path | None,
+    collections: list[Path] | None,
+) -> AgentConfig:
     """A system by name, or what a file says with the flags on top."""
     if name is not None and Path(name).suffix in (".yaml", ".yml"):
-        config = load_config(AgentConfig, Path(name))
-        more = {**config.model_dump(), **{key: value for key, value in more.items() if key != "best_of"}}
-        return AgentConfig.model_validate({**more, "options": {**config.options, **options}})
+        base = load_config(AgentConfig, Path(name))
+        told = {**base.model_dump(), **with_tools(sources, mcp, collections, base), "options": {**base.options, **options}}
+        return build_config(AgentConfig, told, name)
     models = () if second is None else (second,)
-    return AgentConfig.model_validate({**more, "name": name, "options": options, "models": models})
+    told = {"name": name, "options": options, "models": models, "best_of": best_of, **with_tools(sources, mcp, collections)}
+    return build_config(AgentConfig, told, "solve")
 
 
 def list_agents(console: Console, *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -57,12 +57,13 @@ async def _servers(source: str, stack: AsyncExitStack) -> dict[str, Tool]:
 def _open(source: str, stack: AsyncExitStack) -> dict[str, Tool]:
     """The tools of one source; what has to be closed again goes onto `stack`."""
     path = Path(source)
+    if path.is_file() or path.suffix == ".lance":
+        from tirage.cli.collections import existing_collection
+        from tirage.tools.retrieval import SearchTool
+
+        return toolset(SearchTool(stack.enter_context(closing(existing_collection(path)))))
     if path.is_dir():
         return discovery.from_folder(path)
-    if path.is_file():
-        from tirage.tools.retrieval import Collection, SearchTool
-
-        return toolset(SearchTool(stack.enter_context(Collection(path))))
     if ":" not in source:
         raise ConfigError(f"--from {source!r} is no folder or file here; give one, or module:attribute")
     sys.path.insert(0, "")

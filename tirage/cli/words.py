@@ -1,10 +1,12 @@
 """Words of a command line as configuration data."""
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tirage.config import BudgetConfig
+from tirage.config import AgentConfig, BudgetConfig, SearchToolConfig
 from tirage.core.errors import ConfigError
 
 
@@ -26,6 +28,21 @@ def pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
     return found
 
 
-def with_servers(mcp: Path | None) -> dict[str, object]:
-    """What an agent's configuration says of MCP servers."""
-    return {} if mcp is None else {"mcp": {"servers": mcp}, "dialect": "native-tools"}
+def search_tools(collections: Iterable[Path]) -> list[SearchToolConfig]:
+    """A `search` tool for one collection, `search_NAME` for each of several."""
+    paths = list(collections)
+    names = ["search"] if len(paths) == 1 else [f"search_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}" for path in paths]
+    return [SearchToolConfig(index=path, name=name) for path, name in zip(paths, names, strict=True)]
+
+
+def with_tools(
+    sources: list[str] | None, mcp: Path | None, collections: list[Path] | None, base: AgentConfig | None = None
+) -> dict[str, object]:
+    """What an agent's configuration says of functions, MCP servers and collections, besides the tools of `base`."""
+    told: dict[str, object] = {} if mcp is None else {"mcp": {"servers": mcp}, "dialect": "native-tools"}
+    base = base or AgentConfig()
+    if sources:
+        told["tools_from"] = [*base.tools_from, *sources]
+    if collections:
+        told["tools"] = [*base.tools, *search_tools(collections)]
+    return told

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from tirage.core.usage import Usage
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -51,6 +53,8 @@ class Observation:
     """True when `text` is a clipped view of a longer output."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """JSON-like details for people and recipes: error name, isolation layers, exactness."""
+    usage: Usage = field(default_factory=Usage)
+    """Of models that the tool itself asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

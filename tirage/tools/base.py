@@ -50,7 +50,7 @@ class Tool(Protocol):
 
     # A tool may have further attributes. `parallel`: True lets its calls run beside other such calls of a step; without it they run in
     # order. `needs_session`: True where a call without a session raises. `card`: what its author adds to its card (`cards.CardSource`).
-    # `figures`: what its calls came to (`figures.Figures`).
+    # `figures`: what its calls came to (`figures.Figures`). `fingerprint`: another one once it answers from something else.
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         """Run one call. `session` is the node's interpreter, None for tools that declare none.

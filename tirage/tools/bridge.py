@@ -32,8 +32,8 @@ class Bridge:
         self._tools = tools
         self._call_id = call_id
         self.most = most
-        self.made: list[tuple[str, ObservationStatus]] = []
-        """The calls that were served, in order, and how they ended."""
+        self.made: list[tuple[str, Observation]] = []
+        """The tools that were called, in order, and what they said."""
         self.functions = {name: list(item.spec.parameters.get("properties", {})) for name, item in tools.items()}
 
     async def answer(self, name: str, arguments: str) -> CallResult:
@@ -44,7 +44,7 @@ class Bridge:
             found = await item.call(call, None)
         except RecursionError:
             found = Observation(text=f"InvalidCall: the arguments of {name} are nested too deeply", status=ObservationStatus.INVALID)
-        self.made.append((name, found.status))
+        self.made.append((name, found))
         if found.status is not ObservationStatus.OK:
             return CallResult(text=found.text, kind="error")
         if item.spec.returns is None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tirage.core.errors import ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
+from tirage.core.usage import Usage
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Session
 from tirage.tools.base import Tool, ToolSpec, needs_text, text_argument
 from tirage.tools.bridge import Bridge, listing
@@ -88,7 +89,13 @@ class PythonTool:
         if not result.exact:
             data["exact"] = False
         if bridge is not None and bridge.made:
-            data["calls"] = [{"tool": name, "status": ended.value} for name, ended in bridge.made]
+            data["calls"] = [{"tool": name, "status": found.status.value, **found.data} for name, found in bridge.made]
         return Observation(
-            text=text, status=status, call_id=call.id, duration_s=result.duration_s, truncated=clipped or result.truncated, data=data
+            text=text,
+            status=status,
+            call_id=call.id,
+            duration_s=result.duration_s,
+            truncated=clipped or result.truncated,
+            data=data,
+            usage=sum((found.usage for _, found in bridge.made), Usage()) if bridge is not None else Usage(),
         )

@@ -118,6 +118,10 @@ class _Wrapped:
     def figures(self) -> Figures | None:
         return getattr(self.inner, "figures", None)
 
+    @property
+    def fingerprint(self) -> str | None:
+        return getattr(self.inner, "fingerprint", None)
+
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         return await self.inner.call(call, session)
 

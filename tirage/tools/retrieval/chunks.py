@@ -52,7 +52,8 @@ def batches(
     seen = 0
     chunks: list[Chunk] = []
     whole: dict[str, str] = {}
-    for name, text in documents:
+    for given, text in documents:
+        name = writable(given)
         if name in whole or len(chunks) >= most:
             yield seen, whole, chunks
             chunks, whole = [], {}
@@ -67,6 +68,11 @@ def batches(
 def plain(text: str) -> str:
     """Half surrogate pairs, which no store can hold, become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def writable(name: str) -> str:
+    """A document's name as stores keep it: bytes of a file's name that are no UTF-8 are written out, and stay different."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _end(text: str, start: int, size: int) -> int:

@@ -4,7 +4,7 @@ The mean is a convex combination of scores (Bruch et al. 2022, arXiv 2210.11934)
 most: a cosine by 1, BM25 by its bound for the query, so that a chunk's part is the share of the query's weight that it covers. A question
 in other words than the passages' covers little, and the vectors decide; by ranks alone a shared `what is the` counts like a name.
 
-Beside the file lies a copy of all vectors that is mapped into memory; it is derived and can be deleted.
+Beside the file lies a folder with a copy of the vectors that is mapped into memory; it is derived and can be deleted.
 """
 
 import hashlib
@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import numpy as np
 
 from tirage.core.errors import ConfigError, DataError
 from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker
-from tirage.tools.retrieval.chunks import Chunk, batches, plain
+from tirage.tools.retrieval.blocks import Blocks, Folder
+from tirage.tools.retrieval.chunks import Chunk, batches, plain, writable
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder, Vectors
 from tirage.tools.retrieval.keywords import LAYOUT, Impact, Numbers, Scores, add_postings, best, find_words, score_words
 from tirage.tools.retrieval.rerankers import reorder
@@ -35,6 +37,14 @@ CREATE TABLE IF NOT EXISTS chunks (number INTEGER PRIMARY KEY AUTOINCREMENT, id 
 CREATE INDEX IF NOT EXISTS by_document ON chunks (document);
 CREATE INDEX IF NOT EXISTS lengths ON chunks (number, length);
 {LAYOUT}"""
+WAIT_S = 60.0
+"""For another process that is writing."""
+REMEDIES = {
+    sqlite3.SQLITE_BUSY: f"another process has been writing to it for {WAIT_S:g} s; do the same again when it is done",
+    sqlite3.SQLITE_READONLY: "add to a copy that you may write, or get leave to write this one",
+    sqlite3.SQLITE_FULL: "make room on the disk and do the same again: what was stored before is kept",
+}
+"""By SQLite's primary result code."""
 RRF_K = 60
 """Of reciprocal rank fusion."""
 
@@ -45,11 +55,11 @@ class _Loaded:
 
     mark: str
     numbers: Numbers
-    """[chunks], rising."""
+    """[chunks], in the order of their ids: the same content, the same order, however it came about."""
     lengths: Scores
-    """[largest number + 1], words of each chunk."""
-    vectors: Vectors
-    """[chunks, dimension], in the order of `numbers`; a column lies in one piece, which makes the product a third faster."""
+    """[numbers that there ever were], words of each chunk; 0 for one that is gone, whose postings may still be there."""
+    vectors: Blocks
+    """In the order of `numbers`."""
     kept: dict[str, Impact] = field(default_factory=dict)
 
 
@@ -57,28 +67,31 @@ class Collection:
     """One collection, opened for reading and adding, from any thread. One writer at a time."""
 
     def __init__(self, path: Path, embedder: Embedder | None = None) -> None:
-        """Create or open the file at `path`. Raises `ConfigError` when its vectors are another embedder's, `DataError` when it is none."""
+        """Create or open the file at `path`; one that cannot be written is opened for searching.
+
+        Raises `ConfigError` when its vectors are another embedder's, `DataError` when it is no collection.
+        """
         self.path = path
         self.embedder: Embedder = embedder or HashingEmbedder()
         self._lock = threading.RLock()
         self._loaded: _Loaded | None = None
+        mine = f"{self.embedder.id}, {self.embedder.dimension} dimensions"
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=1073741824;")
+            self._db = _connect(path)
             self._check("format", FORMAT, "it was made by another version; index its documents anew into another file")
-            self._db.executescript(_LAYOUT)
+            self._check("embedder", mine, "open it with the embedder that it has, or index its documents anew into another file")
+            self._check("opens with", self.embedder.name, "")
         except sqlite3.DatabaseError as error:
             raise DataError(f"{path} is no collection ({error}); give another file, or delete it and index anew") from error
-        mine = f"{self.embedder.id}, {self.embedder.dimension} dimensions"
-        self._check("embedder", mine, "open it with the embedder that it has, or index its documents anew into another file")
-        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('opens with', ?)", (self.embedder.name,))
+        made = hashlib.blake2b(mine.encode(), digest_size=8).hexdigest()
+        self._blocks = Folder(path=path.with_name(f"{path.name}.vectors"), embedder=made, dimension=self.embedder.dimension)
 
     def _check(self, name: str, mine: str, remedy: str) -> None:
-        self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        """Write down what a new collection is, or compare it where there is a `remedy`."""
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         if row is None:
-            self._db.execute("INSERT INTO meta VALUES (?, ?)", (name, mine))
-        elif row[0] != mine:
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, mine))
+        elif remedy and row[0] != mine:
             self._db.close()
             raise ConfigError(f"collection {self.path} has {name} {row[0]!r}, not {mine!r}; {remedy}")
 
@@ -153,19 +166,24 @@ class Collection:
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
         with self._lock:
-            self._db.execute(f"BEGIN {kind}")
             try:
+                self._db.execute(f"BEGIN {kind}")
                 yield
                 self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
+            except BaseException as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.DatabaseError):
+                    remedy = REMEDIES.get(error.sqlite_errorcode & 0xFF, "mend that, and do the same again: what was stored before is kept")
+                    raise DataError(f"collection {self.path}: {error}; {remedy}") from error
                 raise
 
     def remove(self, name: str) -> bool:
         """Delete a document; False when there is none of this name."""
+        kept = writable(name)
         with self._transaction():
-            self._drop(name)
-            return self._db.execute("DELETE FROM documents WHERE name = ?", (name,)).rowcount > 0
+            self._drop(kept)
+            return self._db.execute("DELETE FROM documents WHERE name = ?", (kept,)).rowcount > 0
 
     def _drop(self, name: str) -> None:
         rows = self._db.execute("DELETE FROM chunks WHERE document = ? RETURNING id", (name,)).fetchall()
@@ -199,7 +217,7 @@ class Collection:
 
     def _scores(self, words: Sequence[str] | None, wanted: Vectors | None, loaded: _Loaded, *, by_rank: bool) -> Scores:
         """[chunks], in the order of `loaded.numbers`: by words, by a vector, or by both; what is not above 0 is not found."""
-        alike: Scores = loaded.vectors @ wanted if wanted is not None else np.zeros(0, np.float32)
+        alike: Scores = loaded.vectors.scores(wanted) if wanted is not None else np.zeros(0, np.float32)
         if words is None:
             return alike
         scores, bound = score_words(self._db, words, loaded.lengths, loaded.kept)
@@ -209,33 +227,73 @@ class Collection:
         return reciprocal_ranks(covered, alike) if by_rank else (np.maximum(alike, 0) + covered / (bound or 1)) / 2
 
     def _load(self) -> _Loaded:
-        """Numbers, lengths, and the vectors mapped from the copy beside the file, which is written anew when the content has changed."""
+        """Ids, numbers and lengths of all chunks, and their vectors from the blocks beside the file."""
         mark = self.fingerprint
         if self._loaded is None or self._loaded.mark != mark:
-            copy = self.path.with_name(f"{self.path.name}.{mark}.npy")
-            rows = self._db.execute("SELECT number, length FROM chunks ORDER BY number").fetchall()
-            numbers, counts = np.array(rows, np.int64).reshape(-1, 2).T
-            lengths = np.zeros(int(numbers[-1]) + 1 if len(rows) else 0, np.float32)
-            lengths[numbers] = counts
-            if not copy.exists():
-                self._write_copy(copy, len(rows))
-            self._loaded = _Loaded(mark, numbers, lengths, np.load(copy, mmap_mode="r"))
+            # Two indexes are read, not the rows with their texts; each as one text, which is faster than as rows.
+            hexed, at = self._db.execute("SELECT group_concat(id, ''), group_concat(number) FROM chunks").fetchone()
+            counted, sizes = self._db.execute("SELECT group_concat(number), group_concat(length) FROM chunks").fetchone()
+            ids = np.frombuffer(bytes.fromhex(hexed or ""), ">u8").astype(np.uint64)
+            order = np.argsort(ids)
+            ids, numbers = ids[order], _integers(at)[order]
+            lengths = np.zeros(self._next(), np.float32)
+            lengths[_integers(counted)] = _integers(sizes)
+            self._loaded = _Loaded(mark, numbers, lengths, self._blocks.load(ids, lambda places: self._read(numbers[places])))
         return self._loaded
 
-    def _write_copy(self, copy: Path, count: int) -> None:
-        for old in self.path.parent.glob(f"{self.path.name}.*.npy"):
-            old.unlink(missing_ok=True)
-        rows = self._db.execute("SELECT vector FROM chunks ORDER BY number")
-        data = np.zeros((count, self.embedder.dimension), np.float16)
-        for place, (blob,) in enumerate(rows):
-            data[place] = np.frombuffer(blob, np.float16)
-        scratch = copy.with_suffix(".tmp.npy")
-        np.save(scratch, np.asfortranarray(data, np.float32))
-        scratch.replace(copy)
+    def _read(self, numbers: Numbers) -> Vectors:
+        """[numbers, dimension], the vectors of these chunks."""
+        order = np.argsort(numbers)
+        rising = numbers[order]
+        vectors = np.zeros((len(numbers), self.embedder.dimension), np.float16)
+        found = self._db.execute(
+            "SELECT number, vector FROM chunks WHERE number BETWEEN ? AND ? ORDER BY number", (int(rising[0]), int(rising[-1]))
+        )
+        done = 0
+        while rows := found.fetchmany(4096):
+            wanted = np.isin([row[0] for row in rows], rising[done : done + len(rows)])
+            blobs = b"".join([row[1] for row, there in zip(rows, wanted, strict=True) if there])
+            part = np.frombuffer(blobs, np.float16).reshape(-1, self.embedder.dimension)
+            vectors[order[done : done + len(part)]] = part
+            done += len(part)
+        return vectors.astype(np.float32, order="F")
 
     def _chunk(self, number: int) -> Chunk:
         row = self._db.execute("SELECT id, document, place, text FROM chunks WHERE number = ?", (number,)).fetchone()
         return Chunk(id=row[0], document=row[1], place=row[2], text=row[3])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """The database, made where there is none; for reading alone where it cannot be written. Raises `DataError` for a place that is none."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; a collection is a file, or a folder of LanceDB's that ends in .lance")
+    if not path.parent.is_dir():
+        raise DataError(f"there is no folder {path.parent} for the collection {path.name}; make it first")
+    readable = f"file:{quote(str(path.absolute()))}?mode=ro"
+    # The last one is for a folder in which the files that share a log cannot be made.
+    for place in (str(path), readable, f"{readable}&immutable=1"):
+        db = sqlite3.connect(place, WAIT_S, isolation_level=None, check_same_thread=False, uri=place != str(path))
+        try:
+            db.execute("PRAGMA mmap_size=1073741824")
+            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+            if tables and "meta" not in tables:
+                db.close()
+                raise DataError(f"{path} is a database of something else; give another file")
+            if not tables:
+                db.executescript(f"PRAGMA journal_mode=WAL; BEGIN IMMEDIATE; {_LAYOUT} COMMIT;")
+            db.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.OperationalError as error:
+            db.close()
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or "immutable" in place:
+                raise
+        else:
+            return db
+    raise AssertionError("the last place is opened or raises")
+
+
+def _integers(text: str | None) -> Numbers:
+    """Numbers between commas; none for no text."""
+    return np.fromstring(text or "", np.int64, sep=",")
 
 
 def reciprocal_ranks(*rankings: Scores) -> Scores:
@@ -252,7 +310,7 @@ def embedder_name(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(path)) as db:
+        with closing(_connect(path)) as db:
             row = db.execute("SELECT value FROM meta WHERE name = 'opens with'").fetchone()
     except sqlite3.DatabaseError:
         return None

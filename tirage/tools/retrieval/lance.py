@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from tirage.core.errors import ConfigError, MissingExtra
 from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker
-from tirage.tools.retrieval.chunks import Chunk, batches, plain
+from tirage.tools.retrieval.chunks import Chunk, batches, plain, writable
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder
 from tirage.tools.retrieval.keywords import find_words
 from tirage.tools.retrieval.rerankers import reorder
@@ -83,7 +83,7 @@ class LanceCollection:
         rows = [
             {
                 "id": chunk.id,
-                "document": plain(chunk.document),
+                "document": chunk.document,
                 "place": chunk.place,
                 "hash": documents[chunk.document],
                 "text": plain(chunk.text),
@@ -97,9 +97,10 @@ class LanceCollection:
 
     def remove(self, name: str) -> bool:
         """As the port says."""
-        if self._hashes.pop(name, None) is None:
+        kept = writable(name)
+        if self._hashes.pop(kept, None) is None:
             return False
-        quoted = plain(name).replace("'", "''")
+        quoted = kept.replace("'", "''")
         rows = self._table.search().where(f"document = '{quoted}'").select(["id"]).to_arrow().to_pylist()
         self._table.delete(f"document = '{quoted}'")
         self._mix(row["id"] for row in rows)

@@ -35,7 +35,7 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
 def read_documents(path: Path, *, field: str = "text") -> Iterator[tuple[str, str]]:
     """(name, text) of each document in a file; a line of JSON is one, named by its `id` or its number, and so is a page of a PDF.
 
-    Raises `DataError` naming file and line, `MissingExtra` for a PDF without pypdf.
+    Raises `DataError` naming file and line, also for what is no text, and `MissingExtra` for a PDF without pypdf.
     """
     kind = path.suffix.lower()
     try:
@@ -45,6 +45,8 @@ def read_documents(path: Path, *, field: str = "text") -> Iterator[tuple[str, st
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if "\0" in text:
+        raise DataError(f"{path} is no text in UTF-8 (it has zero bytes); convert it, e.g. with: iconv -t UTF-8, or leave it out")
     if kind in HTML:
         yield str(path), html_text(text)
     elif kind not in JSONL:

@@ -45,12 +45,12 @@ class CrossEncoder:
 
     def __init__(self, path: Path) -> None:
         """Raises `ConfigError` when the folder holds none, `MissingExtra` without transformers."""
+        if not (path / "config.json").is_file():
+            raise ConfigError(f"reranker {path}: no folder with a config.json; give `lexical`, or the folder of a cross-encoder")
         try:
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
         except ImportError as error:
             raise MissingExtra("transformers", "retrieval") from error
-        if not (path / "config.json").is_file():
-            raise ConfigError(f"reranker {path}: no folder with a config.json; give `lexical`, or the folder of a cross-encoder")
         self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         self._model = AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True).eval()
         if self._model.config.num_labels != 1:

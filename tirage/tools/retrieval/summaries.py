@@ -4,17 +4,17 @@ In the strict format a query is classified first, and one that asks for reasonin
 Strict is for training, weak for tests.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 
 from tirage.core.message import Message, Observation, ObservationStatus, ToolCall
+from tirage.core.usage import Usage
 from tirage.models.base import Model, Request, Sampling
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec, needs_text, text_argument
 from tirage.tools.python import clip
-from tirage.tools.retrieval.base import Hit, Mode, Retriever
-from tirage.tools.retrieval.tool import show_hits
+from tirage.tools.retrieval.base import Hit
+from tirage.tools.retrieval.tool import SearchTool, show_hits
 
 MOST_WORDS = 20
 """A query has fewer words than this."""
@@ -62,10 +62,10 @@ class QueryRewriter:
         self.model = model
         self._max_tokens = max_tokens
 
-    async def rewrite(self, query: str, reasoning: str) -> str:
-        """The query followed by the model's version of it; the query alone when the model says nothing."""
-        said = await _ask(self.model, REWRITE.format(query=query, reasoning=reasoning or NOTHING), "rewriter", self._max_tokens)
-        return f"{query}\n{said}" if said else query
+    async def rewrite(self, query: str, reasoning: str) -> tuple[str, Usage]:
+        """The query followed by the model's version of it, and what that cost; the query alone when the model says nothing."""
+        said, usage = await _ask(self.model, REWRITE.format(query=query, reasoning=reasoning or NOTHING), "rewriter", self._max_tokens)
+        return (f"{query}\n{said}" if said else query), usage
 
 
 class SummarisingSearch:
@@ -74,42 +74,28 @@ class SummarisingSearch:
     parallel = False
 
     def __init__(
-        self,
-        retriever: Retriever,
-        model: Model,
-        *,
-        k: int = 3,
-        mode: Mode = "hybrid",
-        strict: bool = True,
-        rewriter: QueryRewriter | None = None,
-        max_tokens: int = 512,
-        clip_chars: int = 4000,
+        self, search: SearchTool, model: Model, *, strict: bool = True, rewriter: QueryRewriter | None = None, max_tokens: int = 512
     ) -> None:
         """Put the parts together.
 
         Args:
-            retriever: What is searched.
+            search: Finds the passages; its name, its collection and the length of its observations are this tool's too.
             model: Classifies queries and summarises passages.
-            k: Passages per query.
-            mode: Which rankings count.
             strict: Whether queries that ask for reasoning, or not for one fact in fewer than 20 words, are refused.
             rewriter: Makes the query that the retriever sees; the summary is still asked for the policy's own.
             max_tokens: Of a summary.
-            clip_chars: Longest observation.
         """
-        self.retriever = retriever
+        self.search = search
         self.model = model
-        self.k = k
-        self.mode: Mode = mode
         self.strict = strict
         self.rewriter = rewriter
         self.refused = 0
         """Queries that asked for reasoning, over all problems."""
         self._max_tokens = max_tokens
-        self._clip_chars = clip_chars
+        about = search.about or "a collection of documents"
         self.spec = ToolSpec(
-            name="search",
-            description="Ask for one fact, in fewer than 20 words, and read what a collection of documents says about it.",
+            name=search.spec.name,
+            description=f"Ask for one fact, in fewer than 20 words, and read what {about} says about it.",
             parameters={
                 "type": "object",
                 "properties": {
@@ -120,6 +106,11 @@ class SummarisingSearch:
                 "additionalProperties": False,
             },
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """The collection's."""
+        return self.search.fingerprint
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         """Clean, check, classify, retrieve, summarise. A refusal is an observation like any other, with `fallback` in its data.
@@ -134,29 +125,39 @@ class SummarisingSearch:
         faults = query_faults(query) if self.strict else query_faults(query)[: not query]
         if faults:
             return Observation(text=f"InvalidQuery: {'; '.join(faults)}", status=ObservationStatus.INVALID, call_id=call.id)
-        if self.strict and await self._asks_for_reasoning(query):
+        reasons, spent = await self._asks_for_reasoning(query) if self.strict else (False, Usage())
+        if reasons:
             self.refused += 1
-            return Observation(text=REFUSAL, call_id=call.id, duration_s=time.monotonic() - began, data={"query": query, "fallback": True})
-        wanted = await self.rewriter.rewrite(query, reasoning) if self.rewriter is not None else query
-        hits = await asyncio.to_thread(self.retriever.search, wanted, self.k, mode=self.mode)
-        text, clipped = clip(await self._summary(query, reasoning, hits) or NOTHING, self._clip_chars)
-        data = {"query": query, "fallback": False, "collection": self.retriever.fingerprint, "chunks": [hit.chunk.id for hit in hits]}
-        return Observation(text=text, call_id=call.id, duration_s=time.monotonic() - began, truncated=clipped, data=data)
+            data: dict[str, object] = {"query": query, "fallback": True}
+            return Observation(text=REFUSAL, call_id=call.id, duration_s=time.monotonic() - began, data=data, usage=spent)
+        wanted, rewriting = await self.rewriter.rewrite(query, reasoning) if self.rewriter is not None else (query, Usage())
+        hits = await self.search.find(wanted)
+        said, summing = await self._summary(query, reasoning, hits)
+        text, clipped = clip(said or NOTHING, self.search.clip_chars)
+        data = {"query": query, "fallback": False, "collection": self.fingerprint, "chunks": [hit.chunk.id for hit in hits]}
+        return Observation(
+            text=text,
+            call_id=call.id,
+            duration_s=time.monotonic() - began,
+            truncated=clipped,
+            data=data,
+            usage=spent + rewriting + summing,
+        )
 
-    async def _asks_for_reasoning(self, query: str) -> bool:
-        said = (await _ask(self.model, CLASSIFY.format(query=query), "classifier", 64)).lower()
+    async def _asks_for_reasoning(self, query: str) -> tuple[bool, Usage]:
+        said, usage = await _ask(self.model, CLASSIFY.format(query=query), "classifier", 64)
         # The kind named last counts: models like to repeat the choice before they make it.
-        return said.rfind("reasoning") > said.rfind("knowledge")
+        return said.lower().rfind("reasoning") > said.lower().rfind("knowledge"), usage
 
-    async def _summary(self, query: str, reasoning: str, hits: Sequence[Hit]) -> str:
+    async def _summary(self, query: str, reasoning: str, hits: Sequence[Hit]) -> tuple[str, Usage]:
         if not hits:
-            return ""
+            return "", Usage()
         prompt = SUMMARISE.format(reasoning=reasoning.strip() or NOTHING, query=query, passages=show_hits(list(hits)))
         return await _ask(self.model, prompt, "summariser", self._max_tokens)
 
 
-async def _ask(model: Model, prompt: str, tag: str, max_tokens: int) -> str:
-    """What a model answers to one message, greedily."""
+async def _ask(model: Model, prompt: str, tag: str, max_tokens: int) -> tuple[str, Usage]:
+    """What a model answers to one message, greedily, and what that cost."""
     message = Message(role="user", content=prompt)
     (completion,) = await model.complete(Request(messages=(message,), sampling=Sampling(max_tokens=max_tokens), tag=tag))
-    return completion.text.strip()
+    return completion.text.strip(), completion.usage

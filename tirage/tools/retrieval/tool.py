@@ -24,17 +24,29 @@ class SearchTool:
     card = Path(__file__).with_name("search.yaml")
 
     def __init__(
-        self, collection: Retriever, *, k: int = 3, mode: Mode = "hybrid", rerank: Reranker | None = None, clip_chars: int = 4000
+        self,
+        collection: Retriever,
+        *,
+        name: str = "search",
+        about: str | None = None,
+        k: int = 3,
+        mode: Mode = "hybrid",
+        rerank: Reranker | None = None,
+        clip_chars: int = 4000,
     ) -> None:
-        """`k`: chunks per answer unless the policy asks for another number, at most 20; `clip_chars`: longest observation."""
+        """`about`: what is in the collection, as the policy is told.
+
+        `k`: chunks per answer unless the policy asks for another number, at most 20; `clip_chars`: longest observation.
+        """
         self.collection = collection
+        self.about = about
         self.k = k
         self.mode: Mode = mode
         self.rerank = rerank
         self.clip_chars = clip_chars
         self.spec = ToolSpec(
-            name="search",
-            description="Look something up in the collection of documents and read the best passages.",
+            name=name,
+            description=f"Look something up in {about or 'the collection of documents'} and read the best passages.",
             parameters={
                 "type": "object",
                 "properties": {
@@ -45,6 +57,11 @@ class SearchTool:
                 "additionalProperties": False,
             },
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """The collection's."""
+        return self.collection.fingerprint
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         """Search; what was found stands in `data` too, with the collection's fingerprint."""
@@ -57,7 +74,7 @@ class SearchTool:
         if not isinstance(query, str) or not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 20:
             text = 'InvalidCall: arguments must be a JSON object with a string "query" and, if wanted, an integer "k" from 1 to 20'
             return Observation(text=text, status=ObservationStatus.INVALID, call_id=call.id)
-        hits = await asyncio.to_thread(self.collection.search, query, k, mode=self.mode, rerank=self.rerank)
+        hits = await self.find(query, k)
         text, clipped = clip(show_hits(hits) or "Nothing was found.", self.clip_chars)
         return Observation(
             text=text,
@@ -66,3 +83,7 @@ class SearchTool:
             truncated=clipped,
             data={"collection": self.collection.fingerprint, "chunks": [hit.chunk.id for hit in hits]},
         )
+
+    async def find(self, query: str, k: int | None = None) -> list[Hit]:
+        """The best chunks as this tool ranks them, `k` or as many as it gives by default."""
+        return await asyncio.to_thread(self.collection.search, query, k or self.k, mode=self.mode, rerank=self.rerank)
