@@ -1,5 +1,6 @@
 """Topologies by the words of a command line."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tirage.core.errors import ConfigError
 def open_topology(source: str, members: int | None = None, rounds: int | None = None, seed: int = 0) -> Topology:
     """A stock topology by name, else a file. Raises `ConfigError` when it is neither, or for options that a file has no use for."""
     path = Path(source)
+    if is_learned(source):
+        raise ConfigError(f"{source} was learned from teams already; give the topology that it was learned for")
     if source in SHAPES or not (path.suffix or path.exists()):
         return stock(source, members, rounds=rounds, seed=seed)
     if members is not None or rounds is not None:
@@ -33,8 +36,27 @@ def open_learned(path: Path) -> TopologyLearner:
 
 
 def is_learned(source: str) -> bool:
-    """Whether a word names a file of something learned."""
-    return source.endswith((".safetensors", ".json"))
+    """Whether a word names a file of something learned, not the JSON of a topology."""
+    path = Path(source)
+    if path.suffix != ".json":
+        return path.suffix == ".safetensors"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and "kind" in data
+
+
+def topology_for(source: str, query: str, members: int | None = None, rounds: int | None = None, seed: int = 0) -> Topology:
+    """As `open_topology`; what was learned is decoded for a query. Raises `ConfigError` where that is missing and matters."""
+    if not is_learned(source):
+        return open_topology(source, members, rounds, seed)
+    if members is not None or rounds is not None:
+        raise ConfigError(f"members and rounds are for stock topologies; {source} has those that it was learned with")
+    learned = open_learned(Path(source))
+    if not query and not isinstance(learned, EdgeOptimizer):
+        raise ConfigError(f"{source} has a graph for each problem; say for which (--query 'What is 17 * 23?')")
+    return learned.sample(query, seed)[0]
 
 
 def team_options(options: Mapping[str, Any]) -> dict[str, Any]:
