@@ -115,6 +115,20 @@ def test_topologies_are_compared(capsys, tmp_path, said):
     assert "debate" in shown
 
 
+def test_files_are_compared_with_stock_topologies(capsys, tmp_path, said, lesson):
+    learned, model = tmp_path / "who.json", said("many", *["So \\boxed{2}."] * 60)
+    assert run(capsys, *teach(lesson, learned, model))[0] == 0
+    names = f"single,{pair(tmp_path, said('a', *['add'] * 4), said('b', *['So ' + chr(92) + 'boxed{2}.'] * 4))},{learned}"
+    compare = ["topology", "compare", names, "-p", str(lesson), "-m", model, "--out", str(tmp_path / "run"), "--json"]
+    code, shown, err = run(capsys, *compare)
+    assert code == 0, err
+    stages = {line.split()[1].partition("/")[0] for line in run(capsys, "trace", "ls", str(tmp_path / "run"))[1].splitlines()[1:-1]}
+    assert {stage.partition("@")[0] for stage in stages} == {"single", "pair", "who"}
+    assert all(stage in shown for stage in stages)
+    code, _, err = run(capsys, "topology", "compare", "single,none.yaml", "-p", str(lesson), "--out", str(tmp_path / "other"))
+    assert (code, "none.yaml" in err) == (2, True)
+
+
 @pytest.fixture
 def lesson(tmp_path: Path) -> Path:
     """Four problems, of which the answer 2 is right for one."""

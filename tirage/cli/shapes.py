@@ -1,5 +1,6 @@
 """Topologies by the words of a command line."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +58,24 @@ def topology_for(source: str, query: str, members: int | None = None, rounds: in
     if not query and not isinstance(learned, EdgeOptimizer):
         raise ConfigError(f"{source} has a graph for each problem; say for which (--query 'What is 17 * 23?')")
     return learned.sample(query, seed)[0]
+
+
+def is_team(name: str) -> bool:
+    """Whether a word names a stock topology or a file of one."""
+    return name in SHAPES or (Path(name).suffix in (".yaml", ".yml", ".json", ".safetensors") and Path(name).is_file())
+
+
+def team_label(name: str) -> str:
+    """What a report calls a team: a stock one by its name, a file by its stem with 6 hex digits of its content."""
+    if name in SHAPES:
+        return name
+    return f"{Path(name).stem}@{hashlib.sha256(Path(name).read_bytes()).hexdigest()[:6]}"
+
+
+def member_models(name: str) -> tuple[str, ...]:
+    """Model strings that the members of a team name. Raises as the file's opening does."""
+    team = open_learned(Path(name)).team if is_learned(name) else open_topology(name)
+    return tuple(dict.fromkeys(member.model for member in team.members if member.model))
 
 
 def team_options(options: Mapping[str, Any]) -> dict[str, Any]:

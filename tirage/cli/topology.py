@@ -133,7 +133,7 @@ def train(
 
 @topology_app.command("compare", epilog="Example: tirage topology compare single,chain,debate --problems nano:heldout --budget 1000")
 def compare(
-    names: Annotated[str, typer.Argument(help="Stock topologies, and strategies or agents beside them.", show_default=False)],
+    names: Annotated[str, typer.Argument(help="Stock topologies and files, with commas; strategies and agents too.", show_default=False)],
     problems: Annotated[str, typer.Option("--problems", "-p", help="A file, nano:SPLIT or gym:FAMILY[,FAMILY].", show_default=False)],
     model: Annotated[str, typer.Option("--model", "-m", help="Model string.")] = "nano",
     budget: Annotated[int, typer.Option(min=0, help="Sampled tokens per problem.")] = 4000,
