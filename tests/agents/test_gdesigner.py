@@ -25,13 +25,18 @@ from tests.agents.planted_graph import (
     tokens,
     train,
 )
+from tirage.agents.cast import Cast
 from tirage.agents.teams.edges import EdgeOptimizer
 from tirage.agents.teams.learner import SPATIAL, TEMPORAL, Outcome, TopologyLearner, allowed_pairs, log_probability, walk
 from tirage.agents.teams.refinement import refine
 from tirage.agents.teams.spec import GDesignerSettings
 from tirage.agents.teams.stock import stock
+from tirage.agents.teams.team import Team, tokens_per_edge
 from tirage.agents.teams.topology import Member, Topology
+from tirage.agents.transcript import Workflow
 from tirage.core.errors import ConfigError, DataError
+from tirage.core.problem import Problem
+from tirage.testing.models import ScriptedModel
 
 torch = pytest.importorskip("torch", reason="install it with: pip install 'tirage[local]'")
 
@@ -273,6 +278,21 @@ def test_the_ledger_orders_the_stock_shapes() -> None:
     costs = [tokens(stock(shape, 4)) for shape in ("single", "chain", "layered", "complete")]
     assert costs == sorted(costs)
     assert costs[1] - costs[0] == 3 * TOKENS_PER_EDGE
+
+
+async def test_the_ledger_is_the_sum_over_the_calls_of_scripted_teams() -> None:
+    spent = []
+    for shape in ("single", "chain", "layered", "complete"):
+        drawn = stock(shape, 4)
+        tree = await Workflow(Team(drawn), Cast(model=ScriptedModel(lambda request: "\\boxed{1}"))).solve(Problem(prompt="1?"), seed=0)
+        usages = {node.move: node.step.usage for node in tree.nodes[1:] if node.step is not None}
+        assert list(usages) == list(drawn.names)
+        total = sum(usage.tokens_in + usage.tokens_out for usage in usages.values())
+        assert total == tree.usage.tokens_in + tree.usage.tokens_out
+        assert tokens_per_edge(drawn, tree) == {edge: usages[edge[0]].tokens_out for edge in drawn.spatial}
+        spent.append(total)
+    assert spent == sorted(spent)
+    assert len(set(spent)) == 4
 
 
 def misled(query: str, topology: Topology) -> float:
