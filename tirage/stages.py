@@ -127,7 +127,7 @@ async def roll_plans(
                 )
                 with run.timed(plan.name):
                     progress[number] = await runner.run(
-                        _stage(config, plan, model), on_progress=show.stage, on_start=run.begun, on_step=on_step
+                        stage_of(config, plan, model), on_progress=show.stage, on_start=run.begun, on_step=on_step
                     )
     finally:
         await model.close()
@@ -139,7 +139,8 @@ def _standing(run: RunFolder, plan: Plan) -> Progress:
     return Progress(stage=plan.name, total=len(plan.problems) * plan.samples, resumed=done, done=done)
 
 
-def _stage(config: RunConfig, plan: Plan, model: Model) -> Stage:
+def stage_of(config: RunConfig, plan: Plan, model: Model) -> Stage:
+    """What a runner is told of a plan."""
     return Stage(
         name=plan.name,
         problems=plan.problems,

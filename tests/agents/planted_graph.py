@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from tirage.agents.teams.learner import Outcome, TopologyLearner
-from tirage.agents.teams.topology import Member, Topology
+from tirage.agents.teams.topology import EdgeKind, Member, Topology
 
 TEAM = Topology(
     name="planted",
@@ -16,7 +17,9 @@ TEAM = Topology(
     ),
     decision="Solver",
 )
+TWICE = replace(TEAM, name="planted twice", rounds=2)
 EDGE = ("Analyst", "Solver")
+BACK = ("Critic", "Solver")
 TOKENS_PER_EDGE = 200
 TOKENS_PER_MEMBER = 50
 Family = Callable[[random.Random], str]
@@ -36,6 +39,11 @@ def poems(draw: random.Random) -> str:
 def is_right(query: str, topology: Topology) -> bool:
     """Whether the team answers: poems always, sums exactly when the analyst speaks to the solver."""
     return query.startswith("write") or EDGE in topology.spatial
+
+
+def is_mended(query: str, topology: Topology) -> bool:
+    """Whether the solver hears in the second round what the critic found in the first; an edge within a round says nothing new."""
+    return BACK in topology.temporal
 
 
 def tokens(topology: Topology) -> int:
@@ -68,6 +76,6 @@ def samples(learner: TopologyLearner, family: Family, count: int = 60) -> list[T
     return [learner.sample(family(draw), seed=10_000 + index)[0] for index in range(count)]
 
 
-def share(drawn: list[Topology], edge: tuple[str, str] = EDGE) -> float:
+def share(drawn: list[Topology], edge: tuple[str, str] = EDGE, kind: EdgeKind = "spatial") -> float:
     """In which part of them the edge is."""
-    return sum(edge in topology.spatial for topology in drawn) / len(drawn)
+    return sum(edge in (topology.spatial if kind == "spatial" else topology.temporal) for topology in drawn) / len(drawn)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,14 +44,17 @@ def serve(port: int) -> Iterator["subprocess.Popen[str]"]:
 
 
 @contextmanager
-def rollout(problems: Path, port: int, run: Path) -> Iterator["subprocess.Popen[str]"]:
-    model = f"http://127.0.0.1:{port}/v1#echo"
-    command = [sys.executable, "-m", "tirage.cli.main", "rollout", str(problems), "-m", model, "--run", str(run), "--concurrency", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def command(port: int, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    line = [sys.executable, "-m", "tirage.cli.main", *words, "-m", f"http://127.0.0.1:{port}/v1#echo"]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def rollout(problems: Path, port: int, run: Path) -> AbstractContextManager["subprocess.Popen[str]"]:
+    return command(port, "rollout", str(problems), "--run", str(run), "--concurrency", "2")
 
 
 def finished(run: Path) -> list[str]:
@@ -86,6 +89,35 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(problems: Path, por
         keys = finished(run)
         assert keys[: len(before)] == before
         assert len(keys) == len(set(keys)) == PROBLEMS
+
+
+@pytest.mark.slow
+def test_learning_a_topology_is_interrupted_and_goes_on(problems: Path, port: int, tmp_path: Path) -> None:
+    def learned(name: str) -> tuple[Path, list[str]]:
+        out = tmp_path / f"{name}.json"
+        team = ["topology", "train", "single", "--members", "2", "--learner", "edges", "--price", "0", "--batch", "2"]
+        return out, [*team, "--problems", str(problems), "--queries", str(PROBLEMS), "--out", str(out)]
+
+    (broken, words), (whole, others) = learned("broken"), learned("whole")
+    run = broken.with_suffix(".run")
+    with serve(port):
+        with command(port, *words) as process:
+            wait_for(run, 3, process)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+        assert (process.returncode, broken.exists()) == (130, False)
+        assert "run the same command again to resume" in err
+        before = finished(run)
+        assert 3 <= len(before) < PROBLEMS
+        for line in (words, others):
+            with command(port, *line) as process:
+                shown, err = process.communicate(timeout=60)
+            assert process.returncode == 0, err
+            assert (f"{len(before)} of {PROBLEMS} problems were finished before" in shown) == (line is words)
+    keys = finished(run)
+    assert keys[: len(before)] == before
+    assert len(keys) == len(set(keys)) == PROBLEMS
+    assert json.loads(broken.read_text()) == json.loads(whole.read_text())
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Topologies by the words of a command line."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from tirage.core.errors import ConfigError
 def open_topology(source: str, members: int | None = None, rounds: int | None = None, seed: int = 0) -> Topology:
     """A stock topology by name, else a file. Raises `ConfigError` when it is neither, or for options that a file has no use for."""
     path = Path(source)
+    if is_learned(source):
+        raise ConfigError(f"{source} was learned from teams already; give the topology that it was learned for")
     if source in SHAPES or not (path.suffix or path.exists()):
         return stock(source, members, rounds=rounds, seed=seed)
     if members is not None or rounds is not None:
@@ -33,8 +37,45 @@ def open_learned(path: Path) -> TopologyLearner:
 
 
 def is_learned(source: str) -> bool:
-    """Whether a word names a file of something learned."""
-    return source.endswith((".safetensors", ".json"))
+    """Whether a word names a file of something learned, not the JSON of a topology."""
+    path = Path(source)
+    if path.suffix != ".json":
+        return path.suffix == ".safetensors"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and "kind" in data
+
+
+def topology_for(source: str, query: str, members: int | None = None, rounds: int | None = None, seed: int = 0) -> Topology:
+    """As `open_topology`; what was learned is decoded for a query. Raises `ConfigError` where that is missing and matters."""
+    if not is_learned(source):
+        return open_topology(source, members, rounds, seed)
+    if members is not None or rounds is not None:
+        raise ConfigError(f"members and rounds are for stock topologies; {source} has those that it was learned with")
+    learned = open_learned(Path(source))
+    if not query and not isinstance(learned, EdgeOptimizer):
+        raise ConfigError(f"{source} has a graph for each problem; say for which (--query 'What is 17 * 23?')")
+    return learned.sample(query, seed)[0]
+
+
+def is_team(name: str) -> bool:
+    """Whether a word names a stock topology or a file of one."""
+    return name in SHAPES or (Path(name).suffix in (".yaml", ".yml", ".json", ".safetensors") and Path(name).is_file())
+
+
+def team_label(name: str) -> str:
+    """What a report calls a team: a stock one by its name, a file by its stem with 6 hex digits of its content."""
+    if name in SHAPES:
+        return name
+    return f"{Path(name).stem}@{hashlib.sha256(Path(name).read_bytes()).hexdigest()[:6]}"
+
+
+def member_models(name: str) -> tuple[str, ...]:
+    """Model strings that the members of a team name. Raises as the file's opening does."""
+    team = open_learned(Path(name)).team if is_learned(name) else open_topology(name)
+    return tuple(dict.fromkeys(member.model for member in team.members if member.model))
 
 
 def team_options(options: Mapping[str, Any]) -> dict[str, Any]:

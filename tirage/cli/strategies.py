@@ -7,10 +7,10 @@ from typing import Any
 
 from tirage.agents.systems import SYSTEMS
 from tirage.agents.systems import option_names as system_options
-from tirage.agents.teams.stock import SHAPES
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts
 from tirage.cli.searching import search_maker
+from tirage.cli.shapes import is_team, member_models, team_label
 from tirage.config import AgentConfig, RolloutConfig, SearchConfig
 from tirage.core.errors import ConfigError
 from tirage.core.rollout import Rollout
@@ -38,14 +38,18 @@ BLOCK = 16
 
 
 def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path, *, quiet: bool) -> Report:
-    """Grow what is missing of every strategy's trees, and report on all of them. A name may also be a published system or a topology.
+    """Grow what is missing of every strategy's trees, and report on all of them.
+
+    A name may also be a published system, a topology, or a file of one.
 
     `config.agent.search` holds what they have in common; with a budget of tokens a `best-of-n` goes on until it is spent.
     Raises `ConfigError` for an unknown strategy.
     """
     base = config.agent.search
     assert base is not None
-    agents = {name: _agent(config.agent, base, name) for name in names}
+    models = [model for name in names if is_team(name) for model in member_models(name)]
+    config = config.model_copy(update={"agent": config.agent.model_copy(update={"models": (*config.agent.models, *models)})})
+    agents = {team_label(name) if is_team(name) else name: _agent(config.agent, base, name) for name in names}
     if len(agents) < 2:
         raise ConfigError(f"--strategies {','.join(names)}: name at least two different ones")
     problems = unique(load_problems(config.problems))
@@ -82,13 +86,13 @@ def _within(rollouts: Sequence[Rollout], told: Sequence[Sequence[Moment]], token
 
 def _agent(config: AgentConfig, base: SearchConfig, name: str) -> AgentConfig:
     """A strategy of search; or a published system or a topology by name, with the same budget and those options that it has."""
-    system = "team" if name in SHAPES else name
+    system = "team" if is_team(name) else name
     if name in STRATEGIES or system not in SYSTEMS:
         return config.model_copy(update={"search": _search(base, name)})
     options = {option: given for option, given in base.options.items() if option in system_options(system)}
     spent = base.budget.tokens is not None and "n" not in options and system in UNTIL_SPENT_SYSTEMS
     options |= {"n": UNTIL_SPENT} if spent else {}
-    options |= {"topology": name} if name in SHAPES else {}
+    options |= {"topology": name} if is_team(name) else {}
     return config.model_copy(update={"search": None, "name": system, "options": options, "budget": base.budget})
 
 

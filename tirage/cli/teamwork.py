@@ -15,11 +15,11 @@ from tirage.agents.growth import StepEvent
 from tirage.agents.teams.pictures import Form, draw
 from tirage.agents.teams.team import tokens_per_edge
 from tirage.agents.teams.topology import Topology
-from tirage.cli.files import write_picture
+from tirage.cli.files import check_place, write_picture
 from tirage.cli.solve import as_data, show_end, show_step
 from tirage.config import AgentConfig, SamplingConfig
 from tirage.core.budget import Budget
-from tirage.core.errors import DataError
+from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
 from tirage.doors import Solution, run_sync, solve_async
 
@@ -103,7 +103,11 @@ class Terminal:
 
 
 def perform(waiting: Waiting, *, out: Path | None, force: bool, as_json: bool) -> None:
-    """Run the team to its end, or until a turn waits: then the exit code is `WAITS`."""
+    """Run the team to its end, or until a turn waits: then the exit code is `WAITS`. Where the picture goes is checked before."""
+    if out is not None:
+        if out.suffix not in _FORMS:
+            raise ConfigError(f"{out}: pictures end in {', '.join(_FORMS)}")
+        check_place(out, force=force)
     run, console = waiting.run, Console(highlight=False, soft_wrap=True)
     if not as_json:
         waiting.desk.approvers = [Terminal(console)]
@@ -145,7 +149,7 @@ def _tell_paused(waiting: Waiting, paused: Paused, *, as_json: bool) -> None:
 def _tell_end(console: Console, run: TeamRun, solution: Solution, *, out: Path | None, force: bool, as_json: bool) -> None:
     ledger = tokens_per_edge(run.topology, solution.tree)
     if out is not None:
-        write_picture(draw(run.topology, _FORMS.get(out.suffix, "html"), ledger), out, force=force)
+        write_picture(draw(run.topology, _FORMS[out.suffix], ledger), out, force=force)
     if as_json:
         edges = [{"from": speaker, "to": listener, "tokens": tokens} for (speaker, listener), tokens in ledger.items()]
         print(json.dumps({**as_data(solution), "edges": edges}, ensure_ascii=False))

@@ -13,12 +13,12 @@ from tirage.agents.teams.spec import TopologySpec
 from tirage.agents.teams.stock import SHAPES
 from tirage.agents.teams.team import with_saboteur
 from tirage.cli.evaluate import compare as compare_all
-from tirage.cli.files import write_picture
+from tirage.cli.files import check_place, write_picture
 from tirage.cli.names import parse_problems
-from tirage.cli.shapes import is_learned, open_learned, open_topology
-from tirage.cli.teaching import LEARNERS, teach
+from tirage.cli.shapes import open_topology, topology_for
+from tirage.cli.teaching import LEARNERS, TeachConfig, check_learner, teach
 from tirage.cli.teamwork import TeamRun, Waiting, perform
-from tirage.config import AgentConfig, RolloutConfig, SamplingConfig
+from tirage.config import AgentConfig, SamplingConfig
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 
@@ -29,7 +29,9 @@ _SHAPES = "\n\n".join(["Stock topologies:", *(f"{name}: {shape.what}" for name, 
 
 @topology_app.command("show", epilog=f"Example: tirage topology show debate --members 3 --format html --out debate.html\n\n{_SHAPES}")
 def show(
-    source: Annotated[str | None, typer.Argument(metavar="NAME|FILE", help="A stock topology or a YAML file.", show_default=False)] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="NAME|FILE", help="A stock topology, a YAML file, or what was learned.", show_default=False)
+    ] = None,
     form: Annotated[
         Form, typer.Option("--format", "-f", help="ascii to read here, html to look at, the others for other tools.")
     ] = "ascii",
@@ -47,11 +49,7 @@ def show(
         return
     if source is None:
         raise typer.BadParameter(f"name a file or one of: {', '.join(SHAPES)}")
-    if is_learned(source):
-        shape = open_learned(Path(source)).sample(query, seed)[0]
-    else:
-        shape = open_topology(source, members, rounds, seed)
-    picture = draw(shape, form)
+    picture = draw(topology_for(source, query, members, rounds, seed), form)
     if out is None:
         sys.stdout.write(picture)
         return
@@ -63,7 +61,7 @@ def show(
     "run", epilog=f"Example: tirage topology run planner-executor-critic 'What is 17 * 23 - 4?' --approve planner\n\n{_SHAPES}"
 )
 def run(
-    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A stock topology or a YAML file.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Stock topology, YAML file, or what was learned.", show_default=False)],
     question: Annotated[str, typer.Argument(help="The question.", show_default=False)],
     model: Annotated[str, typer.Option("--model", "-m", help="Model string of members without their own.")] = "nano",
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against; no member sees it.")] = None,
@@ -80,7 +78,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Let a team work on one question."""
-    team = open_topology(source, members, rounds)
+    team = topology_for(source, question, members, rounds)
     if saboteur is not None:
         team = with_saboteur(team, saboteur)
     if pause is not None and pause.exists() and not force:
@@ -99,7 +97,7 @@ def run(
 
 @topology_app.command("train", epilog="Example: tirage topology train single --members 4 --problems nano:train --out who.safetensors")
 def train(
-    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The team whose spatial edges are learned.", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The team whose edges are learned.", show_default=False)],
     problems: Annotated[str, typer.Option("--problems", "-p", help="A file, nano:SPLIT or gym:FAMILY[,FAMILY].", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where it is kept: .safetensors for gdesigner, .json for edges.")],
     learner: Annotated[str, typer.Option(help=f"{' or '.join(LEARNERS)}: edges by the problem, or the same for all.")] = "gdesigner",
@@ -111,25 +109,31 @@ def train(
     rounds: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
     temperature: Annotated[float, typer.Option(min=0, help="Of every member.")] = 0.8,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    run: Annotated[Path | None, typer.Option(help="Run folder; the same one resumes.", show_default="beside --out, ending in .run")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the batches as JSON.")] = False,
 ) -> None:
-    """Learn who should speak to whom from what teams achieve; then `--agent team -o topology=FILE`, or `topology show FILE --query`."""
-    if out.exists() and not force:
-        raise ConfigError(f"{out} exists; choose another place or say that it may be replaced (--force)")
+    """Learn who should speak to whom from what teams achieve; then `topology run FILE`, or `topology show FILE --query`."""
+    check_learner(learner, out)
+    check_place(out, force=force)
     team = open_topology(source, members, rounds)
-    config = RolloutConfig(
+    config = TeachConfig(
+        team=team.to_dict(),
+        learner=learner,
+        batch=batch,
+        price=price,
         model=model,
         problems=parse_problems(problems, queries),
-        agent=AgentConfig(name="team", options={"topology": source}, models=tuple({m.model: None for m in team.members if m.model})),
+        agent=AgentConfig(name="team", models=tuple({m.model: None for m in team.members if m.model})),
         sampling=SamplingConfig(temperature=temperature),
         seed=seed,
     )
-    teach(config, team, learner, out, batch=batch, price=price)
+    teach(config, out, out.with_suffix(".run") if run is None else run, as_json=as_json)
 
 
 @topology_app.command("compare", epilog="Example: tirage topology compare single,chain,debate --problems nano:heldout --budget 1000")
 def compare(
-    names: Annotated[str, typer.Argument(help="Stock topologies, and strategies or agents beside them.", show_default=False)],
+    names: Annotated[str, typer.Argument(help="Stock topologies and files, with commas; strategies and agents too.", show_default=False)],
     problems: Annotated[str, typer.Option("--problems", "-p", help="A file, nano:SPLIT or gym:FAMILY[,FAMILY].", show_default=False)],
     model: Annotated[str, typer.Option("--model", "-m", help="Model string.")] = "nano",
     budget: Annotated[int, typer.Option(min=0, help="Sampled tokens per problem.")] = 4000,

@@ -34,7 +34,7 @@ class Batch:
     tokens: float
     """Mean per problem of this batch."""
     edges: float
-    """Mean per topology of this batch."""
+    """Mean per topology of this batch, temporal ones included."""
 
 
 Work = Callable[[Topology, Problem, int], Awaitable[Fared]]
@@ -89,5 +89,5 @@ def _batch(number: int, queries: int, teams: Sequence[Topology], fared: Sequence
         right=sum(item.correct is True for item in fared),
         graded=sum(item.correct is not None for item in fared),
         tokens=sum(item.tokens for item in fared) / len(fared),
-        edges=sum(len(team.spatial) for team in teams) / len(teams),
+        edges=sum(len(team.spatial) + len(team.temporal) for team in teams) / len(teams),
     )

@@ -30,7 +30,8 @@ _VISIBLE = {code: f"\\x{code:02x}" for code in _CONTROLS} | {code: f"\\u{code:04
 def show_path(rollout: Rollout, node: int | None = None, *, console: Console | None = None) -> RenderableType:
     """The path to `node` (the chosen one by default): header, every span with its author, verdict and cost.
 
-    With `console`, long lines are wrapped to its width beside the labels; without, they are left alone.
+    What a role was asked stands above its turn. With `console`, long lines are wrapped to its width beside the labels; without, they are
+    left alone.
     """
     end = rollout.chosen if node is None else node
     lines: list[Text] = list(_header(rollout, end))
@@ -40,8 +41,8 @@ def show_path(rollout: Rollout, node: int | None = None, *, console: Console | N
     for place, item in enumerate(rollout.tree.path(end), start=1):
         if item.step is None:
             continue
-        lines.append(_rule(f"step {place}, node {item.index}", item.step))
-        for span in item.step.spans:
+        lines.append(_rule(" · ".join(filter(None, (f"step {place}, node {item.index}", _role(item)))), item.step))
+        for span in (*(item.step.opening.prompt if item.step.opening is not None else ()), *item.step.spans):
             lines.extend(_span_lines(span, console))
         if item.error is not None:
             lines.append(
@@ -185,6 +186,8 @@ def _node_line(rollout: Rollout, index: int, joint: str) -> Text:
         line.append("  prompt", style="bright_black")
     else:
         line.append(f"  {node.stop if tree.children[index] == [] else node.step.finish}  ", style="red" if node.error else "")
+        if role := _role(node):
+            line.append(f"{role}: ", style="bold")
         line.append(_node_excerpt(node, node.step), style="")
     verdict = rollout.verdicts.get(index)
     if verdict is not None:
@@ -194,6 +197,11 @@ def _node_line(rollout: Rollout, index: int, joint: str) -> Text:
     if index == rollout.chosen and index != ROOT:
         line.append("  ◀ chosen", style="bold")
     return line
+
+
+def _role(node: Node) -> str:
+    """Whose turn a node begins; empty within a turn, and where there are no roles."""
+    return excerpt(node.move) if node.step is not None and node.step.opening is not None else ""
 
 
 def _node_excerpt(node: Node, step: Step) -> str:

@@ -24,7 +24,7 @@ def test_lines_of_text() -> None:
         "  decided by executor\n"
         "  < hears in the same round; ~ hears what was said in the round before\n"
     )
-    assert draw(stock("single")) == "single: 1 members, 0 edges, 1 round\n   1  solver\n  decided by majority\n"
+    assert draw(stock("single")) == "single: 1 member, 0 edges, 1 round\n   1  solver\n  decided by majority\n"
 
 
 def test_graphviz() -> None:

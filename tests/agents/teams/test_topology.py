@@ -30,7 +30,7 @@ def team(**changes: object) -> Topology:
         ({"temporal": (("zzz", "a"),), "rounds": 2}, "the temporal edge 'zzz' -> 'a' names 'zzz', who is no member; members are a, b, c"),
         (
             {"spatial": (("a", "b"), ("b", "c"), ("c", "a"))},
-            "cyclic topology without rounds: 'a' -> 'b' -> 'c' -> 'a' would wait for each other; make one of these edges temporal",
+            "its spatial edges form a cycle: 'a' -> 'b' -> 'c' -> 'a' would wait for each other; drop one of them, or make it temporal",
         ),
         ({"spatial": (("b", "b"),)}, "'b' -> 'b' would wait"),
         ({"temporal": (("c", "a"),)}, "the temporal edge 'c' -> 'a' is never used in 1 round; set rounds to 2 or more"),
@@ -121,7 +121,8 @@ def test_stock_shapes_of_four(shape: str) -> None:
     spatial, temporal = ADJACENCY[shape]
     assert [list(row) for row in drawn.adjacency()] == spatial
     assert [list(row) for row in drawn.adjacency("temporal")] == temporal
-    assert drawn.with_spatial(drawn.adjacency()) == drawn
+    assert drawn.with_edges(drawn.adjacency()) == drawn
+    assert drawn.with_edges(drawn.adjacency(), drawn.adjacency("temporal")) == drawn
     assert Topology.from_dict(json.loads(json.dumps(drawn.to_dict()))) == drawn
 
 

@@ -1,4 +1,7 @@
-"""The graph auto-encoder of G-Designer (Zhang et al. 2024, arXiv 2410.11782): members and a task in, a logit per edge out."""
+"""The graph auto-encoder of G-Designer (Zhang et al. 2024, arXiv 2410.11782): members and a task in, a logit per edge out.
+
+The paper decodes the edges within a round; those from a round to the next are decoded here by a second output of the same decoder.
+"""
 
 import math
 from collections.abc import Mapping
@@ -44,7 +47,7 @@ class AutoEncoder:
                 "sigma.1": start(hidden, latent),
                 "pair.0": start(3 * latent, hidden, GAIN),
                 "pair.1": start(hidden, hidden, GAIN),
-                "pair.2": start(hidden, 1),
+                "pair.2": start(hidden, 2),
             }
         else:
             self.weights = {
@@ -52,10 +55,12 @@ class AutoEncoder:
                 "mu.1": start(hidden, dimension),
                 "node.0": start(dimension, latent),
                 "node.1": start(latent, latent),
+                "later.0": start(dimension, latent),
+                "later.1": start(latent, latent),
             }
 
     def logits(self, features: torch.Tensor, anchor: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        """[members, members] of `features` [members + 1, dimension], the task last, and `anchor` [members, members].
+        """[2, members, members] of `features` [members + 1, dimension], the task last, and `anchor` [2, members, members].
 
         `noise` [members + 1, `noise_width`] is standard normal, for the reparameterisation or the dropout; None for neither.
         """
@@ -88,7 +93,7 @@ class AutoEncoder:
         parts = (members[:, None], members[None], TASK * codes[-1])
         pairs = torch.cat([part.expand(size, size, -1) for part in parts], dim=-1)
         inner = torch.tanh(torch.tanh(pairs @ self.weights["pair.0"]) @ self.weights["pair.1"])
-        return BOUND * torch.tanh((inner @ self.weights["pair.2"])[..., 0] / BOUND)
+        return BOUND * torch.tanh((inner @ self.weights["pair.2"]).movedim(-1, 0) / BOUND)
 
     def _inner_product(self, features: torch.Tensor, anchor: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         spread = _propagation(anchor, task=False)
@@ -97,9 +102,10 @@ class AutoEncoder:
         if noise is not None:
             # A normal number is positive with probability 1/2.
             inner = inner * (noise[:-1] > 0) / (1.0 - DROPOUT)
-        codes = torch.relu(spread @ inner @ self.weights["mu.1"] @ self.weights["node.0"]) @ self.weights["node.1"]
-        product = codes @ codes.T
-        low, high = product.min(), product.max()
+        inner = spread @ inner @ self.weights["mu.1"]
+        codes = torch.stack([torch.relu(inner @ self.weights[f"{part}.0"]) @ self.weights[f"{part}.1"] for part in ("node", "later")])
+        product = codes @ codes.mT
+        low, high = product.amin(dim=(1, 2), keepdim=True), product.amax(dim=(1, 2), keepdim=True)
         return (product - low) / (high - low).clamp_min(1e-12) * 2.0 - 1.0
 
     def _convolve(self, part: str, spread: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
@@ -108,7 +114,8 @@ class AutoEncoder:
 
 
 def _propagation(anchor: torch.Tensor, *, task: bool) -> torch.Tensor:
-    """D^-1/2 (A~ + c I) D^-1/2 with A~ = [[A, 1], [1^T, 0]], A without its directions; A~ = A unless `task`."""
+    """D^-1/2 (A~ + c I) D^-1/2 with A~ = [[A, 1], [1^T, 0]], A without its directions and kinds; A~ = A unless `task`."""
+    anchor = anchor.amax(dim=0)
     size = len(anchor)
     links = torch.ones(size + 1, size + 1)
     links[:size, :size] = torch.maximum(anchor, anchor.T)

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tirage.agents.teams.baseline import QueryBaseline
 from tirage.agents.teams.learner import (
     Matrix,
     Outcome,
+    Pairs,
     Walk,
-    advantages,
     allowed_pairs,
     check_on_policy,
+    joined,
     log_probability,
     walk,
 )
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
 
 TAU = 1e-2
 """Temperature of the concrete distribution: a drawn entry of the sketch is all but 0 or 1."""
+SURE = 4
+"""Power of the expected utility that sparsity is weighted with: edges are given up once nearly all answers are right."""
 
 
 class GDesigner:
-    """Spatial edges by query; temporal edges, rounds and decision stay as the team has them."""
+    """Edges by query, within a round and, where there are several, from a round to the next; one draw serves all rounds of a problem."""
 
     def __init__(
         self,
@@ -41,12 +45,14 @@ class GDesigner:
         settings: GDesignerSettings | None = None,
         *,
         anchor: Topology | None = None,
-        allowed: Sequence[Sequence[bool]] | None = None,
+        allowed: Pairs | None = None,
+        allowed_temporal: Pairs | None = None,
         embedder: Embedder | None = None,
     ) -> None:
-        """`anchor` is a simple graph over the same members to start from (a chain when None); `allowed` says who may speak to whom.
+        """`anchor` is a simple graph over the same members to start from, a chain when None.
 
-        Raises `MissingExtra` without torch, `ConfigError` for an anchor of other members.
+        `allowed` and `allowed_temporal` say who may speak to whom in a round and in the one after; the team's own temporal edges stay
+        where it has one round or none is allowed. Raises `MissingExtra` without torch, `ConfigError` for an anchor of other members.
         """
         try:
             import torch
@@ -62,19 +68,19 @@ class GDesigner:
             raise ConfigError(
                 f"the anchor {self.anchor.name!r} has other members than topology {team.name!r}; give it the same ones in order"
             )
-        self.allowed = allowed_pairs(team, allowed)
+        self.allowed = allowed_pairs(team, allowed, allowed_temporal)
         self.embedder = embedder or HashingEmbedder()
-        self.baseline: float | None = None
+        self._baseline = QueryBaseline()
         self.frozen = False
         self._model = AutoEncoder(
             self.embedder.dimension, decoder=self.settings.decoder, seed=derive_seed("g-designer", self.settings.seed)
         )
         self._optimizer = torch.optim.Adam(self._model.weights.values(), lr=self.settings.learning_rate)
-        self._links: Matrix = np.array(self.anchor.adjacency(), np.float64)
+        self._links: Matrix = np.array([self.anchor.adjacency(), self.anchor.adjacency("temporal")], np.float64)
         self._profiles = self.embedder.embed([member.profile for member in team.members])
 
     def probabilities(self, query: str) -> Matrix:
-        """[members, members]: of each edge of the sketch where no cycle forbids it, without noise; 0 where it is not allowed."""
+        """[2, members, members]: of each edge of the sketch where no cycle forbids it, without noise; 0 where it is not allowed."""
         return np.where(self.allowed, _sigmoid(self._logits(query, None).detach().numpy()), 0.0)
 
     def sample(self, query: str, seed: int) -> tuple[Topology, float]:
@@ -85,28 +91,34 @@ class GDesigner:
         return self._graph(sketch), log_probability(logits.detach().numpy().astype(np.float64), steps)
 
     def learn(self, outcomes: Sequence[Outcome]) -> None:
-        """One step down -mean[(u - b) ln P(sketch)] + b sparsity ||P||_* + anchoring ||A - P||_F^2 / 2, P the edge probabilities.
+        """One step down the mean of -(u - b) ln P(sketch) + b^4 sparsity ||P||_* - (1 - b) exploration H(P) + anchoring ||A - P||_F^2 / 2.
 
-        b is a running mean of the utilities, as part of sparsity within [0, 1]. Without it, a batch of right answers would make all its
-        edges likelier, and a team that fails would lose its edges before it could learn which ones it needs.
+        P are the edge probabilities, H(P) their entropy. b is what `QueryBaseline` expects of the query, within [0, 1] except in u - b.
+        Without it, a batch of right answers would make all its edges likelier; a team that fails would lose its edges before it could
+        learn which ones it needs; and an edge that was given up too early would never be tried again.
         """
         import torch
+        from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
         if self.frozen:
             raise ConfigError(f"the designer of topology {self.team.name!r} is frozen; learn with a new one")
-        weights, self.baseline = advantages(outcomes, self.baseline)
+        expected = self._baseline.expect(
+            self.embedder.embed([outcome.query for outcome in outcomes]), [outcome.utility for outcome in outcomes]
+        )
         allowed, anchor = torch.from_numpy(self.allowed), torch.from_numpy(self._links).float()
-        success = min(max(self.baseline, 0.0), 1.0)
         loss = torch.zeros(())
-        for outcome, weight in zip(outcomes, weights, strict=True):
+        for outcome, usual in zip(outcomes, expected.tolist(), strict=True):
             logits, sketch, steps = self._draw(outcome.query, outcome.seed)
             check_on_policy(outcome, self._graph(sketch))
             signs = torch.from_numpy(np.where(steps.edges, 1.0, -1.0) * steps.considered).float()
-            chosen = (torch.nn.functional.logsigmoid(logits * signs) * signs.abs()).sum()
+            chosen = (logsigmoid(logits * signs) * signs.abs()).sum()
             chances = torch.sigmoid(logits) * allowed
-            sparse = success * self.settings.sparsity * torch.linalg.matrix_norm(chances, "nuc")
+            success = min(max(usual, 0.0), 1.0)
+            sparse = success**SURE * self.settings.sparsity * torch.linalg.matrix_norm(chances, "nuc").sum()
+            entropy = (binary_cross_entropy_with_logits(logits, chances, reduction="none") * allowed).sum()
+            explored = (1.0 - success) * self.settings.exploration * entropy
             anchored = self.settings.anchoring * (anchor - chances).pow(2).sum() / 2.0
-            loss = loss + (sparse + anchored - weight * chosen) / len(outcomes)
+            loss = loss + (sparse - explored + anchored - (outcome.utility - usual) * chosen) / len(outcomes)
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
@@ -142,7 +154,8 @@ class GDesigner:
                 weights = {name: file.get_tensor(name) for name in file.keys()}
             settings = GDesignerSettings(**about["settings"])
             team, anchor = Topology.from_dict(about["team"]), Topology.from_dict(about["anchor"])
-            learner = cls(team, settings, anchor=anchor, allowed=about["allowed"], embedder=embedder)
+            spatial, temporal = about["allowed"]
+            learner = cls(team, settings, anchor=anchor, allowed=spatial, allowed_temporal=temporal, embedder=embedder)
             if learner.embedder.id != about["embedder"]:
                 raise ConfigError(
                     f"{path} was learned with the embedder {about['embedder']}, not {learner.embedder.id}; open it with that one"
@@ -173,22 +186,21 @@ class GDesigner:
         size = len(self.team.members)
         noise = torch.from_numpy(random.standard_normal((size + 1, self._model.noise_width))).float()
         logits = self._logits(query, noise)
-        uniform = random.uniform(1e-12, 1.0, (size, size))
+        uniform = random.uniform(1e-12, 1.0, (2, size, size))
         drawn = _sigmoid((np.log(uniform) - np.log1p(-uniform) + logits.detach().numpy()) / TAU)
-        steps = walk(self.allowed, lambda i, j: bool(drawn[i, j] > 0.5))
+        steps = walk(self.allowed, drawn > 0.5)
         return logits, np.where(steps.considered, drawn, 0.0), steps
 
     def _graph(self, sketch: Matrix) -> Topology:
         """The refined sketch's edges, row by row, without those that would close a cycle."""
         if self.settings.decoder == "inner_product":
-            steps = walk(self.allowed, lambda i, j: bool(sketch[i, j] > 0.5))
-            return self.team.with_spatial(steps.edges.tolist())
-        weight, rank = self.settings.anchor_weight, self.settings.rank
-        refined = refine(sketch, zeta=self.settings.zeta, rank=rank, anchor=self._links * self.allowed, anchor_weight=weight)
+            return joined(self.team, self.allowed, walk(self.allowed, sketch > 0.5).edges)
+        zeta, rank, weight = self.settings.zeta, self.settings.rank, self.settings.anchor_weight
+        pairs = zip(sketch, self._links * self.allowed, strict=True)
+        refined = np.stack([refine(drawn, zeta=zeta, rank=rank, anchor=anchor, anchor_weight=weight) for drawn, anchor in pairs])
         # Half of what an edge weighs that is sketched and not in the anchor. The paper keeps what is positive, but the shrunk
         # singular values leave small positive entries nearly everywhere.
-        steps = walk(self.allowed, lambda i, j: bool(refined[i, j] > 0.5 / (1.0 + weight)))
-        return self.team.with_spatial(steps.edges.tolist())
+        return joined(self.team, self.allowed, walk(self.allowed, refined > 0.5 / (1.0 + weight)).edges)
 
 
 def _sigmoid(logits: Any) -> Matrix:

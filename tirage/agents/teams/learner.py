@@ -1,6 +1,6 @@
 """What learns who should speak to whom: the port, its feedback, and the walk that turns edge probabilities into a graph."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +11,10 @@ from tirage.agents.teams.topology import Topology
 from tirage.core.errors import ConfigError
 
 Matrix = npt.NDArray[np.float64]
-"""[members, members]: row i, column j is about member i speaking to member j."""
+"""[2, members, members]: at k, i, j about member i speaking to member j, within a round for k = 0, from a round to the next for k = 1."""
 Mask = npt.NDArray[np.bool_]
+SPATIAL, TEMPORAL = 0, 1
+"""Places of the kinds of edge in a matrix."""
 MOMENTUM = 0.8
 """Share of the old baseline that a batch leaves."""
 
@@ -34,7 +36,7 @@ class TopologyLearner(Protocol):
 
     @property
     def team(self) -> Topology:
-        """The members, with the temporal edges, rounds and decision that stay."""
+        """The members, with the rounds and the decision that stay."""
         ...
 
     def sample(self, query: str, seed: int) -> tuple[Topology, float]:
@@ -52,38 +54,53 @@ class TopologyLearner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A graph without cycles, and where it was open whether there should be an edge."""
+    """Edges of both kinds, the spatial ones without a cycle, and where it was open whether there should be one."""
 
     edges: Mask
     considered: Mask
     """False where no edge was allowed or one would have closed a cycle."""
 
 
-def walk(allowed: Mask, keep: Callable[[int, int], bool]) -> Walk:
-    """Go over the ordered pairs row by row, skip what is not allowed and what would close a cycle, and ask `keep` about the rest."""
-    size = len(allowed)
-    edges, considered = np.zeros((size, size), np.bool_), np.zeros((size, size), np.bool_)
+def walk(allowed: Mask, keep: Mask) -> Walk:
+    """Go over the ordered pairs row by row, skip what is not allowed and what would close a spatial cycle, and keep of the rest `keep`."""
+    edges, considered = allowed & keep, allowed.copy()
+    size = allowed.shape[-1]
     reach = np.eye(size, dtype=np.bool_)
-    for i in range(size):
-        for j in range(size):
-            if i == j or not allowed[i, j] or reach[j, i]:
-                continue
-            considered[i, j] = True
-            if keep(i, j):
-                edges[i, j] = True
-                reach |= np.outer(reach[:, i], reach[j])
+    for i, j in zip(*np.nonzero(allowed[SPATIAL]), strict=True):
+        if reach[j, i]:
+            considered[SPATIAL, i, j] = edges[SPATIAL, i, j] = False
+        elif keep[SPATIAL, i, j]:
+            reach |= np.outer(reach[:, i], reach[j])
     return Walk(edges, considered)
 
 
-def allowed_pairs(team: Topology, allowed: Sequence[Sequence[bool]] | None) -> Mask:
-    """The mask as an array, nobody speaking to itself; all pairs when None. Raises `ConfigError` for a mask of another size."""
+Pairs = Sequence[Sequence[bool]]
+"""[members, members]: who may speak to whom."""
+
+
+def allowed_pairs(team: Topology, spatial: Pairs | None, temporal: Pairs | None) -> Mask:
+    """[2, members, members]; all pairs where None. Nobody speaks to itself within a round, and no edge leads out of a single one.
+
+    Raises `ConfigError` for masks of another size.
+    """
     size = len(team.members)
-    mask = np.ones((size, size), np.bool_) if allowed is None else np.array(allowed, np.bool_)
-    if mask.shape != (size, size):
-        raise ConfigError(
-            f"topology {team.name!r} has {size} members, its mask of allowed edges the shape {mask.shape}; give {size} x {size}"
-        )
-    return mask & ~np.eye(size, dtype=np.bool_)
+    mask = np.ones((2, size, size), np.bool_)
+    for kind, given in ((SPATIAL, spatial), (TEMPORAL, temporal)):
+        if given is None:
+            continue
+        if np.shape(given) != (size, size):
+            raise ConfigError(
+                f"topology {team.name!r} has {size} members, its mask of allowed edges the shape {np.shape(given)}; give {size} x {size}"
+            )
+        mask[kind] = given
+    mask[SPATIAL] &= ~np.eye(size, dtype=np.bool_)
+    mask[TEMPORAL] &= team.rounds > 1
+    return mask
+
+
+def joined(team: Topology, allowed: Mask, edges: Mask) -> Topology:
+    """The team with these edges; its own temporal ones stay where none is to be chosen."""
+    return team.with_edges(edges[SPATIAL].tolist(), edges[TEMPORAL].tolist() if allowed[TEMPORAL].any() else None)
 
 
 def log_probability(logits: Matrix, steps: Walk) -> float:
@@ -101,7 +118,7 @@ def advantages(outcomes: Sequence[Outcome], baseline: float | None) -> tuple[lis
 
 def check_on_policy(outcome: Outcome, again: Topology) -> None:
     """Raises `ConfigError` when sampling again gives another graph."""
-    if again.spatial != outcome.topology.spatial:
+    if (again.spatial, again.temporal) != (outcome.topology.spatial, outcome.topology.temporal):
         raise ConfigError(
             f"the outcome of {outcome.query!r:.60} was sampled before the last step or with another seed; learn once from each batch, "
             "right after sampling it"

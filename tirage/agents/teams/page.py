@@ -42,7 +42,7 @@ def topology_html(topology: Topology, ledger: Mapping[Edge, int]) -> str:
     page = Template(_template())
     edges = len(topology.spatial) + len(topology.temporal)
     facts = [
-        f"{len(topology.members)} members",
+        f"{len(topology.members)} member{'' if len(topology.members) == 1 else 's'}",
         f"{edges} edge{'' if edges == 1 else 's'}",
         f"{topology.rounds} round{'' if topology.rounds == 1 else 's'}",
         f"decided by {topology.decider or 'majority'}",

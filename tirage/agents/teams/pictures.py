@@ -34,8 +34,9 @@ def draw(topology: Topology, form: Form = "ascii", ledger: Ledger | None = None)
 def topology_ascii(topology: Topology, ledger: Ledger) -> str:
     """A line per member: its layer, and whom it hears in the round (<) and from the round before (~)."""
     layers = topology.layers()
-    counts = f"{len(topology.members)} members, {len(topology.spatial) + len(topology.temporal)} edges, {topology.rounds} "
-    lines = [f"{excerpt(topology.name, WIDTH)}: {counts}{'round' if topology.rounds == 1 else 'rounds'}"]
+    counts = (len(topology.members), "member"), (len(topology.spatial) + len(topology.temporal), "edge"), (topology.rounds, "round")
+    facts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+    lines = [f"{excerpt(topology.name, WIDTH)}: {facts}"]
     width = max(len(excerpt(name, WIDTH)) for name in topology.names)
     for number, layer in enumerate(layers, start=1):
         for place, member in enumerate(layer):

@@ -82,6 +82,8 @@ class GDesignerSettings(BaseModel):
     """Of Adam."""
     sparsity: float = Field(default=0.25, ge=0)
     """Weight of the nuclear norm of the edge probabilities in the loss, in full once all answers are right."""
+    exploration: float = Field(default=0.1, ge=0)
+    """Weight of the entropy of the edge probabilities in the loss, in full while no answer is right."""
     anchoring: float = Field(default=0.01, ge=0)
     """Weight of the squared distance of the edge probabilities to the anchor in the loss."""
     seed: int = 0

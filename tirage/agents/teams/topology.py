@@ -128,8 +128,8 @@ class Topology:
             return
         way = " -> ".join(repr(name) for name in [*(edge[0] for edge in cycle), cycle[0][0]])
         raise ConfigError(
-            f"topology {self.name!r}: cyclic topology without rounds: {way} would wait for each other; "
-            "make one of these edges temporal, with rounds 2 or more"
+            f"topology {self.name!r}: its spatial edges form a cycle: {way} would wait for each other; "
+            "drop one of them, or make it temporal, with rounds 2 or more"
         )
 
     @property
@@ -193,11 +193,14 @@ class Topology:
         edges = set(self.spatial if kind == "spatial" else self.temporal)
         return tuple(tuple(int((speaker, listener) in edges) for listener in self.names) for speaker in self.names)
 
-    def with_spatial(self, adjacency: Sequence[Sequence[int]]) -> "Topology":
-        """The same team with other spatial edges, given as in `adjacency`."""
+    def with_edges(self, spatial: Sequence[Sequence[int]], temporal: Sequence[Sequence[int]] | None = None) -> "Topology":
+        """The same team with other edges, given as in `adjacency`; its own temporal ones stay when None."""
+        edges = self._edges(spatial)
+        return replace(self, spatial=edges, temporal=self.temporal if temporal is None else self._edges(temporal))
+
+    def _edges(self, adjacency: Sequence[Sequence[int]]) -> tuple[Edge, ...]:
         names = self.names
-        edges = ((names[i], names[j]) for i, row in enumerate(adjacency) for j, entry in enumerate(row) if entry)
-        return replace(self, spatial=tuple(edges))
+        return tuple((names[i], names[j]) for i, row in enumerate(adjacency) for j, entry in enumerate(row) if entry)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON data; what equals its default is left out."""
