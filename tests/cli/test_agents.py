@@ -100,9 +100,6 @@ def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[
     assert "answer: 417" in out
     with pytest.raises(ConfigError, match="there is no folder tolls; name one with modules of tools, or module:attribute"):
         found_tools(["tolls"])
-    model = script(tmp_path, "```python\nprint(tools.almanac(topic='Xanth'))\n```\n```output", "\\boxed{417}")
-    code, out, err = run(capsys, "solve", "How long?", "--tools", str(tmp_path / "tools"), "-m", model)
-    assert (code, "a year of Xanth has 417 days" in out, "answer: 417" in out) == (0, True, True), err
 
 
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Collections as tools of a configuration: of solve, of published systems, of runs on disk."""
+"""Collections and functions as tools of a configuration: of solve, of published systems, of runs on disk."""
 
 import json
 import threading
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.test_agents import ALMANAC
 from tests.cli.test_main import problems, run, script
 from tests.cli.test_mcp import Calling
 from tirage.cli.names import make_agent, open_interpreter
@@ -63,6 +64,16 @@ async def test_code_of_the_fenced_dialect_searches_and_what_it_reads_is_not_trai
     assert (call["tool"], call["status"], call["collection"], len(call["chunks"])) == ("docs", "ok", fingerprint(index), 1)
     _, labels = mask_spans(path.spans, frozenset({Source.POLICY}))
     assert bytes(token for token in labels if 0 <= token < 256).decode() == f"{code}\\boxed{{urchins}}"
+
+
+async def test_code_of_the_fenced_dialect_calls_functions_of_a_folder(index: str, tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "almanac.py").write_text(ALMANAC, encoding="utf-8")
+    model = ScriptedModel(["```python\nprint(tools.almanac(topic='Xanth'), tools.search(query='otters'))\n```\n```output", "\\boxed{417}"])
+    tree = await grow(model, tools=searching(index), tools_from=[str(tmp_path / "tools")])
+    (seen,) = tree.trajectory(tree.chosen).steps[0].observations
+    assert seen.text.startswith("a year of Xanth has 417 days [1] otters")
+    assert [call["tool"] for call in seen.data["calls"]] == ["almanac", "search"]
 
 
 async def test_code_reads_whole_passages(index: str) -> None:
