@@ -1,6 +1,6 @@
 """Bookkeeping of tree search: ask and tell on a world that answers at once, beside peers, in one run.
 
-    python benchmarks/search.py [--sizes 100,1000,5000,50000] [--repeats 3] [--peer-limit-s 60] [--json]
+    python benchmarks/search.py [--sizes 100,1000,5000,50000] [--repeats 5] [--peer-limit-s 60] [--json]
 
 Iterations per CPU second, cumulative from an empty tree to the given size, medians of the repeats; one trial is asked, answered with a
 random score and told. Below it the marginal cost at 10,000 nodes against that at 100. Peers run in an environment of their own:
@@ -86,10 +86,15 @@ def drive(search: Search, size: int, seed: int) -> float:
     return time.process_time() - began
 
 
-def rate(make: SearchMaker, size: int, repeats: int) -> float:
-    """Iterations per CPU second, the median; small sizes are run often enough to be measured."""
-    times = max(1, 5_000 // size)
-    return statistics.median(size * times / sum(drive(make(seed=0), size, seed) for seed in range(times)) for _ in range(repeats))
+def rates(make: SearchMaker, sizes: list[int], repeats: int) -> dict[int, float]:
+    """Iterations per CPU second, the medians; the sizes take turns, for processors change their speed."""
+    found: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(repeats):
+        for size in sizes:
+            # Small sizes are run often enough to be measured.
+            times = max(1, 5_000 // size)
+            found[size].append(size * times / sum(drive(make(seed=0), size, seed) for seed in range(times)))
+    return {size: statistics.median(runs) for size, runs in found.items()}
 
 
 def marginal(make: SearchMaker) -> float:
@@ -124,7 +129,7 @@ def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="100,1000,5000,50000")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peer-limit-s", type=float, default=60.0)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -132,7 +137,7 @@ def main() -> int:
     table: dict[str, dict[int, float | str]] = {}
     for label, (name, options) in OURS.items():
         make = strategy(name, options)
-        table[label] = {size: rate(make, size, arguments.repeats) for size in sizes}
+        table[label] = {**rates(make, sizes, arguments.repeats)}
     for kind in PEERS:
         table[kind] = {}
         for size in [size for size in sizes if size <= 5_000]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,7 @@ async def test_lessons_are_shown_and_moves_give_the_hint() -> None:
             if len(tree.nodes) == 1:
                 return trials
             tree.notes[1] = "count twice"
-            return [trial._replace(lessons=(1,), move=f"hint:{load_library()[0].id}") for trial in trials]
+            return [replace(trial, lessons=(1,), move=f"hint:{load_library()[0].id}") for trial in trials]
 
     agent, model = explorer(["\\boxed{1}", "\\boxed{2}"], lambda: Taught(width=2), valuer=Execution(), budget=Budget(nodes=2))
     tree = await agent.solve(PROBLEM, seed=0)
@@ -246,7 +247,7 @@ async def test_lessons_are_shown_and_moves_give_the_hint() -> None:
 async def test_an_unknown_move_ends_the_run_by_name() -> None:
     class Odd(MCTS):
         def ask(self, tree: Tree, most: int) -> list[Trial]:
-            return [trial._replace(move="jump") for trial in super().ask(tree, most)]
+            return [replace(trial, move="jump") for trial in super().ask(tree, most)]
 
     agent, _ = explorer(["\\boxed{1}"], Odd, valuer=Execution())
     with pytest.raises(ConfigError, match="has no move 'jump'; its moves: hint:"):

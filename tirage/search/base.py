@@ -1,12 +1,14 @@
 """The ask/tell contract: an algorithm says which node to extend, the caller does the costly work and tells the result."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from tirage.core.tree import Node, Tree
 
 
-class Trial(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Trial:
     """An order to extend one node by one step."""
 
     id: int

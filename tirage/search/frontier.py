@@ -157,8 +157,7 @@ class Frontier:
         """Count what is in flight from node `index` up."""
         seen, spread, parents, known = self.seen, self.spread, self.parents, len(_SPREAD)
         while index >= 0:
-            count = seen[index] + 1
-            seen[index] = count
+            seen[index] = count = seen[index] + 1
             spread[index] = _SPREAD[count] if count < known else 1 / math.sqrt(count)
             index = parents[index]
 
@@ -167,10 +166,8 @@ class Frontier:
         self._visits = visits = tree.visits
         parents, q, sums = self.parents, self.q, tree.value_sum
         while index >= 0:
-            count = visits[index] + 1
-            visits[index] = count
-            total = sums[index] + value
-            sums[index] = total
+            visits[index] = count = visits[index] + 1
+            sums[index] = total = sums[index] + value
             if not highest:
                 q[index] = total / count
             elif value > q[index] or count == 1:

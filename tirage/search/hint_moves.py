@@ -7,6 +7,7 @@ the hint that a move names; these wrappers only say which. Moves that the wrappe
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tirage.core.seeds import derive_seed
 from tirage.core.tree import Node, Tree
@@ -50,7 +51,7 @@ class _Hinted(ABC):
 
     def _moved(self, tree: Tree, trial: Trial) -> Trial:
         hint = None if trial.move else self._hint(tree, trial)
-        return trial if hint is None else trial._replace(move=PREFIX + hint)
+        return trial if hint is None else replace(trial, move=PREFIX + hint)
 
 
 class HintedChildren(_Hinted):

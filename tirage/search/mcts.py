@@ -108,22 +108,23 @@ class MCTS:
         free, own, urgency = self.frontier.free, self.frontier.open, self.urgency
         log, sqrt, lowest, c, roots, known = math.log, math.sqrt, -math.inf, self.c, _ROOTS, len(_ROOTS)
         index = ROOT
-        while not own[index] or urgency is not None:
+        while True:
+            takes = own[index]
+            if takes and urgency is None:
+                return index
             # c sqrt(ln N_p) of the parent times 1 / sqrt(N) of each child.
             count = seen[index]
             wide = c * (roots[count] if count < known else sqrt(log(count)))
-            chosen, top = index, lowest if urgency is None or not own[index] else urgency + wide
             ways = children[index]
-            if free[index] - own[index] != len(ways):
+            if free[index] - takes != len(ways):
                 ways = [child for child in ways if free[child]]
+            parent, top = index, lowest if urgency is None or not takes else urgency + wide
             for child in ways:
                 score = q[child] + wide * spread[child]
                 if score > top:
-                    chosen, top = child, score
-            if chosen == index:
-                break
-            index = chosen
-        return index
+                    index, top = child, score
+            if index == parent:
+                return index
 
     def _by_puct(self, tree: Tree) -> int:
         """Down to the free child with the largest Q + c P sqrt(N_p) / (1 + N), N with what is in flight."""
