@@ -159,7 +159,10 @@ async def test_what_is_too_long_for_an_answer_is_not_completed() -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"consistency": "some"}, "loose, middle, strict, majority"), ({"schedule": "cosine"}, "constant, exponential, linear")],
+    [
+        ({"consistency": "some"}, "'loose', 'middle', 'strict' or 'majority'"),
+        ({"schedule": "cosine"}, "'constant', 'exponential' or 'linear'"),
+    ],
 )
 def test_an_unknown_mode_or_schedule_is_refused_with_the_known_ones(options: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):

@@ -1,10 +1,12 @@
 """Every published system: nothing in it can reach a reference answer, unless it declares that it sees one."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from tests.agents.kits import kit
+from tests.agents.kits import kit, prompt_of
 from tirage.agents import realcritic, scrit
 from tirage.agents.cast import Cast
 from tirage.agents.critic import Critic
@@ -22,21 +24,29 @@ from tirage.models.base import Request
 from tirage.search.strategies import strategy
 from tirage.testing.canary import Canary
 from tirage.testing.scripted import ScriptedModel
+from tirage.tools.retrieval import Collection, SearchTool
 
 SAID = "Step 1: 6 * 7 = 42. Step 1 is correct.\nConclusion: correct\nVerdict: correct\nScore: 7\nSo the answer is \\boxed{42}."
 """Something for every role."""
 
 
 def says(request: Request) -> str:
+    if "<query>" in prompt_of(request) and "<document>" not in prompt_of(request):
+        return "<query>What is 6 * 7?</query>"
     return " correct" if request.tag == "reward" else SAID
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-async def test_the_reference_is_out_of_reach_of_every_system(name: str) -> None:
+async def test_the_reference_is_out_of_reach_of_every_system(name: str, tmp_path: Path) -> None:
     canary, model = Canary(), ScriptedModel(says)
-    agent = build(name, kit(model, steering=Steering(budget=Budget(model_calls=60))))
-    canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=0)
+    made_of = kit(model, steering=Steering(budget=Budget(model_calls=60)))
+    with Collection(tmp_path / "facts.sqlite") as collection:
+        list(collection.add([("product", "6 * 7 is 42.")]))
+        if name == "ur2":
+            made_of = replace(made_of, tools={"search": SearchTool(collection)})
+        agent = build(name, made_of)
+        canary.guard(agent)
+        tree = await agent.solve(canary.problem, seed=0)
     canary.check(model)
     assert canary.handed > 1
     assert len(tree.nodes) > 1

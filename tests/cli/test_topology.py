@@ -37,7 +37,7 @@ def test_a_file_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     ("text", "says"),
     [
         ("members: [{name: a}, {name: bob}]\nspatial: [[a, bobb]]", "'a' -> 'bobb' names 'bobb', who is no member; write 'bob'"),
-        ("members: [{name: a}, {name: b}]\nspatial: [[a, b], [b, a]]", "cyclic topology without rounds: 'a' -> 'b' -> 'a' would wait"),
+        ("members: [{name: a}, {name: b}]\nspatial: [[a, b], [b, a]]", "its spatial edges form a cycle: 'a' -> 'b' -> 'a' would wait"),
         ("members: [{name: a}, {name: b}]\ndecision: judge", "the decision is by 'judge', who is no member; members are a, b"),
         ("members: [{name: a}, {name: a}]", "two members are named 'a'; rename one of them"),
         ("members: [{name: a, roel: x}]", "team.yaml: members.0.roel: unknown key; did you mean 'role'?\n"),

@@ -139,7 +139,10 @@ def export_traces(
 ) -> None:
     """Write rollouts in a form that other tools read, or send them to a collector as spans (`--otlp`; texts only with `--content`)."""
     if otlp is None and (form is None or out is None or content):
-        raise ConfigError("say where to: --format and --out for a file, or --otlp URL for a collector; see tirage trace export --help")
+        raise ConfigError(
+            "say where to: --format and --out for a file, or --otlp URL (with --content, if texts may leave) for a collector; "
+            "see tirage trace export --help"
+        )
     if otlp is not None and (form is not None or out is not None or leaves or hint_loss or force):
         raise ConfigError("--otlp sends whole trees and writes no file; leave out --format, --out, --leaves, --hint-loss and --force")
     with _indexed(run) as index:
