@@ -22,7 +22,7 @@ from tirage.training.rows import IGNORED
 pytest.importorskip("trl", reason="install the training extra: pip install 'tirage[train]'")
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "nano.yaml"
-SMALL = ["problems.train.count=33", "problems.heldout.count=33", "problems.unseen.count=4", "training.epochs=1"]
+SMALL = ["problems.train.count=33", "problems.heldout.count=22", "problems.unseen.count=4", "sampling.max_tokens=160", "training.epochs=1"]
 STAGES = {"before", "before-unseen", "train-alone", "train-hinted", "train-unhinted", "hinted", "after", "after-unseen", "control"}
 
 

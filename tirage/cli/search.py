@@ -48,9 +48,7 @@ def search(
     temperature: Annotated[float, typer.Option(min=0, help="Of the policy.")] = 0.8,
     tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
-    collection: Annotated[
-        list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
-    ] = None,
+    collection: Annotated[list[Path] | None, typer.Option("--collection", "-c", help="Let it search this collection; repeatable.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
     seed: Annotated[int, typer.Option(help="Every draw derives from it.")] = 0,
     run: Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")] = None,
