@@ -25,6 +25,7 @@ from tests.agents.planted_graph import (
     tokens,
     train,
 )
+from tests.agents.teams.test_topology import test_stock_shapes_of_four, test_temporal_edges_are_absent_in_the_first_round  # noqa: F401
 from tirage.agents.cast import Cast
 from tirage.agents.teams.edges import EdgeOptimizer
 from tirage.agents.teams.learner import SPATIAL, TEMPORAL, Outcome, TopologyLearner, allowed_pairs, log_probability, walk
