@@ -168,7 +168,7 @@ class AgentConfig(Strict):
     )
     mcp: McpConfig | None = Field(
         None,
-        description="further tools, of servers; they need the native-tools dialect, but not for octotools and art, which call themselves",
+        description="further tools, of servers; they need the native-tools dialect, except for octotools and art, which make the calls",
     )
     system: str | None = Field(
         "auto",

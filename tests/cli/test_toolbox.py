@@ -1,6 +1,7 @@
 """Collections and functions as tools of a configuration: of solve, of published systems, of runs on disk."""
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
@@ -74,6 +75,15 @@ async def test_code_of_the_fenced_dialect_calls_functions_of_a_folder(index: str
     (seen,) = tree.trajectory(tree.chosen).steps[0].observations
     assert seen.text.startswith("a year of Xanth has 417 days [1] otters")
     assert [call["tool"] for call in seen.data["calls"]] == ["almanac", "search"]
+
+
+async def test_a_module_of_the_working_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "almanac_here.py").write_text(ALMANAC, encoding="utf-8")
+    before = list(sys.path)
+    async with open_tools(AgentConfig(tools_from=("almanac_here:almanac",)), ScriptedModel()) as tools:
+        assert list(tools) == ["almanac"]
+    assert sys.path == before
 
 
 async def test_code_reads_whole_passages(index: str) -> None:

@@ -1,7 +1,8 @@
 """The tools that a configuration names, opened: its own ones, collections to search, functions, MCP servers."""
 
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 from tirage.agents.systems import CALL_BY_THEMSELVES
@@ -28,7 +29,8 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
     Raises `ConfigError` for tools that the dialect cannot call or whose name is taken, `DataError` for a file that is no collection.
     """
     async with AsyncExitStack() as held:
-        functions = joined(toolset(*[_open_search(item, model, held) for item in config.searches]), found_tools(config.tools_from))
+        searches = toolset(*[_open_search(item, model, held) for item in config.searches])
+        functions = joined(searches, *[found_tools(source, held) for source in config.tools_from])
         if config.mcp is None:
             yield functions
             return
@@ -42,12 +44,18 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
         yield joined(functions, found)
 
 
-def found_tools(sources: Iterable[str]) -> dict[str, Tool]:
-    """The tools of folders of modules and of `module:attribute`. Raises `ConfigError`."""
-    for source in sources:
-        if ":" not in source and not Path(source).is_dir():
-            raise ConfigError(f"agent.tools_from: there is no folder {source}; name one with modules of tools, or module:attribute")
-    return joined(*(from_folder(Path(source)) if Path(source).is_dir() else from_attribute(source) for source in sources))
+def found_tools(source: str, held: ExitStack | AsyncExitStack) -> dict[str, Tool]:
+    """The tools of a folder of modules, or at `module:attribute`; modules are looked for in the working directory too until `held` closes.
+
+    Raises `ConfigError`.
+    """
+    if Path(source).is_dir():
+        return from_folder(Path(source))
+    if ":" not in source:
+        raise ConfigError(f"agent.tools_from: there is no folder {source}; name one with modules of tools, or module:attribute")
+    sys.path.insert(0, "")
+    held.callback(sys.path.remove, "")
+    return from_attribute(source)
 
 
 def _open_search(config: SearchToolConfig, model: Model, held: AsyncExitStack) -> Tool:

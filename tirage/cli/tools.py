@@ -14,6 +14,7 @@ from rich.progress import track
 from rich.table import Table
 
 from tirage.cli.mcp import mcp
+from tirage.cli.toolbox import found_tools
 from tirage.core.errors import ConfigError
 from tirage.core.message import ToolCall
 from tirage.doors import run_sync
@@ -62,13 +63,9 @@ def _open(source: str, stack: AsyncExitStack) -> dict[str, Tool]:
         from tirage.tools.retrieval import SearchTool
 
         return toolset(SearchTool(stack.enter_context(closing(existing_collection(path)))))
-    if path.is_dir():
-        return discovery.from_folder(path)
-    if ":" not in source:
+    if not path.is_dir() and ":" not in source:
         raise ConfigError(f"--from {source!r} is no folder or file here; give one, or module:attribute")
-    sys.path.insert(0, "")
-    stack.callback(sys.path.remove, "")
-    return discovery.from_attribute(source)
+    return found_tools(source, stack)
 
 
 @tools_app.command("ls", epilog="Example: tirage tools ls --from tools/")
