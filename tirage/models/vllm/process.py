@@ -37,7 +37,8 @@ class Launch:
     dtype: str | None = None
     """float32 on the CPU by default (several times as fast there as bfloat16 without AVX512-BF16), vLLM's own choice on CUDA."""
     block_size: int | None = None
-    """Tokens per cache block; vLLM's default when None (128 on the CPU, where it must be a multiple of 32)."""
+    """Tokens per cache block; when None 32 on the CPU, where it must be a multiple of that, and vLLM's default on CUDA. A turn that goes on
+    computes its last, unfilled block again."""
     arguments: tuple[str, ...] = ()
     """Further arguments of the server, e.g. `--enable-lora`."""
     ready_s: float = 900.0
@@ -174,6 +175,7 @@ def _free_port() -> int:
 
 def _command(launch: Launch, port: int) -> Sequence[str]:
     dtype = launch.dtype or ("float32" if launch.device == "cpu" else None)
+    block_size = launch.block_size or (32 if launch.device == "cpu" else None)
     return [
         str(launch.python),
         "-m",
@@ -181,7 +183,7 @@ def _command(launch: Launch, port: int) -> Sequence[str]:
         *("--model", launch.model, "--served-model-name", launch.served_name),
         *("--host", "127.0.0.1", "--port", str(port)),
         *(("--dtype", dtype) if dtype else ()),
-        *(("--block-size", str(launch.block_size)) if launch.block_size else ()),
+        *(("--block-size", str(block_size)) if block_size else ()),
         # Compiling graphs on a CPU takes minutes at the first start and gains a small model nothing.
         *(("--enforce-eager",) if launch.device == "cpu" else ()),
         # A seeded request whose prompt is computed in parts ends vLLM's engine on a CPU: a CPU generator cannot be set back by a draw.
@@ -199,4 +201,7 @@ def _environment(launch: Launch, base: Mapping[str, str], api_key: str) -> dict[
     environment |= {"VLLM_API_KEY": api_key, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if launch.device == "cpu":
         environment.setdefault("VLLM_CPU_KVCACHE_SPACE", str(launch.kv_cache_gb))
+        if (os.cpu_count() or 1) <= 2:
+            # By default it keeps a core for its front end, which on two cores is half of the machine.
+            environment.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
     return environment
