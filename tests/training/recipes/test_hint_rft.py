@@ -166,7 +166,7 @@ def test_forced_words_are_trained_only_when_asked(tmp_path: Path, as_traces: Any
     last = rollout.tree.nodes[-1]
     forced = Span(Source.FORCED, "The final answer is ", encode_bytes("The final answer is "))
     assert last.step is not None
-    rollout.tree.nodes[-1] = replace(last, step=replace(last.step, spans=(forced, *last.step.spans)))
+    rollout.tree.nodes[-1] = last._replace(step=replace(last.step, spans=(forced, *last.step.spans)))
     traces = as_traces([alone(problem, False), rollout])
     (row,) = build(tmp_path / "rows", traces)
     (asked,) = build(tmp_path / "asked", traces, forced_loss=True)
