@@ -201,7 +201,4 @@ def _environment(launch: Launch, base: Mapping[str, str], api_key: str) -> dict[
     environment |= {"VLLM_API_KEY": api_key, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if launch.device == "cpu":
         environment.setdefault("VLLM_CPU_KVCACHE_SPACE", str(launch.kv_cache_gb))
-        if (os.cpu_count() or 1) <= 2:
-            # By default it keeps a core for its front end, which on two cores is half of the machine.
-            environment.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
     return environment
