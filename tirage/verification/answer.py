@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
-from tirage.verification.equivalence import Quantity, algebraic, close, normalise, parse_quantity, quick_equal
+from tirage.verification.equivalence import Quantity, close, normalise, parse_quantity, quick_equal
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Extraction, Method, extract
 from tirage.verification.workers import WorkerPool
 
@@ -59,7 +59,7 @@ class MathVerifier:
             return quick, ""
         if len(answer) > _LONGEST + 4 * len(gold):
             return False, f"the answer has {len(answer)} characters, which is no final answer to {gold[:40]!r}"
-        reply = await self._workers.ask({"answer": algebraic(answer), "gold": algebraic(gold)})
+        reply = await self._workers.ask({"answer": answer, "gold": gold})
         return (None, reply.failure) if reply.failure else (bool(reply.value), "")
 
     async def close(self) -> None:
