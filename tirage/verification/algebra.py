@@ -66,8 +66,7 @@ def _letters_are_variables(code: str) -> bool:
 def _exact(found: Any) -> Any:
     """Decimals as the fractions they were written as, and `i` as the imaginary unit."""
     changes = {number: sympy.Rational(str(number)) for number in found.atoms(sympy.Float)}
-    bound = {symbol for item in found.atoms(sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit) for symbol in item.bound_symbols} \
-        if hasattr(found, "atoms") else set()
+    bound: set[Any] = {limits[0] for item in found.atoms(sympy.Sum, sympy.Product, sympy.Integral) for limits in item.limits}
     changes |= {symbol: sympy.I for symbol in found.free_symbols if symbol.name == "i" and symbol not in bound}
     return found.xreplace(changes) if changes else found
 

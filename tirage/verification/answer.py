@@ -1,14 +1,18 @@
 """Verifiers that compare a final answer with the problem's reference: math, exact, numeric, choice."""
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
 from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
+from tirage.verification.choice import letters
 from tirage.verification.equivalence import Quantity, close, normalise, parse_quantity, quick_equal
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Extraction, Method, extract
+from tirage.verification.statements import stated
 from tirage.verification.workers import WorkerPool
 
+_PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}(?:\s|$)")
 _LONGEST = 2000
 """Answers this much longer than their reference are not worth the algebra."""
 
@@ -55,6 +59,9 @@ class MathVerifier:
     async def compare(self, answer: str, gold: str) -> tuple[bool | None, str]:
         """Whether two final answers are equal, and for an undecided pair (None) why nobody could say."""
         quick = quick_equal(answer, gold)
+        if quick is None and _PROSE.search(answer):
+            answer = stated(answer)
+            quick = quick_equal(answer, gold)
         if quick is not None:
             return quick, ""
         if len(answer) > _LONGEST + 4 * len(gold):
@@ -156,23 +163,15 @@ class ChoiceVerifier:
         verdict = prejudge(self.name, problem, found)
         if verdict is not None:
             return verdict
-        gold, given = letter(problem.answer or ""), letter(found.answer or "")
-        if gold is None:
+        gold, given = letters(problem.answer or ""), letters(found.answer or "")
+        if not gold:
             return judge(self.name, found, None, f"the reference {problem.answer!r} of problem {problem.id} is not a choice letter")
-        return judge(self.name, Extraction(given, found.how), given == gold)
+        return judge(self.name, Extraction(" and ".join(given) or None, found.how), given == gold)
 
     async def equal(self, answer: str, gold: str) -> bool | None:
-        """The same letter; None when either names none. See `Equivalence.equal`."""
-        given, wanted = letter(answer), letter(gold)
-        return None if given is None or wanted is None else given == wanted
+        """The same letters; None when either names none. See `Equivalence.equal`."""
+        given, wanted = letters(answer), letters(gold)
+        return given == wanted if given and wanted else None
 
     async def close(self) -> None:
         """Nothing to end."""
-
-
-def letter(text: str) -> str | None:
-    """The choice letter a short text stands for, in upper case; None when it names none."""
-    bare = normalise(text).strip("()[]{}.:*_ \"'")
-    if len(bare) == 1 and bare.isalpha():
-        return bare.upper()
-    return extract(text, ("choice",)).answer

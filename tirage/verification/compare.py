@@ -101,17 +101,13 @@ def _same_equations(given: Node, wanted: Node) -> bool:
     mine, theirs = named(given), named(wanted)
     if _is_equation(given) and _is_equation(wanted):
         if mine and theirs and head(mine[0]) == head(theirs[0]):
-            return _same(mine[1], theirs[1]) or _same_equation(given, wanted)
+            return _same(mine[1], theirs[1])
         return _same_equation(given, wanted)
     if theirs and not _is_equation(given):
-        return _same(given, _flat_ratio(theirs[1]))
+        return _same(given, theirs[1])
     if mine and not _is_equation(wanted):
         return _same(mine[1], wanted)
     return False
-
-
-def _flat_ratio(node: Node) -> Node:
-    return node
 
 
 def _same_equation(given: Node, wanted: Node) -> bool:

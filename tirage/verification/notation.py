@@ -49,6 +49,8 @@ _SHORT_FRACTION = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\{[^{}]*\})\s*([\dA-Za-z
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!|\\!)\s*(?=\d{3})")
 _MARKED = re.compile(r"(?<=\d)'(?=\d{3}(?:\D|$))")
 _SPACES = re.compile(r"(?<!\\)\\[ ,;:!>]|~|\\q?quad(?![A-Z\\])|\\(?:hspace|vspace)\*?\{[^{}]*\}|\s+")
+_BOX = re.compile(r"\s*\\{1,2}(?:boxed|fbox)\s*\{")
+_CHOOSE = re.compile(r"\{\s*([^{}]+?)\s*\\choose\s*([^{}]+?)\s*\}")
 _ENDS = ".。;:!?,"
 _MATRIX_ARRAY = re.compile(r"[(\[]\s*\\begin\{array\}\s*\{[lcr|\s]*\}(.*?)\\end\{array\}\s*[)\]]", re.DOTALL)
 _MATRICES = re.compile(r"\\(begin|end)\{(?:b|p|small)?matrix\}")
@@ -70,8 +72,10 @@ def to_latex_signs(text: str) -> str:
 def normalise(text: str) -> str:
     r"""Undo notation that carries no meaning: Unicode, spacing, `\text{}`, `\left`, sizes, weights, outer dollars, a final full stop."""
     text = to_latex_signs(text)
+    if "{,}" in text:
+        text = _THOUSANDS.sub("", text)
     if "\\" in text:
-        text = _plain_commands(text)
+        text = _plain_commands(_unboxed(text))
     if "**" in text or "__" in text:
         text = _EMPHASIS.sub(r"\2", text)
     text = _MARKED.sub("", _SPACES.sub(" ", text)).strip()
@@ -87,10 +91,20 @@ def _plain_commands(text: str) -> str:
     for _ in range(3):
         text = _TEXT.sub(lambda match: f" {match['inside']}" if match["digit"] is not None else match["inside"], text)
     text = _FRACTION_NAMES.sub(r"\\frac", text)
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _SHORT_FRACTION.sub(lambda match: _fraction(*match.groups()), text)
     text = _THOUSANDS.sub("", text)
     text = _DISPLAY.sub(" ", text) if "\\\\" not in text else text
     return text.replace("\\%", "%").replace("\\$", "$").replace("\\!", "").replace("\\#", "#").replace("\\&", "&")
+
+
+def _unboxed(text: str) -> str:
+    """What a box around everything holds, also when the box never closes."""
+    match = _BOX.match(text)
+    if match is None:
+        return text
+    close = closing(text, match.end() - 1)
+    return text[match.end() :] if close is None else text[match.end() : close] if close == len(text) - 1 else text
 
 
 def _fraction(*parts: str | None) -> str:
@@ -170,7 +184,7 @@ _POWER_DIGITS = re.compile(r"\^\s*(-?\d{2,}|-\w)")
 _PRIMES = re.compile(r"(?<=[A-Za-z])('+|\^\{?(?:\\prime\s*)+\}?)")
 _STARS = re.compile(r"\*\*")
 _TIMES = re.compile(r"(?<![*_^])\*(?!\*)")
-_JOINED = re.compile(r"(?<!_)((?<![_\d.\w{])\d+(?:\.\d+)?|\))\s*(?=\()|(?<=\))\s*(?=\d)")
+_JOINED = re.compile(r"(?<![_^])((?<![_^\d.\w{])\d+(?:\.\d+)?|\))\s*(?=\()|(?<=\))\s*(?=\d)")
 _CALL = re.compile(r"(?<![A-Za-z\\_{])([A-Za-z])\s*\((?=[^()]*(?:\([^()]*\)[^()]*)*\))")
 _FUNCTION_LETTERS = frozenset("fghpquvwyFGHPQTVW")
 _LIST_SEPARATED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d])")

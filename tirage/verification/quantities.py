@@ -24,6 +24,7 @@ _PARTS = {
 _FRACTION = re.compile(r"\\frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*(-?[\d.,]+)\s*\}")
 _ORDINAL = re.compile(r"(-?\d+)\s?\^?\{?\s?(?:st|nd|rd|th)\}?")
 _NUMBERED = re.compile(r"(?:#|No\.?|no\.?|number|Number)\s?(?=\d)")
+_ADDED = re.compile(r"(?<=[A-Za-z.])\s*(?:,\s*(?:and\s+)?|\s+and\s+|\s+)(?=\d)")
 _RUPEES = re.compile(r"^(?:Rs\.?|INR|USD|EUR|US\$|CNY|RMB)\s?(?=[-\d.])")
 _PLAIN = re.compile(
     r"(?P<sign>[-+]?)\s?(?P<currency>[$€£¥₹]?)\s?(?P<inner>[-+]?)"
@@ -70,6 +71,9 @@ def parse_readings(text: str) -> tuple[Quantity, ...]:
     ordinal = _ORDINAL.fullmatch(text)
     if ordinal is not None:
         return (Quantity(Fraction(int(ordinal[1])), integral=True),)
+    summed = _sum(text)
+    if summed is not None:
+        return (summed,)
     text = _FRACTION.sub(lambda match: f" {match[1]}/{match[2]}", text).strip()
     text = re.sub(r"^([-+])\s", r"\1", text)
     match = _PLAIN.fullmatch(text)
@@ -81,6 +85,23 @@ def parse_readings(text: str) -> tuple[Quantity, ...]:
     rest = match["rest"]
     attached = bool(rest) and not text[: -len(rest)].endswith(" ") and match["percent"] is None
     return tuple(_decorated(plain, rest.strip(), attached=attached, currency=match["currency"] or ""))
+
+
+def _sum(text: str) -> Quantity | None:
+    """`2 hours and 30 minutes`, `5 ft 3 in`: amounts of one dimension, from the largest unit to the smallest, in terms of the first."""
+    parts = _ADDED.split(text)
+    if not 2 <= len(parts) <= 4:
+        return None
+    amounts = [parse_readings(part) for part in parts]
+    units = [amount[0].unit if len(amount) == 1 else None for amount in amounts]
+    first = units[0]
+    if first is None or len(first.dimension) != 1:
+        return None
+    factors = [unit.factor for unit in units if unit is not None and unit.dimension == first.dimension]
+    if len(factors) != len(parts) or any(left <= right for left, right in zip(factors, factors[1:], strict=False)):
+        return None
+    total = sum((amount[0].value * factor for amount, factor in zip(amounts, factors, strict=True)), Fraction(0))
+    return Quantity(total / first.factor, integral=False, unit=first)
 
 
 def _value(match: re.Match[str]) -> Quantity | None:
@@ -124,12 +145,9 @@ def _decorated(plain: Quantity, rest: str, *, attached: bool, currency: str) -> 
     if plain.percent:
         return []
     unit = read_unit(rest, attached=attached, one=abs(plain.value) == 1)
-    if unit is None:
-        return []
-    if money is not None:
-        same = unit.dimension == money.dimension or all(power < 0 for _, power in unit.dimension)
-        return [replace(plain, unit=money)] if same else []
-    return [replace(plain, unit=unit)]
+    if money is not None and (unit is None or unit.dimension != money.dimension):
+        unit = read_unit(f"{currency} {rest}")
+    return [] if unit is None else [replace(plain, unit=unit)]
 
 
 def _scaled(plain: Quantity, factor: Fraction | int) -> Quantity:

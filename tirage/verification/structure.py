@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from tirage.verification.notation import closing, normalise
+from tirage.verification.notation import closing
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ _MODULUS = re.compile(
 )
 _GRID = re.compile(r"\(?\s*\\begin\{matrix\}(.*)\\end\{matrix\}\s*\)?", re.DOTALL)
 _NUMBER_LIST = re.compile(r"-?\d{1,3}(?:,\d{3})+")
-_THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])")
-_BRACKETS = {"(": ")", "[": "]"}
+_THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?!\d|,\d)")
+_ANGLES = re.compile(r"\\([lr])angle(?![A-Za-z])")
 _INEQUALITIES = frozenset({"<", ">", "<=", ">=", "!="})
 _NAMED_ARGUMENT = re.compile(r"(?<=[A-Za-z'}])\((?:[^()]|\([^()]*\))*\)|_(?:\{[^{}]*\}|\w)|\\[A-Za-z]+")
 
@@ -108,17 +108,17 @@ def read(text: str, *, as_list: bool = False) -> Node:
 def _stripped(text: str) -> str:
     """Without inner dollars and outer brackets that group nothing."""
     text = text.replace("$", " ").replace("\\{", "{").replace("\\}", "}").replace("\\lbrace", "{").replace("\\rbrace", "}")
-    text = text.replace("\\langle", "\\langle ").strip()
-    return normalise(text) if text else text
+    text = _ANGLES.sub(lambda match: "⟨" if match[1] == "l" else "⟩", text).strip()
+    return text
 
 
 def _splits(text: str, separator: re.Pattern[str]) -> list[tuple[int, int]]:
     """Where `separator` matches outside all brackets."""
     depths, depth = [], 0
     for sign in text:
-        depth -= sign in ")]}"
+        depth -= sign in ")]}⟩"
         depths.append(depth)
-        depth += sign in "([{"
+        depth += sign in "([{⟨"
     return [match.span() for match in separator.finditer(text) if match.end() > match.start() and depths[match.start()] == 0]
 
 
@@ -205,8 +205,8 @@ def _rated(text: str) -> Node | None:
 
 def _bracketed(text: str) -> Node | None:
     """One pair of brackets around everything."""
-    if text.startswith("\\langle") and text.endswith("\\rangle"):
-        inside = text[len("\\langle") : -len("\\rangle")].strip()
+    if text.startswith("⟨") and text.find("⟩") == len(text) - 1:
+        inside = text[1:-1].strip()
         return Several(tuple(map(read, _parts(inside, _commas(inside, inside=True)))), "<")
     if len(text) < 2 or text[0] not in "([{" or closing(text, 0) != len(text) - 1:
         return None

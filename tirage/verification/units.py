@@ -96,8 +96,10 @@ _MEANINGFUL = frozenset(
     "plus minus times is less more cos abs as does was has this its versus us always equals others or and not than over under below above "
     "between to of in at by if then else when where mod modulo choose factorial squared cubed square cube root half halves third thirds "
     "quarter quarters hundreds thousands tens dozens scores millions billions trillions percent percents sin tan log ln exp gcd lcm max min "
-    "det the least most from until except without true false yes no none all any both neither approximately about infinity inf pi".split()
+    "sec csc cot arcsin arccos arctan sinh cosh tanh asin acos atan sqrt cbrt root roots power prime vec hat bar base det the least most from until except without true false yes no none all any both neither approximately about infinity inf pi".split()
 )
+_SCALE_WORDS = frozenset("hundred thousand million billion trillion dozen score lakh crore gross".split())
+_CHANGING = _MEANINGFUL - frozenset("is has was this its then all to in of at by from as does in when most least us always".split()) | {"if", "to", "least", "most"}
 _FRACTION_WORD = re.compile(r"(?:\w*(?:fourth|fift|sixth|seventh|eighth|nint|tent|eleventh|twelft|teent|tiet|hundredt|thousandt|milliont)h?)s?")
 
 
@@ -183,3 +185,10 @@ def _count(text: str, one: bool) -> Unit | None:
 
 def _singular(noun: str) -> str:
     return noun[:-3] + "y" if noun.endswith("ies") else noun.removesuffix("s")
+
+
+def carries_meaning(word: str) -> bool:
+    """Whether a word beside a number may change its value: scales, parts, operations, comparisons, negations, lone letters."""
+    lower = word.lower()
+    scale = lower.removesuffix("s") in _SCALE_WORDS
+    return scale or lower in _CHANGING or _FRACTION_WORD.fullmatch(lower) is not None or (len(word) == 1 and word not in "aAI")
