@@ -47,9 +47,7 @@ def parse(text: str) -> Any:
     if not code or len(code) > 4000 or _UNKNOWN.search(_TURN.sub("", code)) or not _letters_are_variables(code):
         raise Unreadable(text)
     try:
-        found = latex2sympy(
-            code, is_real=None, convert_degrees="\\circ" in code, normalization_config=None, conversion_config=_CONVERSION
-        )
+        found = latex2sympy(code, is_real=None, convert_degrees="\\circ" in code, normalization_config=None, conversion_config=_CONVERSION)
     except Exception as error:  # latex2sympy raises plain Exception for what it cannot read
         raise Unreadable(text) from error
     if not isinstance(found, sympy.Expr | sympy.MatrixBase | sympy.Set):
@@ -133,7 +131,9 @@ def _equal(answer: str, gold: str, unit: Unit | None, gold_unit: Unit | None) ->
         if not unit.fits(gold_unit):
             return False
         given, wanted = given * sympy.Rational(unit.factor), wanted * sympy.Rational(gold_unit.factor)
-    elif (unit is None) != (gold_unit is None) and (given.free_symbols or wanted.free_symbols) and _single(unit or gold_unit, given, wanted):
+    elif (
+        (unit is None) != (gold_unit is None) and (given.free_symbols or wanted.free_symbols) and _single(unit or gold_unit, given, wanted)
+    ):
         return False
     return equal(given, wanted, answer, gold)
 

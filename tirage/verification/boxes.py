@@ -2,7 +2,9 @@ r"""Answers in `\boxed{}`: the last one, or several that stand side by side as o
 
 import re
 
-_BRACES = re.compile(r"\\\\(?!boxed|fbox|framebox)|\\[{}]|(?P<box>\\{1,2}(?:[Bb]oxed|fbox|framebox)\s*\{)|(?P<bare>\\boxed\s+[^\s{}$]+)|[{}]")
+_BRACES = re.compile(
+    r"\\\\(?!boxed|fbox|framebox)|\\[{}]|(?P<box>\\{1,2}(?:[Bb]oxed|fbox|framebox)\s*\{)|(?P<bare>\\boxed\s+[^\s{}$]+)|[{}]"
+)
 _BETWEEN = 60
 """Characters that may stand between two boxes of one list."""
 _NAME = r"[A-Za-z](?:_\{?\w{1,4}\}?)?\s*=\s*"

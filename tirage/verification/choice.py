@@ -26,7 +26,6 @@ _DENIED = re.compile(
     r"|(?<![A-Za-z])\(?[A-Z]\)?(?:(?:,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+)\(?[A-Z]\)?)*\s+(?:(?:is|are|was|were|seems?|looks?)\s+(?:all\s+|both\s+|clearly\s+|simply\s+)?"
     r"(?:wrong|incorrect|not|false|unlikely|ruled|out|impossible|a (?:common )?distractor|fails?)|isn't|aren't|fails?\b)"
 )
-_CUE = re.compile(r"(?:\b(?:so|therefore|thus|hence|choose|chose|pick|select|option|choice|answer|think|is|be|say|go with|correct:?)\b)\W{0,4}$", re.IGNORECASE)
 
 
 def letters(text: str) -> tuple[str, ...]:
@@ -66,21 +65,17 @@ def letter(text: str) -> str | None:
 
 def last_choice(text: str) -> str | None:
     """The option a response ends on, without any phrase that states it; several of them as they stand."""
-    lines = [line for line in text[-4000:].splitlines() if line.strip()]
+    kept = _DENIED.sub(lambda match: " " * len(match[0]), text)
+    lines = [line for line in kept[-4000:].splitlines() if line.strip(" .,;")]
     if lines:
         named = letters(lines[-1])
         short = re.match(r"\W*[A-Za-z](?:\W|$)", lines[-1].strip()) is not None
         if named and short and (len(named) > 1 or _stands_first(lines[-1])):
             return " and ".join(named)
-    kept = _DENIED.sub(lambda match: " " * len(match[0]), text)
     found = None
     for match in _LETTER.finditer(kept):
-        if match[2] in ("A", "I") and re.match(r"\s+[a-z]", kept[match.end() : match.end() + 20]):
-            continue
-        name = match[1] or match[2]
-        if match[2] == "I":
-            continue
-        found = name
+        if match[2] != "I" and not (match[2] == "A" and re.match(r"\s+[a-z]", kept[match.end() : match.end() + 20])):
+            found = match[1] or match[2]
     return found
 
 

@@ -169,7 +169,9 @@ def _unnamed(nodes: Sequence[Node]) -> tuple[list[str], list[Node]]:
     if pairs[0] is None or any(isinstance(node, Chain) and pair is None for node, pair in zip(nodes, pairs, strict=True)):
         return [], list(nodes)
     first = pairs[0][0]
-    return [head(pair[0]) if pair else head(first) for pair in pairs], [pair[1] if pair else node for node, pair in zip(nodes, pairs, strict=True)]
+    return [head(pair[0]) if pair else head(first) for pair in pairs], [
+        pair[1] if pair else node for node, pair in zip(nodes, pairs, strict=True)
+    ]
 
 
 def _root(name: str) -> str:
@@ -212,11 +214,17 @@ def _same_grids(given: Node, wanted: Node) -> bool:
         return False
     if isinstance(given, Grid) and isinstance(wanted, Grid):
         return [len(row) for row in mine] == [len(row) for row in theirs] and all(
-            _same(read(one), read(other)) for row, wanted_row in zip(mine, theirs, strict=True) for one, other in zip(row, wanted_row, strict=True)
+            _same(read(one), read(other))
+            for row, wanted_row in zip(mine, theirs, strict=True)
+            for one, other in zip(row, wanted_row, strict=True)
         )
     flat, wanted_flat = ([cell for row in rows for cell in row] for rows in (mine, theirs))
     straight = all(min(len(rows), max(map(len, rows))) == 1 for rows in (mine, theirs))
-    return straight and len(flat) == len(wanted_flat) and all(_same(read(one), read(other)) for one, other in zip(flat, wanted_flat, strict=True))
+    return (
+        straight
+        and len(flat) == len(wanted_flat)
+        and all(_same(read(one), read(other)) for one, other in zip(flat, wanted_flat, strict=True))
+    )
 
 
 def _cells(node: Node) -> list[list[str]] | None:
@@ -273,7 +281,12 @@ def _same_regions(given: Node, wanted: Node) -> bool | None:
     if not any(isinstance(node, Joined | Chain) or _is_reals(node) for node in (given, wanted)):
         return None
     mine, theirs = spans(given), spans(wanted)
-    if mine is not None and theirs is not None and len(mine) == len(theirs) and all(any(_same_span(one, other) for one in mine) for other in theirs):
+    if (
+        mine is not None
+        and theirs is not None
+        and len(mine) == len(theirs)
+        and all(any(_same_span(one, other) for one in mine) for other in theirs)
+    ):
         return True
     right = _region(wanted)
     try:
@@ -291,7 +304,10 @@ def _is_reals(node: Node) -> bool:
 
 def _same_span(one: Span, other: Span) -> bool:
     return (
-        one.low_open == other.low_open and one.high_open == other.high_open and equal_text(one.low, other.low) and equal_text(one.high, other.high)
+        one.low_open == other.low_open
+        and one.high_open == other.high_open
+        and equal_text(one.low, other.low)
+        and equal_text(one.high, other.high)
     )
 
 

@@ -113,7 +113,9 @@ def without_code(text: str) -> str:
         if not opened:
             before = text[place : match.start()]
             kept.append(before)
-            answers = match[2] in ("", "text", "txt", "plaintext", "latex", "math", "tex") and _ANSWER_COMES.search(before[-200:]) is not None
+            answers = (
+                match[2] in ("", "text", "txt", "plaintext", "latex", "math", "tex") and _ANSWER_COMES.search(before[-200:]) is not None
+            )
             opened, place = mark, match.end()
         elif mark[0] == opened[0] and len(mark) >= len(opened) and not match[2]:
             kept.append(text[place : match.start()] if answers else "\n")

@@ -37,13 +37,16 @@ _TABLE = str.maketrans({**_SIGNS, **_GREEK})
 _UNICODE_ROOT = re.compile(r"([√∛])\s?(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\)|(\d+(?:\.\d+)?|[A-Za-z]|\\[A-Za-z]+))")
 
 _SIZED = re.compile(r"\\m?(?:left|right|bigl?|bigr?|Bigl?|Bigr?|biggl?|biggr?|Biggl?|Biggr?)(?![A-Za-z])\.?")
-_DECLARED = re.compile(r"\\(?:displaystyle|textstyle|scriptstyle|large|Large|LARGE|huge|small|normalsize|limits|bf|rm|it|boldmath)(?![A-Za-z])")
+_DECLARED = re.compile(
+    r"\\(?:displaystyle|textstyle|scriptstyle|large|Large|LARGE|huge|small|normalsize|limits|bf|rm|it|boldmath)(?![A-Za-z])"
+)
 _TEXT = re.compile(
     r"(?P<digit>(?<=[\d})]))?\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol|bm|mbox|hbox|emph"
     r"|operatorname\*?|underline)\s*\{(?P<inside>[^{}]*)\}"
 )
 _EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.{1,400}?)(?<=\S)\1")
-_DISPLAY = re.compile(r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|displaymath|math|split|multline|center)\*?\}|\\[\[\]()]")
+_DISPLAY = re.compile(r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|displaymath|math|split|multline|center)\*?\}")
+_DELIMITED = re.compile(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", re.DOTALL)
 _FRACTION_NAMES = re.compile(r"\\(?:dfrac|tfrac|cfrac|sfrac|nicefrac|xfrac|flatfrac)(?![A-Za-z])")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\{[^{}]*\})\s*([\dA-Za-z])|([\dA-Za-z])\s*(\{[^{}]*\}))")
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!|\\!)\s*(?=\d{3})")
@@ -94,6 +97,7 @@ def _plain_commands(text: str) -> str:
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _SHORT_FRACTION.sub(lambda match: _fraction(*match.groups()), text)
     text = _THOUSANDS.sub("", text)
+    text = _DELIMITED.sub(lambda match: f" {match[1] or match[2] or ''} ", text)
     text = _DISPLAY.sub(" ", text) if "\\\\" not in text else text
     return text.replace("\\%", "%").replace("\\$", "$").replace("\\!", "").replace("\\#", "#").replace("\\&", "&")
 
@@ -127,7 +131,9 @@ def _without_marks(text: str) -> str:
     return text
 
 
-_REPEATING = re.compile(r"(?<![\d.])(\d*)\.(\d{0,30})(?:\\overline\s*\{(\d{1,30})\}|\\dot\{?(\d)\}?(?:(\d{0,30})\\dot\{?(\d)\}?)?|\((\d{1,30})\)(?!\d))")
+_REPEATING = re.compile(
+    r"(?<![\d.])(\d*)\.(\d{0,30})(?:\\overline\s*\{(\d{1,30})\}|\\dot\{?(\d)\}?(?:(\d{0,30})\\dot\{?(\d)\}?)?|\((\d{1,30})\)(?!\d))"
+)
 _DOTTED = re.compile(r"(?<![\d.])(\d+)\.(\d{2,60})\s?(?:\.\.\.|\\[lc]?dots)(?![\w.])")
 
 
@@ -162,7 +168,9 @@ def _as_fraction(whole: str, fixed: str, cycle: str) -> str:
 
 
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.])(\d+(?:\.\d*)?|\.\d+)[eE]([-+]?\d{1,4})(?![\w.])")
-_FUNCTIONS = "arcsin|arccos|arctan|arccot|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|gcd|lcm|max|min|det|sqrt|pi|infinity|infty|inf|oo"
+_FUNCTIONS = (
+    "arcsin|arccos|arctan|arccot|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|gcd|lcm|max|min|det|sqrt|pi|infinity|infty|inf|oo"
+)
 _PLAIN_FUNCTION = re.compile(rf"(?<![\\A-Za-z])(asin|acos|atan|{_FUNCTIONS}|alpha|beta|gamma|theta|lambda)(?![A-Za-z])")
 _SPELT = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "infinity": "infty", "inf": "infty", "oo": "infty"}
 _ROOT = re.compile(r"\\sqrt\s*(\[[^\[\]]*\])?\s*(?:(\d+(?:\.\d+)?|[A-Za-z])(?![\w.]|\s*\()|(\d)|(?=\())")
@@ -175,7 +183,10 @@ _WORDS = (
     (re.compile(r"\s+divided by\s+|(?<=\d)\s+out of\s+(?=\d)"), "/"),
     (re.compile(r"\s+plus\s+"), "+"),
     (re.compile(r"\s+minus\s+"), "-"),
-    (re.compile(r"(?<![A-Za-z])(?:_?\{?\}?\^?\{?(\d{1,6})\}?)?C_?\{?(\d{1,6})\}?(?![\w(])"), lambda m: rf"\binom{{{m[1]}}}{{{m[2]}}}" if m[1] else m[0]),
+    (
+        re.compile(r"(?<![A-Za-z])(?:_?\{?\}?\^?\{?(\d{1,6})\}?)?C_?\{?(\d{1,6})\}?(?![\w(])"),
+        lambda m: rf"\binom{{{m[1]}}}{{{m[2]}}}" if m[1] else m[0],
+    ),
     (re.compile(r"(?<![A-Za-z\\])(?:nCr|C)\s?\((\d{1,6}),\s?(\d{1,6})\)"), r"\\binom{\1}{\2}"),
     (re.compile(r"\s+(?:or|and)\s*(?==)"), ""),
 )

@@ -21,8 +21,12 @@ _CLAUSE = re.compile(
 _ASIDE = re.compile(r"\s*[,;–—]\s+(?!(?:and|or)\b)[a-z]{2,}(?![\w=(])(?!\s*[=<>]).*", re.DOTALL)
 _RESTATED = re.compile(r"(?P<first>.{1,40}?),\s+or\s+(?P<second>.{1,40})", re.DOTALL)
 _EXCLAIMED = re.compile(r"(?<=[\d)}$*])!+$")
-_MATHS = re.compile(r"\$\$?(?P<dollars>(?=\S)[^$]{1,400}?)\$\$?(?!\d)|\\\((?P<round>.{1,400}?)\\\)|\\\[(?P<square>.{1,400}?)\\\]", re.DOTALL)
-_AMOUNT = re.compile(r"[-+]?[$€£¥]?\s?[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:\s?/\s?\d+)?(?:[eE][-+]?\d+)?(?:\s?%)?|(?<![\d.])[-+]?\.\d+")
+_MATHS = re.compile(
+    r"\$\$?(?P<dollars>(?=\S)[^$]{1,400}?)\$\$?(?!\d)|\\\((?P<round>.{1,400}?)\\\)|\\\[(?P<square>.{1,400}?)\\\]", re.DOTALL
+)
+_AMOUNT = re.compile(
+    r"[-+]?[$€£¥]?\s?[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:\s?/\s?\d+)?(?:[eE][-+]?\d+)?(?:\s?%)?|(?<![\d.])[-+]?\.\d+"
+)
 _WORD = re.compile(r"[A-Za-z]+")
 _SYMBOLS = re.compile(r"[\\^_=<>{}\[\]|*+/±√]")
 _VERB = re.compile(r"^.*\b(?:is|are|equals|be|was)\b\s*(?=\S)", re.DOTALL)

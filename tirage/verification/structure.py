@@ -75,7 +75,9 @@ _RELATION = re.compile(
 )
 _SPELLINGS = {"<=": "<=", "=<": "<=", ">=": ">=", "!=": "!=", ":=": "=", "=": "=", "<": "<", ">": ">"}
 _COMMANDS = {"le": "<=", "ge": ">=", "ne": "!=", "lt": "<", "gt": ">", "ap": "~", "si": "~", "in": "in", "no": "notin", "eq": "equiv"}
-_AND = re.compile(r"\s*,?\s*(?:(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|(?<=[\d)\]}])(?:or|and)(?=[A-Z\d(\[\\])|\\(?:land|wedge|lor|vee)(?![A-Za-z])|&)\s*")
+_AND = re.compile(
+    r"\s*,?\s*(?:(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|(?<=[\d)\]}])(?:or|and)(?=[A-Z\d(\[\\])|\\(?:land|wedge|lor|vee)(?![A-Za-z])|&)\s*"
+)
 _CUP = re.compile(r"\s*(?:\\cup(?![A-Za-z])|(?<=[)\]}])\s*U\s*(?=[(\[{\\]))\s*")
 _COMMA = re.compile(r"\s*[,;]\s*")
 _COLON = re.compile(r"\s*:\s*")

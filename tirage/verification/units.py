@@ -38,15 +38,43 @@ def _table() -> Mapping[str, tuple[Dimension, Fraction]]:
             for name in names.split():
                 table[name] = (tuple(sorted(dimension.items())), amount)
 
-    add({"m": 1}, x1="m meter meters metre metres", x1000="km kms kilometer kilometers kilometre kilometres", x0p01="cm cms centimeter "
-        "centimeters centimetre centimetres", x0p1="dm decimeter decimeters decimetre decimetres", x0p001="mm millimeter millimeters "
-        "millimetre millimetres", x1_1000000="um μm micrometer micrometers micron microns", x1_1000000000="nm nanometer nanometers",
-        x0p0254="in inch inches", x0p3048="ft foot feet", x0p9144="yd yds yard yards", x1609p344="mi mile miles", x1852="nmi")
-    add({"s": 1}, x1="s sec secs second seconds", x60="min mins minute minutes", x3600="h hr hrs hour hours", x86400="day days",
-        x604800="week weeks wk wks", x0p001="ms millisecond milliseconds", x1_1000000="μs us microsecond microseconds", x1_1000000000="ns")
+    add(
+        {"m": 1},
+        x1="m meter meters metre metres",
+        x1000="km kms kilometer kilometers kilometre kilometres",
+        x0p01="cm cms centimeter centimeters centimetre centimetres",
+        x0p1="dm decimeter decimeters decimetre decimetres",
+        x0p001="mm millimeter millimeters millimetre millimetres",
+        x1_1000000="um μm micrometer micrometers micron microns",
+        x1_1000000000="nm nanometer nanometers",
+        x0p0254="in inch inches",
+        x0p3048="ft foot feet",
+        x0p9144="yd yds yard yards",
+        x1609p344="mi mile miles",
+        x1852="nmi",
+    )
+    add(
+        {"s": 1},
+        x1="s sec secs second seconds",
+        x60="min mins minute minutes",
+        x3600="h hr hrs hour hours",
+        x86400="day days",
+        x604800="week weeks wk wks",
+        x0p001="ms millisecond milliseconds",
+        x1_1000000="μs us microsecond microseconds",
+        x1_1000000000="ns",
+    )
     add({"month": 1}, x1="month months", x12="year years yr yrs", x120="decade decades", x1200="century centuries")
-    add({"kg": 1}, x0p001="g gm gms gram grams gramme grammes", x1="kg kgs kilogram kilograms", x1_1000000="mg milligram milligrams",
-        x0p45359237="lb lbs pound pounds", x0p028349523125="oz ounce ounces", x1000="tonne tonnes", x907p18474="ton tons")
+    add(
+        {"kg": 1},
+        x0p001="g gm gms gram grams gramme grammes",
+        x1="kg kgs kilogram kilograms",
+        x1_1000000="mg milligram milligrams",
+        x0p45359237="lb lbs pound pounds",
+        x0p028349523125="oz ounce ounces",
+        x1000="tonne tonnes",
+        x907p18474="ton tons",
+    )
     add({"USD": 1}, x1="$ US$ USD usd dollar dollars buck bucks", x0p01="cent cents ¢", x0p05="nickel nickels", x0p1="dime dimes")
     add({"EUR": 1}, x1="€ EUR euro euros")
     add({"GBP": 1}, x1="£ GBP", x0p01="pence")
@@ -58,8 +86,15 @@ def _table() -> Mapping[str, tuple[Dimension, Fraction]]:
     add({"celsius": 1}, x1="^\\circC ^{\\circ}C celsius Celsius")
     add({"fahrenheit": 1}, x1="^\\circF ^{\\circ}F fahrenheit Fahrenheit")
     add({"K": 1}, x1="K kelvin kelvins Kelvin")
-    add({"m": 3}, x0p001="L liter liters litre litres", x0p000001="ml mL milliliter milliliters millilitre millilitres cc",
-        x0p00001="cl cL", x0p003785411784="gal gallon gallons", x0p000946352946="quart quarts", x0p000473176473="pint pints")
+    add(
+        {"m": 3},
+        x0p001="L liter liters litre litres",
+        x0p000001="ml mL milliliter milliliters millilitre millilitres cc",
+        x0p00001="cl cL",
+        x0p003785411784="gal gallon gallons",
+        x0p000946352946="quart quarts",
+        x0p000473176473="pint pints",
+    )
     add({"m": 2}, x4046p8564224="acre acres", x10000="ha hectare hectares")
     add({"m": 1, "s": -1}, x0p44704="mph", x5_18="kph kmph kmh")
     add({"s": -1}, x1="Hz hertz", x1000="kHz", x1000000="MHz", x1000000000="GHz", x1_60="rpm")
@@ -99,8 +134,15 @@ _MEANINGFUL = frozenset(
     "sec csc cot arcsin arccos arctan sinh cosh tanh asin acos atan sqrt cbrt root roots power prime vec hat bar base det the least most from until except without true false yes no none all any both neither approximately about infinity inf pi".split()
 )
 _SCALE_WORDS = frozenset("hundred thousand million billion trillion dozen score lakh crore gross".split())
-_CHANGING = _MEANINGFUL - frozenset("is has was this its then all to in of at by from as does in when most least us always".split()) | {"if", "to", "least", "most"}
-_FRACTION_WORD = re.compile(r"(?:\w*(?:fourth|fift|sixth|seventh|eighth|nint|tent|eleventh|twelft|teent|tiet|hundredt|thousandt|milliont)h?)s?")
+_CHANGING = _MEANINGFUL - frozenset("is has was this its then all to in of at by from as does in when most least us always".split()) | {
+    "if",
+    "to",
+    "least",
+    "most",
+}
+_FRACTION_WORD = re.compile(
+    r"(?:\w*(?:fourth|fift|sixth|seventh|eighth|nint|tent|eleventh|twelft|teent|tiet|hundredt|thousandt|milliont)h?)s?"
+)
 
 
 @lru_cache(maxsize=4096)
@@ -118,7 +160,13 @@ def read_unit(text: str, *, attached: bool = False, one: bool = False) -> Unit |
     known = TABLE.get(text)
     if known is not None and (len(text) > 1 or not text.isalpha() or (not attached and text in _BARE_LETTERS)):
         return Unit(*known)
-    if attached and len(text) > 1 and text[0].isalpha() and not text[1].isalpha() and not (text[0] == "m" and text[1:4] in ("^{2", "^{3", "/s", "/s^")):
+    if (
+        attached
+        and len(text) > 1
+        and text[0].isalpha()
+        and not text[1].isalpha()
+        and not (text[0] == "m" and text[1:4] in ("^{2", "^{3", "/s", "/s^"))
+    ):
         return None
     return _compound(text, one) or _count(text, one)
 
