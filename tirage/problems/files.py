@@ -255,7 +255,7 @@ def _content(content: Any, where: str) -> str:
 
 def _references(answer: Any, columns: Columns, where: str) -> tuple[str, ...]:
     """Every accepted reference once, the first one first; none only where that is allowed."""
-    if not isinstance(answer, (list, tuple)):
+    if not isinstance(answer, (list, tuple)) or not all(isinstance(item, str) for item in answer):
         text = _reference(answer, columns, where)
         return () if text is None else (text,)
     if not answer and not columns.unanswered:
@@ -269,7 +269,7 @@ def _reference(answer: Any, columns: Columns, where: str) -> str | None:
     if isinstance(answer, (bool, int, float)):
         answer = str(answer)
     if answer is not None and not isinstance(answer, str):
-        raise DataError(f"{where}: the answer is a {type(answer).__name__}; a text or a number is expected")
+        raise DataError(f"{where}: the answer is a {type(answer).__name__}; a text, a number or a list of texts is expected")
     if answer is not None and columns.answer_after:
         if columns.answer_after not in answer:
             raise DataError(f"{where}: the answer has no marker {columns.answer_after!r}; mend the row or leave `answer_after` out")

@@ -101,9 +101,15 @@ def _same_in_base(answer: str, gold: str) -> bool | None:
             except ValueError:
                 values.append((match[1], base))
         return values[0] == values[1]
-    with_base = next(match for match in found if match is not None)
-    other = answer if found[0] is None else gold
-    return other.replace(" ", "") == with_base[1]
+    digits = found[1]
+    if digits is not None:
+        return answer.replace(" ", "") == digits[1]
+    (given,) = (match for match in found if match is not None)
+    plain = parse_readings(gold)
+    try:
+        return bool(plain) and plain[0].value == int(given[1], int(given[2] or given[3]))
+    except ValueError:
+        return False
 
 
 def with_unit(text: str) -> Iterator[tuple[str, Unit | None]]:

@@ -65,7 +65,7 @@ class MathVerifier:
         """Whether two final answers are equal, and for an undecided pair (None) why nobody could say."""
         quick = quick_equal(answer, gold)
         if quick is None and _PROSE.search(answer):
-            answer = stated(answer)
+            answer = stated(answer, strict=True)
             quick = quick_equal(answer, gold)
         if quick is not None:
             return quick, ""
@@ -132,7 +132,7 @@ class NumericVerifier:
         return None if given is None or wanted is None else self._near(given, wanted)
 
     async def _compare(self, answer: str, gold: str) -> tuple[bool | None, str]:
-        wanted, given = parse_quantity(gold), parse_quantity(answer) or parse_quantity(stated(answer))
+        wanted, given = parse_quantity(gold), parse_quantity(answer) or parse_quantity(stated(answer, strict=True))
         if wanted is None:
             return None, f"the reference {gold!r} is not a number; use verifier math"
         return (False, "the answer is not a number") if given is None else (self._near(given, wanted), "")

@@ -11,7 +11,7 @@ _LEAD = re.compile(
 )
 _OPEN = r"[(\[{<\"'`]*"
 _CLOSE = r"[)\]}>\"'`]*"
-_FIRST = re.compile(rf"(?P<open>{_OPEN})(?P<letter>[A-Za-z])(?P<close>{_CLOSE})(?P<rest>(?![\w'’^_]).*)", re.DOTALL)
+_FIRST = re.compile(rf"(?P<open>{_OPEN})(?P<letter>[A-Za-z])(?P<close>{_CLOSE})(?P<rest>(?![\w'’^_=<>*(]|\s+[=<>^*]).*)", re.DOTALL)
 _JOINED = re.compile(
     rf"\s*(?P<link>,?\s*(?:and|or|und|&|\+|/)|,)\s*(?:(?:also|maybe|possibly|perhaps|option|choice)\s+)*{_OPEN}(?P<letter>[A-Za-z]){_CLOSE}(?![\w'’])(?P<rest>.*)",
     re.DOTALL,
@@ -74,7 +74,7 @@ def last_choice(text: str) -> str | None:
             return " and ".join(named)
     found = None
     for match in _LETTER.finditer(kept):
-        if match[2] != "I" and not (match[2] == "A" and re.match(r"\s+[a-z]", kept[match.end() : match.end() + 20])):
+        if match[2] != "I" and not (match[2] == "A" and _ARTICLE.match(kept[match.end() : match.end() + 20])):
             found = match[1] or match[2]
     return found
 

@@ -212,7 +212,7 @@ def _same_grids(given: Node, wanted: Node) -> bool:
     mine, theirs = _cells(given), _cells(wanted)
     if mine is None or theirs is None:
         return False
-    if isinstance(given, Grid) and isinstance(wanted, Grid):
+    if len(mine) > 1 and len(theirs) > 1 or (isinstance(given, Grid) and isinstance(wanted, Grid)):
         return [len(row) for row in mine] == [len(row) for row in theirs] and all(
             _same(read(one), read(other))
             for row, wanted_row in zip(mine, theirs, strict=True)
@@ -231,6 +231,9 @@ def _cells(node: Node) -> list[list[str]] | None:
     """Rows of a matrix; a tuple is one row."""
     if isinstance(node, Grid):
         return [list(row) for row in node.rows]
+    if isinstance(node, Several) and all(isinstance(item, Several) and item.how in ("[]", "()") for item in node.items):
+        rows = [_cells(item) for item in node.items]
+        return [row[0] for row in rows if row] if all(rows) else None
     if isinstance(node, Several) and node.how in ("()", "<", "[]") and all(isinstance(item, Leaf) for item in node.items):
         return [[item.text for item in node.items if isinstance(item, Leaf)]]
     return None

@@ -182,7 +182,7 @@ _WORDS = (
     (re.compile(r"\s+times\s+"), r"\\cdot "),
     (re.compile(r"\s+divided by\s+|(?<=\d)\s+out of\s+(?=\d)"), "/"),
     (re.compile(r"\s+plus\s+"), "+"),
-    (re.compile(r"\s+minus\s+"), "-"),
+    (re.compile(r"^(?:minus|negative)\s+|\s+minus\s+"), "-"),
     (
         re.compile(r"(?<![A-Za-z])(?:_?\{?\}?\^?\{?(\d{1,6})\}?)?C_?\{?(\d{1,6})\}?(?![\w(])"),
         lambda m: rf"\binom{{{m[1]}}}{{{m[2]}}}" if m[1] else m[0],
@@ -192,6 +192,7 @@ _WORDS = (
 )
 _POWER_GROUP = re.compile(r"\^\s*\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _POWER_DIGITS = re.compile(r"\^\s*(-?\d{2,}|-\w)")
+_INDEX = re.compile(r"(?<=[A-Za-z])_([A-Za-z0-9])")
 _PRIMES = re.compile(r"(?<=[A-Za-z])('+|\^\{?(?:\\prime\s*)+\}?)")
 _STARS = re.compile(r"\*\*")
 _TIMES = re.compile(r"(?<![*_^])\*(?!\*)")
@@ -215,7 +216,7 @@ def latex(text: str) -> str:
     text = text.replace("\\ast", "*").replace("\\colon", ":").replace("\\thinspace", " ").replace("\\imath", "i")
     text = _PLAIN_FUNCTION.sub(lambda match: f"\\{_SPELT.get(match[1], match[1])} ", text)
     text = _TIMES.sub(r"\\cdot ", _STARS.sub("^", text))
-    text = _roots(_POWER_DIGITS.sub(r"^{\1}", _POWER_GROUP.sub(r"^{\1}", text)))
+    text = _roots(_INDEX.sub(r"_{\1}", _POWER_DIGITS.sub(r"^{\1}", _POWER_GROUP.sub(r"^{\1}", text))))
     text = _PRIMES.sub(lambda match: "_{" + "prime" * (match[1].count("'") + match[1].count("prime")) + "}", text)
     text = _LIST_SEPARATED.sub(lambda match: match[0].replace(",", ""), text)
     text = _CALL.sub(lambda match: match[0] if match[1] in _FUNCTION_LETTERS else f"{match[1]}\\cdot (", text)

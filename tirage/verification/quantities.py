@@ -25,6 +25,7 @@ _FRACTION = re.compile(r"\\frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*(-?[\d.,]+)\s*\}"
 _ORDINAL = re.compile(r"(-?\d+)\s?\^?\{?\s?(?:st|nd|rd|th)\}?")
 _NUMBERED = re.compile(r"(?:#|No\.?|no\.?|number|Number)\s?(?=\d)")
 _ADDED = re.compile(r"(?<=[A-Za-z.])\s*(?:,\s*(?:and\s+)?|\s+and\s+|\s+)(?=\d)")
+_NEGATIVE = re.compile(r"^(?:negative|minus)\s+(?=[\d$.\\])")
 _RUPEES = re.compile(r"^(?:Rs\.?|INR|USD|EUR|US\$|CNY|RMB)\s?(?=[-\d.])")
 _PLAIN = re.compile(
     r"(?P<sign>[-+]?)\s?(?P<currency>[$€£¥₹]?)\s?(?P<inner>[-+]?)"
@@ -63,6 +64,7 @@ def parse_readings(text: str) -> tuple[Quantity, ...]:
     """All that a normalised text may mean as a number: none, one, or two (`100K`)."""
     if not text or len(text) > _LONGEST or not any(sign.isdigit() for sign in text):
         return ()
+    text = _NEGATIVE.sub("-", text)
     text = _RUPEES.sub("", _NUMBERED.sub("", exact_decimals(text), count=1))
     while text[0] == "(" and text[-1] == ")" and text.count("(") == 1:
         text = text[1:-1].strip()

@@ -43,10 +43,11 @@ def tidy(text: str) -> str:
     return text
 
 
-def stated(sentence: str) -> str:
+def stated(sentence: str, *, strict: bool = False) -> str:
     """The mathematical answer in a stated sentence: `18` for `approximately 18, since 9*2 = 18`, `18 dollars` for `Janet makes 18 dollars`.
 
-    A sentence that gives no single answer comes back as it is, tidied: nothing that could mean something is dropped.
+    A sentence that gives no single answer comes back as it is, tidied: nothing that could mean something is dropped. `strict` takes an
+    amount out of words only where a verb presents it, as is right for what stands in a box.
     """
     text = _EXCLAIMED.sub("", _STARS.sub("", sentence).strip())
     text = tidy(_STARS.sub("", tidy(text)))
@@ -60,14 +61,14 @@ def stated(sentence: str) -> str:
     twice = _RESTATED.fullmatch(text)
     if twice is not None and quick_equal(twice["second"], twice["first"]):
         text = twice["first"].strip()
-    return _out_of_prose(text)
+    return _out_of_prose(text, strict=strict)
 
 
 def _has_maths(text: str) -> bool:
     return any(sign.isdigit() for sign in text) or "\\" in text or "$" in text or len(text.strip(_EMPHASIS)) == 1
 
 
-def _out_of_prose(text: str) -> str:
+def _out_of_prose(text: str, *, strict: bool) -> str:
     """The one formula, or the one amount, that words surround."""
     formulas = [match for match in _MATHS.finditer(text) if next(filter(None, match.groups())).strip()]
     outside = _MATHS.sub(" ", text)
@@ -79,9 +80,9 @@ def _out_of_prose(text: str) -> str:
             return next(filter(None, formulas[0].groups())).strip()
     verb = _VERB.match(text)
     if verb is not None and _has_maths(text[verb.end() :]) and len(_WORD.findall(text[: verb.end()])) > 1:
-        return _out_of_prose(tidy(text[verb.end() :]))
+        return _out_of_prose(tidy(text[verb.end() :]), strict=strict)
     words = _WORD.findall(text)
-    if len(words) < 1 or _SYMBOLS.search(_AMOUNT.sub("", text)) or not any(len(word) > 1 for word in words):
+    if strict or not words or _SYMBOLS.search(_AMOUNT.sub("", text)) or not any(len(word) > 1 for word in words):
         return text
     amounts = list(_AMOUNT.finditer(text))
     if len(amounts) != 1:

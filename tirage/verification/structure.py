@@ -172,6 +172,8 @@ def _related(text: str) -> Node | None:
     parts = _parts(text, spans)
     if "equiv" in relations:
         return _congruent(text)
+    if not parts[0] and relations[0] in ("~", "=") and len(parts) == 2 and parts[1]:
+        return read(parts[1])
     if not all(parts):
         return None
     if "~" in relations:

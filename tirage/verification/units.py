@@ -123,7 +123,7 @@ _BARE_LETTERS = frozenset("mghsNJWVAKCFLT")
 """Single letters that are units where a blank stands before them; attached to the number they are variables."""
 _TOKEN = re.compile(
     r"\s*(?:(?P<degree>\^\{?\\circ\}?\s?[CF]?(?![A-Za-z]))|(?P<power>(?:\^\{?(-?\d)\}?))|(?P<per>/|\bper\b|\b(?:each|every|an?)\b)"
-    r"|(?P<times>\*|\\cdot|\\times|·|-)|(?P<word>\\Omega|[A-Za-zμΩ]+\.?|[$€£¥₹¢]))"
+    r"|(?P<times>\*|\\cdot(?![A-Za-z])|\\times(?![A-Za-z])|·|-)|(?P<word>\\Omega|[A-Za-zμΩ]+\.?|[$€£¥₹¢]))"
 )
 _AREAS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3}
 _IRREGULAR = frozenset("people children men women mice sheep fish cattle dice teeth geese oxen deer change money".split())
@@ -131,7 +131,8 @@ _MEANINGFUL = frozenset(
     "plus minus times is less more cos abs as does was has this its versus us always equals others or and not than over under below above "
     "between to of in at by if then else when where mod modulo choose factorial squared cubed square cube root half halves third thirds "
     "quarter quarters hundreds thousands tens dozens scores millions billions trillions percent percents sin tan log ln exp gcd lcm max min "
-    "sec csc cot arcsin arccos arctan sinh cosh tanh asin acos atan sqrt cbrt root roots power prime vec hat bar base det the least most from until except without true false yes no none all any both neither approximately about infinity inf pi".split()
+    "sec csc cot arcsin arccos arctan sinh cosh tanh asin acos atan sqrt cbrt root roots power prime vec hat bar base negative reciprocal inverse opposite doubled tripled halved twice double triple lim limit sup arg dim rem remainder modulus "
+    "complement conjugate transpose det the least most from until except without true false yes no none all any both neither approximately about infinity inf pi".split()
 )
 _SCALE_WORDS = frozenset("hundred thousand million billion trillion dozen score lakh crore gross".split())
 _CHANGING = _MEANINGFUL - frozenset("is has was this its then all to in of at by from as does in when most least us always".split()) | {
@@ -186,6 +187,8 @@ def _compound(text: str, one: bool) -> Unit | None:
                 return None
             sign, last = -1, None
         elif match["times"]:
+            if last is None:
+                return None
             last = None
         elif match["power"]:
             if last is None:
