@@ -31,7 +31,8 @@ class Columns:
     """How a row becomes a problem."""
 
     prompt: str | None = None
-    """Column of the question, a text or a list of messages; None takes the first present of prompt, question, problem, input, instruction."""
+    """Column of the question, a text or a list of messages; None takes the first present of prompt, question, problem, input,
+    instruction."""
     answer: str | None = None
     """Column of the reference, or of a list of references of which each is accepted; None takes the first present of answer, answers,
     final_answer, gold, gt, ground_truth, target, label, and `reward_model.ground_truth`."""

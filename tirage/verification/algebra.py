@@ -18,13 +18,14 @@ from tirage.verification.units import Unit, read_unit
 
 _CONVERSION = ConversionConfig(lowercase_symbols=False)
 _UNKNOWN = re.compile(
-    r"\.\.\.|\\[lcvdi]?dots(?![A-Za-z])|['\"#?;`@&$]|\\(?:text|not|quad)|\d\s+\d|(?<=\d)_|\\mathbf|(?<![A-Za-z])\\circ(?![A-Za-z])|\d\.\d*\.|,\s*$"
+    r"\.\.\.|\\[lcvdi]?dots(?![A-Za-z])|['\"#?;`@&$]|\\(?:text|not|quad)|\d\s+\d|(?<=\d)_|\\mathbf|(?<![A-Za-z])\\circ(?![A-Za-z])"
+    r"|\d\.\d*\.|,\s*$"
 )
 _LETTERS = re.compile(r"[A-Za-z]{2,}")
 _COMMAND = re.compile(r"\\[A-Za-z]+|_\{[^{}]*\}|(?<=operatorname)\{[^{}]*\}")
 _WORDS = frozenset(
-    "or and in is to of no not mod gcd lcm max min det the per for all are any one two six ten sin cos tan log exp cot sec csc arg dim ker deg "
-    "if as at by on up we us an be do go he it me my so but was has had can may out off its it's per via yes nor let get few due day sum".split()
+    "or and in is to of no not mod gcd lcm max min det the per for all are any one two six ten sin cos tan log exp cot sec csc arg dim ker "
+    "deg if as at by on up we us an be do go he it me my so but was has had can may out off its via yes nor let get few due day sum".split()
 )
 _BASE = re.compile(r"\(?([0-9A-F]+)\)?_(?:\{(\d{1,2})\}|(\d{1,2}))")
 _BLANK_UNIT = re.compile(r"(?<=[\d})A-Za-z!])\s+(?=[A-Za-z^\\])|(?<=[\d})])(?=[A-Za-z^\\])")
@@ -58,7 +59,7 @@ def parse(text: str) -> Any:
 def _letters_are_variables(code: str) -> bool:
     """Runs of letters outside commands are products of variables only when they are short and no word."""
     bare = _COMMAND.sub(" ", code)
-    return all(len(run) <= 3 and run.lower() not in _WORDS or not re.search("[aeiouAEIOU]", run) for run in _LETTERS.findall(bare))
+    return all((len(run) <= 3 and run.lower() not in _WORDS) or not re.search("[aeiouAEIOU]", run) for run in _LETTERS.findall(bare))
 
 
 def _exact(found: Any) -> Any:
@@ -92,7 +93,7 @@ def _same_in_base(answer: str, gold: str) -> bool | None:
     if not any(found):
         return None
     if all(found):
-        values = []
+        values: list[object] = []
         for match in found:
             assert match is not None
             base = int(match[2] or match[3])

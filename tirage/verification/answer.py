@@ -32,7 +32,7 @@ async def judge_answer(name: str, problem: Problem, found: Extraction, compare: 
         return judge(name, found, None, f"problem {problem.id} has no reference answer")
     if found.answer is None:
         return judge(name, found, False, "no final answer found")
-    verdict, notes = False, []
+    notes: list[str] = []
     open_question = False
     for gold in problem.accepted:
         verdict, note = await compare(found.answer, gold)

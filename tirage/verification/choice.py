@@ -21,7 +21,8 @@ _ARTICLE = re.compile(
 )
 _LETTER = re.compile(r"\(([A-Z])\)|(?<![A-Za-z0-9'’\\])([A-Z])(?![A-Za-z0-9'’])")
 _DENIED = re.compile(
-    r"(?:\b(?:not|than|over|unlike|except|neither|nor|exclude|excludes|rules? out|eliminates?|eliminating|instead of|rather than)|n't)\s+(?:be\s+)?(?:option\s+|choice\s+)?\(?[A-Z]\)?"
+    r"(?:\b(?:not|than|over|unlike|except|neither|nor|exclude|excludes|rules? out|eliminates?"
+    r"|eliminating|instead of|rather than)|n't)\s+(?:be\s+)?(?:option\s+|choice\s+)?\(?[A-Z]\)?"
     r"(?:(?:,|\s*,?\s+(?:and|or|nor))\s*\(?[A-Z]\)?(?![A-Za-z]))*(?![A-Za-z])"
     r"|(?<![A-Za-z])\(?[A-Z]\)?(?:(?:,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+)\(?[A-Z]\)?)*\s+(?:(?:is|are|was|were|seems?|looks?)\s+(?:all\s+|both\s+|clearly\s+|simply\s+)?"
     r"(?:wrong|incorrect|not|false|unlikely|ruled|out|impossible|a (?:common )?distractor|fails?)|isn't|aren't|fails?\b)"

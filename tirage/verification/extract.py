@@ -24,7 +24,8 @@ STATED: tuple[Method, ...] = ("boxed", "tag", "phrase")
 """Answers that are called so."""
 
 _PHRASES = re.compile(
-    r"""(?P<key>["'](?:final[ _]?)?answer["']\s{0,3}:)|(?i:\banswer(?:\s+to\s[^.\n:=]{0,80}?)?\s{0,3}(?:\bis\b|:|=|→)|\banswer\*\*\s{0,3}:?"""
+    r"""(?P<key>["'](?:final[ _]?)?answer["']\s{0,3}:)"""
+    r"|(?i:\banswer(?:\s+to\s[^.\n:=]{0,80}?)?\s{0,3}(?:\bis\b|:|=|→)|\banswer\*\*\s{0,3}:?"
     r"|\bfinal\s+answer\s{0,3}(?=\n))|^\s{0,8}(?:\*\*)?A(?:ns)?:|####|答案(?:是|为)?\s{0,3}[::]?",
     re.MULTILINE,
 )
@@ -41,6 +42,14 @@ _DISPLAY = re.compile(
 )
 _SENTENCE_END = re.compile(r"\n|[.!?](?=\s+[A-Z])")
 _QUOTED = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^,}\]\n]+))""")
+_NUMBER_WORDS = {
+    word: number
+    for number, word in enumerate(
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
+        "twenty".split(),
+        start=2,
+    )
+}
 _LINE = 4000
 """Characters looked at after a phrase."""
 
@@ -208,9 +217,20 @@ def _last_number(text: str) -> str | None:
                     inside = next(filter(None, formula.groups()))
                     return tidy(_displayed(inside).rpartition("=")[2]) or found.group().rstrip(",")
             return found.group().rstrip(",")
-    return None
+    return _in_words(text)
 
 
+def _in_words(text: str) -> str | None:
+    """The one number that the last line gives in words, from two upwards: `Two people accept it.`."""
+    line = text[-_LINE:].rstrip().rpartition("\n")[2]
+    found = [word for word in re.findall(r"[a-z]+", line.lower()) if word in _NUMBER_WORDS]
+    return str(_NUMBER_WORDS[found[0]]) if len(found) == 1 else None
+
+
+__all__ = [
+    "CHOICE_POLICY", "MATH_POLICY", "STATED", "TEXT_POLICY", "Extraction", "Method", "boxed", "conclusion", "extract", "final_answer",
+    "final_match", "tidy", "without_code",
+]  # fmt: skip
 _METHODS: dict[str, Callable[[str], str | None]] = {
     "boxed": boxed,
     "tag": _tag,

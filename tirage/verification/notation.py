@@ -21,8 +21,8 @@ _SIGNS = {
     "×": r"\times ", "÷": r"\div ", "∗": "*", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\neq ",
     "≈": r"\approx ", "≡": r"\equiv ", "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "∅": r"\emptyset ", "±": r"\pm ", "∓": r"\mp ",
     "°": r"^\circ ", "º": r"^\circ ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
-    "′": "'", "’": "'", "‘": "'", "″": "''", "⟨": r"\langle ", "⟩": r"\rangle ", "∠": r"\angle ", "。": ".", "，": ",", "、": ",", "…": "...",
-    "→": r"\to ",
+    "′": "'", "’": "'", "‘": "'", "″": "''", "⟨": r"\langle ", "⟩": r"\rangle ", "∠": r"\angle ", "。": ".", "，": ",", "、": ",",
+    "…": "...", "→": r"\to ",
 }  # fmt: skip
 _GREEK = {
     letter: f"\\{name} "
@@ -63,7 +63,7 @@ def to_latex_signs(text: str) -> str:
     """Unicode mathematics as ASCII LaTeX: `½`, `√5`, `x²`, `10⁶`, `∞`, `≤`, `π`, full-width digits, every kind of dash."""
     if text.isascii():
         return text
-    text = _VULGAR.sub(lambda match: " \\frac{%s}{%s}" % tuple(unicodedata.normalize("NFKC", match[0]).split("⁄")), text)
+    text = _VULGAR.sub(lambda match: " \\frac{{{}}}{{{}}}".format(*unicodedata.normalize("NFKC", match[0]).split("⁄")), text)
     text = _RAISED.sub(lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
     text = _LOWERED.sub(lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
     text = unicodedata.normalize("NFKC", text.translate(_TABLE)).translate(_TABLE)

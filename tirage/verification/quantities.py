@@ -3,6 +3,7 @@ r"""Plain numbers with their units, read completely or not at all, and compared 
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from tirage.verification.notation import exact_decimals, normalise
 from tirage.verification.units import CURRENCY_SIGNS, TABLE, Unit, read_unit
@@ -16,10 +17,10 @@ _SCALES = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12, "score": 20,
     "lakh": 10**5, "crore": 10**7, "gross": 144,
 }  # fmt: skip
-_LETTERS = {"K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9, "mn": 10**6, "mm": 10**6}
+_LETTERS = {"K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9}
 _PARTS = {
-    "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
-    "eleventh": 11, "twelfth": 12, "twentieth": 20, "hundredth": 100, "thousandth": 1000, "millionth": 10**6,
+    "half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
+    "tenth": 10, "eleventh": 11, "twelfth": 12, "twentieth": 20, "hundredth": 100, "thousandth": 1000, "millionth": 10**6,
 }  # fmt: skip
 _FRACTION = re.compile(r"\\frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*(-?[\d.,]+)\s*\}")
 _ORDINAL = re.compile(r"(-?\d+)\s?\^?\{?\s?(?:st|nd|rd|th)\}?")
@@ -31,7 +32,8 @@ _PLAIN = re.compile(
     r"(?P<sign>[-+]?)\s?(?P<currency>[$€£¥₹]?)\s?(?P<inner>[-+]?)"
     r"(?P<whole>\d{1,3}(?:[, ]\d{3})+(?!\d)|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)|\d+)?(?P<decimals>\.\d*)?"
     r"(?:[eE](?P<power>[-+]?\d{1,3})(?![\w.])|\s?(?:\\times|\\cdot|\*|x)\s?10\s?\^\s?\{?\s?(?P<ten>[-+]?\d{1,3})\s?\}?(?!\d))?"
-    r"(?:(?P<and>\s(?:and\s)?)?(?P<top>\d+)?\s?/\s?(?P<bottom>\d+)(?!\.?\d))?\s?(?P<percent>%|percentage\b|percent\b|per cent\b|pct\b)?(?P<rest>.*)",
+    r"(?:(?P<and>\s(?:and\s)?)?(?P<top>\d+)?\s?/\s?(?P<bottom>\d+)(?!\.?\d))?\s?(?P<percent>%|percentage\b|percent\b|per cent\b|pct\b)?"
+    r"(?P<rest>.*)",
     re.DOTALL,
 )
 
@@ -100,7 +102,7 @@ def _sum(text: str) -> Quantity | None:
     if first is None or len(first.dimension) != 1:
         return None
     factors = [unit.factor for unit in units if unit is not None and unit.dimension == first.dimension]
-    if len(factors) != len(parts) or any(left <= right for left, right in zip(factors, factors[1:], strict=False)):
+    if len(factors) != len(parts) or any(left <= right for left, right in pairwise(factors)):
         return None
     total = sum((amount[0].value * factor for amount, factor in zip(amounts, factors, strict=True)), Fraction(0))
     return Quantity(total / first.factor, integral=False, unit=first)
@@ -130,7 +132,7 @@ def _decorated(plain: Quantity, rest: str, *, attached: bool, currency: str) -> 
         return [replace(plain, unit=money)]
     readings: list[Quantity] = []
     word, _, after = rest.partition(" ")
-    if attached and rest in _LETTERS or (currency and rest in ("k", "m", "b")):
+    if (attached and rest in _LETTERS) or (currency and rest in ("k", "m", "b")):
         readings.append(replace(_scaled(plain, _LETTERS.get(rest) or _LETTERS[rest.upper()]), unit=money))
         if rest == "K":
             readings.append(replace(plain, unit=read_unit("K")))

@@ -14,8 +14,9 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    r"\s*[,;:.(–—-]*\s*\b(?:because|since|as|so|which|therefore|thus|hence|and not|not|rather than|instead of|in total|in all|altogether|overall|i\.e\."
-    r"|meaning|making|of (?:the|a|an|his|her|its|their|all|them|these|those|it)|per (?:\w+ )?person|respectively|(?:every|each) \w+)\b.*",
+    r"\s*[,;:.(–—-]*\s*\b(?:because|since|as|so|which|therefore|thus|hence|and not|not|rather than|instead of|in total|in all|altogether"
+    r"|overall|i\.e\.|meaning|making|of (?:the|a|an|his|her|its|their|all|them|these|those|it)"
+    r"|per (?:\w+ )?person|respectively|(?:every|each) \w+)\b.*",
     re.DOTALL | re.IGNORECASE,
 )
 _ASIDE = re.compile(r"\s*[,;–—]\s+(?!(?:and|or)\b)[a-z]{2,}(?![\w=(])(?!\s*[=<>]).*", re.DOTALL)
@@ -68,16 +69,20 @@ def _has_maths(text: str) -> bool:
     return any(sign.isdigit() for sign in text) or "\\" in text or "$" in text or len(text.strip(_EMPHASIS)) == 1
 
 
+def _inside(formula: re.Match[str]) -> str:
+    return (formula["dollars"] or formula["round"] or formula["square"]).strip()
+
+
 def _out_of_prose(text: str, *, strict: bool) -> str:
     """The one formula, or the one amount, that words surround."""
-    formulas = [match for match in _MATHS.finditer(text) if next(filter(None, match.groups())).strip()]
+    formulas = [match for match in _MATHS.finditer(text) if _inside(match)]
     outside = _MATHS.sub(" ", text)
     if formulas and not any(sign.isdigit() for sign in outside):
         words = _WORD.findall(outside)
         if not words and len(formulas) == 1 and not outside.strip(_EMPHASIS + ".,;:"):
-            return next(filter(None, formulas[0].groups())).strip()
+            return _inside(formulas[0])
         if len(formulas) == 1 and not any(map(carries_meaning, words)):
-            return next(filter(None, formulas[0].groups())).strip()
+            return _inside(formulas[0])
     verb = _VERB.match(text)
     if verb is not None and _has_maths(text[verb.end() :]) and len(_WORD.findall(text[: verb.end()])) > 1:
         return _out_of_prose(tidy(text[verb.end() :]), strict=strict)

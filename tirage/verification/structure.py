@@ -100,11 +100,7 @@ def read(text: str, *, as_list: bool = False) -> Node:
     if grid is not None and "\\begin" not in grid[1]:
         rows = [row for row in re.split(r"\\\\", grid[1]) if row.strip()]
         return Grid(tuple(tuple(cell.strip() for cell in row.split("&")) for row in rows))
-    for reader in (_listed, _united, _related, _congruent, _rated, _bracketed):
-        node = reader(text, as_list) if reader is _listed else reader(text)
-        if node is not None:
-            return node
-    return Leaf(text)
+    return _listed(text, as_list) or _united(text) or _related(text) or _congruent(text) or _rated(text) or _bracketed(text) or Leaf(text)
 
 
 def _stripped(text: str) -> str:
@@ -186,7 +182,7 @@ def _relation(sign: str) -> str:
 
 
 def _approximated(parts: list[str], relations: tuple[str, ...]) -> Node:
-    """What is exact of `x = 1/3 \\approx 0.33`; `x \\approx 5` gives 5."""
+    r"""What is exact of `x = 1/3 \approx 0.33`; `x \approx 5` gives 5."""
     first = relations.index("~")
     if first == 0 and is_name(parts[0]):
         return Chain((parts[0], parts[-1]), ("=",))
@@ -228,7 +224,7 @@ def _bracketed(text: str) -> Node | None:
 
 
 def is_name(text: str) -> bool:
-    r"""Whether a text names what a value is given for: letters with indices and arguments, e.g. `x`, `x_1`, `f(2)`, `(x,y)`, `m+n`, `AB`."""
+    """Whether a text names what a value is given for: letters with indices and arguments, e.g. `x_1`, `f(2)`, `(x,y)`, `m+n`, `AB`."""
     bare = _NAMED_ARGUMENT.sub("x", text)
     return any(sign.isalpha() for sign in bare) and not any(sign.isdigit() for sign in bare) and "!" not in bare
 

@@ -127,23 +127,19 @@ _TOKEN = re.compile(
 )
 _AREAS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3}
 _IRREGULAR = frozenset("people children men women mice sheep fish cattle dice teeth geese oxen deer change money".split())
-_MEANINGFUL = frozenset(
-    "plus minus times is less more cos abs as does was has this its versus us always equals others or and not than over under below above "
-    "between to of in at by if then else when where mod modulo choose factorial squared cubed square cube root half halves third thirds "
-    "quarter quarters hundreds thousands tens dozens scores millions billions trillions percent percents sin tan log ln exp gcd lcm max min "
-    "sec csc cot arcsin arccos arctan sinh cosh tanh asin acos atan sqrt cbrt root roots power prime vec hat bar base negative reciprocal inverse opposite doubled tripled halved twice double triple lim limit sup arg dim rem remainder modulus "
-    "complement conjugate transpose det the least most from until except without true false yes no none all any both neither approximately about infinity inf pi".split()
-)
 _SCALE_WORDS = frozenset("hundred thousand million billion trillion dozen score lakh crore gross".split())
-_CHANGING = _MEANINGFUL - frozenset("is has was this its then all to in of at by from as does in when most least us always".split()) | {
-    "if",
-    "to",
-    "least",
-    "most",
-}
-_FRACTION_WORD = re.compile(
-    r"(?:\w*(?:fourth|fift|sixth|seventh|eighth|nint|tent|eleventh|twelft|teent|tiet|hundredt|thousandt|milliont)h?)s?"
+_CHANGING = frozenset(
+    "plus minus times mod modulo choose factorial squared cubed square cube root roots power percent percents negative reciprocal inverse "
+    "opposite doubled tripled halved twice double triple remainder modulus complement conjugate transpose prime vec hat bar base "
+    "sin tan cos sec csc cot arcsin arccos arctan asin acos atan sinh cosh tanh log ln exp sqrt cbrt abs gcd lcm max min det lim limit sup "
+    "arg dim rem infinity inf pi half halves third thirds quarter quarters hundreds thousands tens dozens scores millions billions "
+    "less more least most other others or and not than over under below above between until except without if to else where true false yes "
+    "no none any both neither equals versus".split()
 )
+"""Words that change what a number beside them says: operations, parts, scales, comparisons, conditions."""
+_GLUE = frozenset("is as does was has this its us always of in at by then all the from about approximately".split())
+"""Words that name no unit and count nothing, but leave a number beside them alone."""
+_FRACTION_WORD = re.compile(r"\w*(?:ourth|ifth|ixth|eventh|ighth|ninth|tenth|welfth|teenth|tieth|dredth|usandth|lionth)s?")
 
 
 @lru_cache(maxsize=4096)
@@ -199,11 +195,8 @@ def _compound(text: str, one: bool) -> Unit | None:
         elif match["word"] in _AREAS:
             area = _AREAS[match["word"]]
         else:
-            word = (match["degree"] or match["word"]).replace("{", "").replace("}", "").replace(" ", "")
-            found = TABLE.get(word) or TABLE.get(word.rstrip("."))
-            if found is None and sign < 0 and word.isalpha() and len(word) > 2 and word not in _MEANINGFUL:
-                found = (((_singular(word), 1),), Fraction(1))
-            if found is None or (match["word"] and len(word) == 1 and word.isalpha() and word not in _BARE_LETTERS):
+            found = _word(match, below=sign < 0)
+            if found is None:
                 return None
             last = (found[0], found[1], sign)
             factor = _multiply(powers, factor, found[0], found[1], sign * area)
@@ -211,6 +204,17 @@ def _compound(text: str, one: bool) -> Unit | None:
     if not read:
         return None
     return Unit(tuple(sorted((base, power) for base, power in powers.items() if power)), factor)
+
+
+def _word(match: re.Match[str], *, below: bool) -> tuple[Dimension, Fraction] | None:
+    """A word of the table; below a fraction line any noun (`per student`)."""
+    word = (match["degree"] or match["word"]).replace("{", "").replace("}", "").replace(" ", "")
+    if match["word"] and len(word) == 1 and word.isalpha() and word not in _BARE_LETTERS:
+        return None
+    found = TABLE.get(word) or TABLE.get(word.rstrip("."))
+    if found is None and below and word.isalpha() and len(word) > 2 and word not in _CHANGING | _GLUE:
+        return ((_singular(word), 1),), Fraction(1)
+    return found
 
 
 def _multiply(powers: dict[str, int], factor: Fraction, dimension: Dimension, amount: Fraction, exponent: int) -> Fraction:
@@ -225,7 +229,7 @@ def _count(text: str, one: bool) -> Unit | None:
     if len(words) > 3 or any(len(word) < 3 or not word.isascii() or not word.isalpha() for word in words):
         return None
     lower = [word.lower() for word in words]
-    if any(word in _MEANINGFUL or _FRACTION_WORD.fullmatch(word) for word in lower):
+    if any(word in _CHANGING or word in _GLUE or _FRACTION_WORD.fullmatch(word) for word in lower):
         return None
     noun = lower[-1]
     if len(noun) < 4 and not one and noun not in _IRREGULAR:
