@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from tirage.agents.dialect import Dialect
 from tirage.agents.hints import HintPlan, PlannedHint, agreed, cut_reason, pick_connective
+from tirage.agents.native import NativeTokens, bound
 from tirage.agents.requests import Mode, Path, build_request, choose_mode, render_prompt
 from tirage.core.errors import CapabilityError, ConfigError, ModelError
 from tirage.core.hint import Hint, HintPosition, HintUse
@@ -112,12 +113,14 @@ class ModelPolicy:
             CapabilityError: The model cannot do what the dialect, or a separator, needs.
         """
         self.model = model
-        self.dialect = dialect
+        self.dialect = dialect = bound(dialect, model, [dict(tool.schema()) for tool in tools] if dialect.uses_schemas else ())
         self.sampling = sampling
         self.system = system
         self.hints = hints
         self.moves = {f"{PREFIX}{hint.id}": hint for hint in moves}
         self.waiting = dialect.stops
+        self.corrects = isinstance(dialect, NativeTokens)
+        """A call that cannot be read is answered at the end of a turn."""
         self.mode = choose_mode(model, uses_schemas=dialect.uses_schemas)
         if separator is not None and self.mode in (Mode.TURNS, Mode.NATIVE):
             raise CapabilityError(
@@ -139,6 +142,8 @@ class ModelPolicy:
         """System message if any, then the problem as the user's message."""
         user = Message(role="user", content=problem.prompt)
         messages = (user,) if self.system is None else (Message(role="system", content=self.system), user)
+        if isinstance(self.dialect, NativeTokens):
+            return messages, self.dialect.render(messages)
         return messages, render_prompt(self.model, self.mode, messages)
 
     async def propose(
@@ -190,6 +195,9 @@ class ModelPolicy:
 
     def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
         """Observation text in the dialect's form, with ids of its own where the tokenizer is at hand."""
+        if isinstance(self.dialect, NativeTokens):
+            before = [*path.prompt, *(span for step in path.steps for span in step.spans)]
+            return self.dialect.answer(path.messages, before, draft.spans, draft.calls, observations)
         tail = path.response + "".join(span.text for span in draft.spans)
         return tuple(self.inject(source, text) for source, text in self.dialect.show(tail, observations))
 
