@@ -219,6 +219,15 @@ class ModelConfig(Strict):
     """Options of model back ends; each is used by the back ends that know it."""
 
     tokenizer: str | None = Field(None, description="tokenizer folder for servers that do not tell theirs")
+    chat_template: str | None = Field(
+        None, description="in place of the model's own chat template, or where it has none: a file with Jinja text, or the text itself"
+    )
+    template: dict[str, Any] = Field(
+        {},
+        description="switches of the chat template, such as enable_thinking or reasoning_effort; date_string is the date that it tells "
+        "(2024-07-26 where nothing is said: the clock is not read)",
+    )
+    profile: dict[str, Any] = Field({}, description="what is known better about the model than its files tell; `tirage models` shows it")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     vllm_python: Path | None = Field(None, description="python of vLLM's own environment; .venv-vllm is found by itself")
     vllm_args: tuple[str, ...] = Field((), description="further arguments of the vLLM server")
