@@ -55,8 +55,8 @@ class NativeForm:
 
     def render(self, messages: Sequence[Message], schemas: Sequence[dict[str, Any]]) -> tuple[Span, ...]:
         """Messages and tool schemas as one PROMPT span, with the opening of the assistant's turn."""
-        text = self.renderer.render_text(tuple(messages), continue_final=False, tools=schemas)
-        return (Span(Source.PROMPT, text, self.renderer.encode_prompt(text)),)
+        text, ids = self.renderer.prompt(messages, continue_final=False, tools=schemas)
+        return (Span(Source.PROMPT, text, ids),)
 
     def parse(self, before: str, ids: Sequence[int]) -> ParsedTurn:
         """A sampled turn; `before` is text that stood in the turn already, e.g. a hint."""
@@ -125,7 +125,7 @@ class NativeForm:
 
         Raises `ModelRequestError` when it refuses such a turn (e.g. several calls at once) or drops results.
         """
-        prompt = self.renderer.render_text(tuple(messages), continue_final=False, tools=schemas)
+        prompt = self.renderer.render_text(messages, continue_final=False, tools=schemas)
         results = [Message(role="tool", content=_MARK.format(number), tool_call_id=call.id) for number, call in enumerate(turn.tool_calls)]
         text = self.renderer.render_text((*messages, turn, *results), continue_final=False, tools=schemas)
         pieces = _split(text, len(results))
@@ -166,7 +166,7 @@ def open_form(renderer: HFRenderer) -> NativeForm:
 
 def _find_form(renderer: HFRenderer) -> NativeForm:
     def render(messages: Sequence[Message], schemas: Sequence[dict[str, Any]]) -> str:
-        return renderer.render_text(tuple(messages), continue_final=False, tools=schemas)
+        return renderer.render_text(messages, continue_final=False, tools=schemas)
 
     opened = render([QUESTION], [PROBE_SCHEMA])
     if PROBE not in opened:
@@ -187,8 +187,9 @@ def _find_form(renderer: HFRenderer) -> NativeForm:
             form = form or _trial(NativeForm(renderer=renderer, reader=parser, notes=(note,)))
     if form is None and (grammar := derive_grammar(render, ends)) is not None:
         specials = tuple(view.all_special_tokens)
-        thinks = renderer.think_markers or _THINK
-        reader = GrammarReader(grammar, view.decode, thinks, opened.rstrip().endswith(thinks[0]), specials)
+        thinking = renderer.thinking
+        markers = _THINK if thinking is None else (thinking.open, thinking.close)
+        reader = GrammarReader(grammar, view.decode, markers, thinking is not None and thinking.begun == "prompt", specials)
         note = f"calls and their results derived from the template (a call opens with {grammar.opening or 'the turn'!r})"
         form = _trial(NativeForm(renderer=renderer, reader=reader, notes=(note,)))
     if form is None:
