@@ -7,9 +7,10 @@ from typing import assert_type
 import tirage
 from tirage import Problem, Rollout, Solution, Tree, Verdict
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
+from tirage.agents.draft import Draft, Policy
 from tirage.agents.explorer import Agent, Explorer
 from tirage.agents.growth import StepEvent
-from tirage.agents.policy import Draft, ModelPolicy, Policy
+from tirage.agents.policy import ModelPolicy
 from tirage.config import ImproveConfig, SamplingConfig, load_config
 from tirage.core import Budget, Meter, Node, Observation, Source, Span, Step, StopReason, ToolCall, Trajectory, Usage
 from tirage.doors import run_sync, solve_async

@@ -175,6 +175,19 @@ class AgentConfig(Strict):
         description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "
         "shipped one (tool-integrated-reasoning, tool-calling), any other text as it stands, or null for none",
     )
+    demonstrations: str | None = Field(
+        None,
+        description="worked problems that are shown before the problem: the name of a shipped set (tool-integrated-reasoning) or a YAML "
+        "file; they are never trained, and a round shows them only while it samples with hints",
+    )
+    demonstrations_in: Literal["system", "turns"] = Field(
+        "system", description="where they stand: in the system message, or as earlier turns of the conversation"
+    )
+    elicit: bool = Field(
+        False,
+        description="begin the words that state an answer where a path ended without a readable one; never trained, and a round does so "
+        "only while it samples with hints",
+    )
     max_calls: int = Field(4, ge=0, description="tool calls per trajectory")
     max_failures: int = Field(3, ge=1, description="failing calls in a row before code is given up")
     best_of: int = Field(1, ge=1, description="chains per problem; the answer is the majority")

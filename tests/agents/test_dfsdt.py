@@ -110,7 +110,8 @@ async def test_the_diversity_message_is_in_no_training_row(sandbox: Sandbox) -> 
     ids, labels = mask_spans(tree.trajectory(tree.chosen).spans, trained_sources(hint_loss=False))
     assert "already tried" not in bytes(token for token in ids if token < 256).decode()
     trained = bytes(label for label in labels if 0 <= label < 256).decode()
-    assert trained == CODE + CODE.replace("7", "8") + "\\boxed{42}"
+    block = CODE.removesuffix("```output")
+    assert trained == block + block.replace("7", "8") + "\\boxed{42}"
 
 
 async def test_five_queries_are_five_calls_and_a_partial_tree(sandbox: Sandbox) -> None:

@@ -274,7 +274,7 @@ async def test_equal_siblings_are_merged_on_request() -> None:
         (Budget(nodes=1), 1, "budget: nodes"),
         (Budget(model_calls=3), 3, "budget: model_calls"),
         (Budget(tool_calls=2), 2, "budget: tool_calls"),
-        (Budget(tokens_out=60), 2, "budget: tokens_out"),
+        (Budget(tokens_out=50), 2, "budget: tokens_out"),
     ],
 )
 async def test_each_limit_ends_a_tree_with_its_name(budget: Budget, nodes: int, ended: str) -> None:

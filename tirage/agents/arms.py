@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from tirage.agents.policy import Draft, ModelPolicy
+from tirage.agents.draft import Draft
+from tirage.agents.policy import ModelPolicy
 from tirage.agents.requests import Mode, Path
 from tirage.core.errors import ConfigError
 from tirage.core.message import Message, Observation
 from tirage.core.problem import Problem
-from tirage.core.step import Source, Span
+from tirage.core.step import Source, Span, Step
 from tirage.search.hint_moves import PREFIX
 
 
@@ -51,3 +52,7 @@ class Arms:
     def inject(self, source: Source, text: str) -> Span:
         """As the first one."""
         return self._first.inject(source, text)
+
+    def reopened(self, path: Path, step: Step) -> Step | None:
+        """As the first one."""
+        return self._first.reopened(path, step)

@@ -4,7 +4,6 @@ Reading tells four ends apart: a call, the end of the turn, a length stop, and a
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,10 +11,11 @@ from typing import Protocol
 from tirage.core.message import Observation, ToolCall
 from tirage.core.step import Finish, Source
 from tirage.models.base import Completion
+from tirage.verification.fences import PYTHON, fenced_blocks
 
 OUTPUT_FENCE = "```output"
-_FENCE = re.compile(r"^[ \t]*```([A-Za-z0-9_+-]*)[ \t]*$", re.MULTILINE)
-_PYTHON = {"python", "py", "python3"}
+CLOSING_FENCES = ("```\n", "~~~\n")
+"""What ends most blocks of code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class Reading:
 
     finish: Finish
     calls: tuple[ToolCall, ...] = ()
+    ends: tuple[int, ...] = ()
+    """Offset in the step's text just behind each call that is written there: what comes after was written without knowing its result."""
     problem: str = ""
     """For MALFORMED: what is wrong, in words the policy can act on."""
 
@@ -42,6 +44,14 @@ class Dialect(Protocol):
         ...
 
     @property
+    def closers(self) -> tuple[str, ...]:
+        """Stop strings that may end a call, for back ends that continue a turn: where one fires in anything else, the policy goes on.
+
+        They need not be complete: what stands behind a call is dropped. The most usual one comes first.
+        """
+        ...
+
+    @property
     def uses_schemas(self) -> bool:
         """True when tool schemas go into the request (chat only)."""
         ...
@@ -55,36 +65,6 @@ class Dialect(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A fenced block: language tag, content, and whether its fence is closed."""
-
-    language: str
-    code: str
-    closed: bool
-    end: int
-    """Offset just behind the block."""
-
-
-def fenced_blocks(text: str) -> list[Block]:
-    """All fenced blocks of `text`, in order; the last one may be open. Linear in the length."""
-    blocks: list[Block] = []
-    opened: re.Match[str] | None = None
-    for fence in _FENCE.finditer(text):
-        if opened is None:
-            opened = fence
-        elif fence.group(1):
-            # A new opener inside an open block: the model forgot to close, the older block stays unclosed.
-            blocks.append(Block(opened.group(1).lower(), text[opened.end() + 1 : fence.start()], False, fence.start()))
-            opened = fence
-        else:
-            blocks.append(Block(opened.group(1).lower(), text[opened.end() + 1 : fence.start()], True, fence.end()))
-            opened = None
-    if opened is not None:
-        blocks.append(Block(opened.group(1).lower(), text[opened.end() + 1 :], False, len(text)))
-    return blocks
-
-
 def _python_call(code: str) -> ToolCall:
     return ToolCall(name="python", arguments=json.dumps({"code": code.removesuffix("\n")}, ensure_ascii=False))
 
@@ -94,27 +74,24 @@ class FencedPython:
 
     name = "fenced-python"
     stops = (OUTPUT_FENCE,)
+    closers = CLOSING_FENCES
     uses_schemas = False
 
     def read(self, step_text: str, completion: Completion) -> Reading:
-        """A call is a closed python block followed by an output fence, or standing at the very end of a turn."""
+        """Every closed block of Python is a call, in order, whatever stands behind it."""
+        at_fence = completion.finish == "stop_string" and completion.stop_string == OUTPUT_FENCE
+        body = step_text[: step_text.rindex(OUTPUT_FENCE)] if at_fence else step_text
+        blocks = fenced_blocks(body)
+        programs = [block for block in blocks if block.closed and block.runnable]
+        if programs:
+            calls = tuple(_python_call(block.code) for block in programs)
+            return Reading(finish=Finish.CALL, calls=calls, ends=tuple(block.end for block in programs))
         if completion.finish == "length":
             return Reading(finish=Finish.LENGTH)
-        body, at_fence = step_text, False
-        if completion.finish == "stop_string" and completion.stop_string == OUTPUT_FENCE:
-            body, at_fence = step_text[: step_text.rindex(OUTPUT_FENCE)], True
-        blocks = fenced_blocks(body)
-        last = blocks[-1] if blocks else None
         if at_fence:
-            if last is not None and last.closed and last.language in _PYTHON:
-                return Reading(finish=Finish.CALL, calls=(_python_call(last.code),))
             return Reading(finish=Finish.MALFORMED, problem="no closed ```python block before the output fence")
-        if last is None or last.language not in _PYTHON:
-            return Reading(finish=Finish.STOP)
-        if not last.closed:
+        if blocks and blocks[-1].language in PYTHON and not blocks[-1].closed:
             return Reading(finish=Finish.MALFORMED, problem="the ```python block is not closed")
-        if not body[last.end :].strip():
-            return Reading(finish=Finish.CALL, calls=(_python_call(last.code),))
         return Reading(finish=Finish.STOP)
 
     def show(self, tail: str, observations: Sequence[Observation]) -> list[tuple[Source, str]]:
@@ -135,6 +112,7 @@ class Plain:
 
     name = "plain"
     stops: tuple[str, ...] = ()
+    closers: tuple[str, ...] = ()
     uses_schemas = False
 
     def read(self, step_text: str, completion: Completion) -> Reading:
@@ -151,6 +129,7 @@ class NativeTools:
 
     name = "native-tools"
     stops: tuple[str, ...] = ()
+    closers: tuple[str, ...] = ()
     uses_schemas = True
 
     def read(self, step_text: str, completion: Completion) -> Reading:

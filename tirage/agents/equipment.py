@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from tirage.agents.policy import Policy
+from tirage.agents.draft import Policy
 from tirage.agents.siblings import Sameness
 from tirage.agents.valuers import Valuer
 from tirage.core.budget import Budget

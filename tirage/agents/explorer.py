@@ -6,9 +6,9 @@ A single chain is the trivial search, so greedy decoding, best-of-N and tree sea
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from tirage.agents.draft import Policy
 from tirage.agents.equipment import PathLimits, Steering
 from tirage.agents.growth import Growth, Log, StepEvent
-from tirage.agents.policy import Policy
 from tirage.core.budget import Budget, Meter
 from tirage.core.problem import Problem
 from tirage.core.tree import Tree

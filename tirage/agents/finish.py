@@ -62,6 +62,7 @@ class GivingUp:
         self._inner = inner
         self.name = f"{inner.name}+{GIVE_UP}"
         self.stops = inner.stops
+        self.closers = inner.closers
 
     def read(self, step_text: str, completion: Completion) -> Reading:
         """As `inner`; a turn that would have been an answer is a call of the finish tool when its last line gives up."""

@@ -124,11 +124,13 @@ def pick_connective(text: str, seed: int) -> re.Match[str] | None:
     return random.Random(derive_seed(seed, "connective")).choice(found) if found else None
 
 
-def cut_reason(steps: Sequence[Step], think_close: str | None) -> tuple[HintPosition, str]:
-    """Where the last step was cut, and the reason to record, from the text alone. `steps` ends with a CUT step."""
+def cut_reason(steps: Sequence[Step], think_close: str | None, *, at_limit: bool = False) -> tuple[HintPosition, str]:
+    """Where the last step was cut, and the reason to record. `steps` ends with a CUT step, at its token limit if `at_limit`."""
     text = steps[-1].policy_text
     connective = CONNECTIVES.search(text.rstrip()[-len("Alternatively") :])
     if connective is not None and text.rstrip().endswith(connective.group()):
         return HintPosition.MARKER, connective.group()
     thinking_open = think_close is not None and not any(think_close in step.text for step in steps)
-    return (HintPosition.END_OF_THINKING, "end-of-thinking") if thinking_open else (HintPosition.BEFORE_STOP, "stop")
+    if thinking_open:
+        return HintPosition.END_OF_THINKING, "limit" if at_limit else "end-of-thinking"
+    return HintPosition.BEFORE_STOP, "limit" if at_limit else "stop"

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 from tirage.agents.approval import Desk
 from tirage.agents.cast import Cast
 from tirage.agents.critic import CHECK, Critic
+from tirage.agents.demonstrations import Demonstrations
 from tirage.agents.dialect import Dialect, FencedPython
+from tirage.agents.draft import Policy
+from tirage.agents.elicitation import Elicitation
 from tirage.agents.equipment import PathLimits, Steering
 from tirage.agents.explorer import Agent, Explorer, one_chain
 from tirage.agents.hints import HintPlan
-from tirage.agents.policy import ModelPolicy, Policy
+from tirage.agents.policy import ModelPolicy
 from tirage.agents.transcript import Play, Workflow
 from tirage.agents.valuers import Judge, Valuer
 from tirage.core.budget import Budget
@@ -36,6 +39,10 @@ class Kit:
     dialect: Dialect = field(default_factory=FencedPython)
     system: str | None = None
     """System message that explains the dialect, None for none."""
+    demonstrations: Demonstrations | None = None
+    """Worked problems that the policy is shown before its own."""
+    elicitation: Elicitation | None = None
+    """How an answer is asked of a path that ended without one; None leaves it without."""
     hints: HintPlan | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict)
     sandbox: Sandbox | None = None
@@ -66,11 +73,12 @@ class Kit:
             self.model,
             dialect or self.dialect,
             sampling=replace(self.sampling, logprobs=self.model.capabilities.logprobs),
-            system=self.system,
+            system=self.system if self.demonstrations is None else self.demonstrations.messages(self.system),
             hints=self.hints,
             tools=tuple(tool.spec for tool in {**self.tools, **(more or {})}.values()),
             moves=moves,
             separator=separator,
+            elicitation=self.elicitation,
         )
 
     def explorer(

@@ -22,6 +22,7 @@ class PlanSteps:
 
     name = "plan-steps"
     stops = (CLOSE,)
+    closers: tuple[str, ...] = ()
     uses_schemas = False
 
     def __init__(self, *, turns: bool = False) -> None:

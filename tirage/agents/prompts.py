@@ -2,8 +2,8 @@
 
 TOOL_INTEGRATED_REASONING = (
     "Solve the problem step by step, mixing reasoning in words with Python. When code helps, write it in a ```python block "
-    "that prints what you need, close the block, then open ```output: you will be shown what the code printed and can go on "
-    "from there. Variables persist between blocks. Put the final answer in \\boxed{}."
+    "that prints what you need, and close the block: what it printed then follows in an ```output block, and you go on from "
+    "there. Variables persist between blocks. Put the final answer in \\boxed{}."
 )
 """For the fenced dialect, after the prompt style of ToRA (arXiv 2309.17452) and Qwen2.5-Math TIR (arXiv 2409.12122)."""
 

@@ -1,7 +1,7 @@
 """From a path to a model request, by what the back end declares: token ids, text, a prefilled turn, or whole turns."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -11,6 +11,9 @@ from tirage.core.message import Message, ToolCall
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Source, Span, Step, join_ids
 from tirage.models.base import Completion, Model, Request, Sampling
+
+_PARTS = 64
+"""How often one completion is taken up again at most, for servers that do not tell what they sampled."""
 
 
 class Mode(StrEnum):
@@ -26,6 +29,10 @@ class Mode(StrEnum):
     """A chat request in which observations and hints are turns of their own: the fallback everything supports."""
     NATIVE = "native"
     """A chat request with tool schemas, tool calls and tool messages."""
+
+
+CONTINUING = frozenset({Mode.TOKENS, Mode.TEXT, Mode.PREFILL})
+"""Modes in which a turn that was stopped can go on."""
 
 
 def choose_mode(model: Model, *, uses_schemas: bool) -> Mode:
@@ -94,6 +101,48 @@ def build_request(
     if ids is not None:
         return Request(ids=ids, sampling=sampling, tag=tag)
     return Request(text="".join(span.text for span in spans), sampling=sampling, tag=tag)
+
+
+async def write(model: Model, request: Request, goes_on: Callable[[Completion], bool]) -> Completion:
+    """One completion, taken up again while `goes_on` says so of what was written so far; its parts are one completion.
+
+    For requests that continue a turn. What is taken up has a seed of its own, and `max_tokens` holds for all parts together.
+    """
+    (whole,) = await model.complete(request)
+    part = 0
+    while part < _PARTS and (left := request.sampling.max_tokens - whole.usage.tokens_out) > 0 and goes_on(whole):
+        part += 1
+        seed = None if request.sampling.seed is None else derive_seed(request.sampling.seed, "part", part)
+        (more,) = await model.complete(_behind(request, whole, replace(request.sampling, seed=seed, max_tokens=left)))
+        whole = _joined(whole, more)
+    return whole
+
+
+def _behind(request: Request, whole: Completion, sampling: Sampling) -> Request:
+    """The request that goes on behind what was written."""
+    if request.ids is not None and whole.ids is not None:
+        return replace(request, ids=request.ids + whole.ids, sampling=sampling)
+    if request.text is not None:
+        return replace(request, text=request.text + whole.text, sampling=sampling)
+    messages = request.messages or ()
+    begun = messages[-1].content if request.continue_final else ""
+    turn = Message(role="assistant", content=begun + whole.text)
+    return replace(
+        request, messages=(*(messages[:-1] if request.continue_final else messages), turn), continue_final=True, sampling=sampling
+    )
+
+
+def _joined(first: Completion, then: Completion) -> Completion:
+    known = first.ids is not None and then.ids is not None
+    scored = known and first.logprobs is not None and then.logprobs is not None
+    return replace(
+        then,
+        text=first.text + then.text,
+        ids=(first.ids or ()) + (then.ids or ()) if known else None,
+        logprobs=(first.logprobs or ()) + (then.logprobs or ()) if scored else None,
+        prompt_ids=first.prompt_ids,
+        usage=first.usage + then.usage,
+    )
 
 
 async def draw(model: Model, request: Request, count: int) -> list[Completion]:

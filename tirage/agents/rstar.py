@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from tirage.agents.ballot import classes, plurality
 from tirage.agents.dialect import Plain
-from tirage.agents.policy import Draft, ModelPolicy
+from tirage.agents.draft import Draft
+from tirage.agents.policy import ModelPolicy
 from tirage.agents.requests import Mode, Path, build_request, draw
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tirage.agents.draft import Draft
 from tirage.agents.equipment import Equipment, PathLimits
-from tirage.agents.policy import Draft
 from tirage.agents.requests import Path
 from tirage.agents.sessions import Sessions
 from tirage.core.errors import CapabilityError, ConfigError, ModelAuthError, ModelUnavailable, TirageError, boundary
@@ -31,6 +31,8 @@ ENDS = {
     ObservationStatus.GAVE_UP: StopReason.GAVE_UP,
 }
 """Observations that end a path."""
+UNFINISHED = (StopReason.ANSWERED, StopReason.LENGTH, StopReason.CALLS, StopReason.MALFORMED)
+"""Ends after which a policy may still be asked for its answer."""
 ONE_CALL = Usage(model_calls=1)
 EXCERPT = 300
 """Characters of an earlier attempt that an aside shows."""
@@ -134,7 +136,9 @@ class Stepper:
         if stop is StopReason.OPEN and not limits.last_word and used + len(step.calls) >= limits.max_calls:
             stop = StopReason.CALLS
             step = replace(step, spans=(*step.spans, self._agent.policy.inject(Source.FORCED, NO_MORE_CALLS + "\n")))
-        if stop is StopReason.OPEN and _failures((*path.steps, step)) == limits.max_failures:
+        if stop in UNFINISHED and (reopened := self._agent.policy.reopened(path, step)) is not None:
+            step, stop = reopened, StopReason.OPEN
+        elif stop is StopReason.OPEN and _failures((*path.steps, step)) == limits.max_failures:
             step = replace(step, spans=(*step.spans, self._agent.policy.inject(Source.FORCED, NO_MORE_CODE)))
         if stop is StopReason.OPEN and session is None and sessions.holds(trial.parent):
             # Nothing ran, so the state is the parent's, which may be gone when this node is extended.

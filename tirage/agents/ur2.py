@@ -52,6 +52,7 @@ class TaggedSearch:
 
     name = "ur2-tags"
     stops = (_QUERY_END, _ANSWER_END)
+    closers: tuple[str, ...] = ()
     uses_schemas = False
 
     def read(self, step_text: str, completion: Completion) -> Reading:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tirage.agents.arms import Arms
 from tirage.agents.critic import CHECK, NANO_CHECK
+from tirage.agents.demonstrations import Demonstrations, load_demonstrations
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
+from tirage.agents.elicitation import Elicitation
 from tirage.agents.equipment import PathLimits
 from tirage.agents.explorer import Agent
 from tirage.agents.hints import HintPlan, load_library
@@ -276,6 +278,8 @@ def _kit(
         ),
         dialect=dialect,
         system=system_message(config, model, tools if "python" in own else {}),
+        demonstrations=_demonstrations(config),
+        elicitation=Elicitation() if config.elicit else None,
         hints=None if hints is None else HintPlan(library=load_library(hints.library), positions=hints.positions, rounds=hints.rounds),
         tools={**own, **tools},
         sandbox=sandbox,
@@ -283,6 +287,10 @@ def _kit(
         check=NANO_CHECK if nano else CHECK,
         verifiers=verifiers.of if verifiers is not None else None,
     )
+
+
+def _demonstrations(config: AgentConfig) -> Demonstrations | None:
+    return None if config.demonstrations is None else load_demonstrations(config.demonstrations, place=config.demonstrations_in)
 
 
 def system_message(config: AgentConfig, model: Model, functions: Mapping[str, Tool] | None = None) -> str | None:

@@ -62,6 +62,8 @@ class Finish(StrEnum):
     """A step separator ended it; the path goes on in the next step."""
     CUT = "cut"
     """The framework cut it at a hint position; the next step goes on from there."""
+    ELICIT = "elicit"
+    """It ended without a readable answer; the next step is begun for it, with the words that state one."""
     ERROR = "error"
     """The model call failed."""
 
