@@ -72,9 +72,7 @@ def gemma4(codes: Sequence[str]) -> str:
 def deepseek(codes: Sequence[str]) -> str:
     begin = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>python\n```json\n"
     return (
-        "<｜tool▁calls▁begin｜>"
-        + "\n".join(f"{begin}{arguments(code)}\n```<｜tool▁call▁end｜>" for code in codes)
-        + "<｜tool▁calls▁end｜>"
+        "<｜tool▁calls▁begin｜>" + "\n".join(f"{begin}{arguments(code)}\n```<｜tool▁call▁end｜>" for code in codes) + "<｜tool▁calls▁end｜>"
     )
 
 
@@ -107,7 +105,9 @@ def renderer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], HFRend
 async def perform(dialect: Dialect, model: SpokenModel, cells: Mapping[str, ExecResult] = CELLS) -> Tree:
     tool = PythonTool()
     policy = ModelPolicy(model, dialect, sampling=Sampling(max_tokens=4096, logprobs=True), system="Be brief.", tools=(tool.spec,))
-    agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox(cells), search=lambda seed: BestOfN(1), answer_of=lambda text: "42")
+    agent = Explorer(
+        policy, tools={"python": tool}, sandbox=TableSandbox(cells), search=lambda seed: BestOfN(1), answer_of=lambda text: "42"
+    )
     return await agent.solve(PROBLEM, seed=0)
 
 

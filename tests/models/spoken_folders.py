@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -127,10 +127,19 @@ def _trl(name: str) -> Callable[[], str]:
     return lambda: trl_template(name)
 
 
-
-
 GEMMA4 = (
-    *("<|turn>", "<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>", "<tool_response|>", "<|channel>", "<channel|>", "<|think|>", '<|"|>'),
+    *(
+        "<|turn>",
+        "<|tool>",
+        "<tool|>",
+        "<|tool_call>",
+        "<tool_call|>",
+        "<tool_response|>",
+        "<|channel>",
+        "<channel|>",
+        "<|think|>",
+        '<|"|>',
+    ),
     *("<|image>", "<image|>", "<|image|>"),
 )
 FAMILIES: dict[str, Family] = {

@@ -27,8 +27,6 @@ class NativeTokens:
     closers: tuple[str, ...] = ()
     uses_schemas: bool = False
     """The prompt holds them; no request carries any."""
-    corrects: bool = True
-    """A turn whose calls cannot be read is answered, and the path goes on."""
 
     def render(self, messages: Sequence[Message]) -> tuple[Span, ...]:
         """The prompt, with the schemas as the model's template writes them."""
@@ -38,14 +36,14 @@ class NativeTokens:
         """The calls of a turn, in order. One that cannot be read makes the whole turn MALFORMED: nothing of it is run."""
         if completion.finish == "length":
             return Reading(finish=Finish.LENGTH)
-        turn = self.form.parse(step_text.removesuffix(completion.text), completion.ids or ())
+        turn = self.form.parse(step_text.removesuffix(completion.text), completion.ids or (), self.schemas)
         if not turn.attempts:
             return Reading(finish=Finish.STOP)
         wrong = [(number, item.problem) for number, item in enumerate(turn.attempts, 1) if item.problem]
         if wrong:
             many = len(turn.attempts) > 1
             said = "; ".join(f"call {number} of {len(turn.attempts)}: {problem}" if many else problem for number, problem in wrong)
-            return Reading(finish=Finish.MALFORMED, problem=f"{said}; {AGAIN}")
+            return Reading(finish=Finish.MALFORMED, problem=f"{said}; {AGAIN}", corrected=True)
         calls = tuple(ToolCall(name=item.name, arguments=item.arguments, id=item.id) for item in turn.attempts)
         return Reading(finish=Finish.CALL, calls=calls)
 

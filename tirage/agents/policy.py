@@ -72,8 +72,6 @@ class ModelPolicy:
         self.hints = hints
         self.moves = {f"{PREFIX}{hint.id}": hint for hint in moves}
         self.waiting = dialect.stops
-        self.corrects = isinstance(dialect, NativeTokens)
-        """A call that cannot be read is answered at the end of a turn."""
         self.mode = choose_mode(model, uses_schemas=dialect.uses_schemas)
         if separator is not None and self.mode in (Mode.TURNS, Mode.NATIVE):
             raise CapabilityError(
@@ -131,6 +129,7 @@ class ModelPolicy:
             prior=mean_probability(completion.logprobs or ()),
             usage=completion.usage,
             problem=reading.problem,
+            corrected=reading.corrected,
         )
 
     async def _write(

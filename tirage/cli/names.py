@@ -264,7 +264,7 @@ def _kit(
 ) -> Kit:
     """What a configuration gives to build an agent from, with the tools that were opened for it."""
     own = session_tools(config, Limits(wall_s=options.timeout_s), tools)
-    dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
+    dialect: Dialect = NativeTools() if config.dialect == "native" else FencedPython()
     nano = is_nano(model.renderer)
     return Kit(
         model=model,
@@ -302,7 +302,7 @@ def system_message(config: AgentConfig, model: Model, functions: Mapping[str, To
     if text == "auto":
         if is_nano(model.renderer):
             return None
-        if config.dialect == "native-tools":
+        if config.dialect == "native":
             return SHIPPED["tool-calling"]
         told = f"\n\nThe code may call these functions and print what they return:\n{listing(functions)}" if functions else ""
         return SHIPPED["tool-integrated-reasoning"] + told

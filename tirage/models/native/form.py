@@ -58,10 +58,10 @@ class NativeForm:
         text, ids = self.renderer.prompt(messages, continue_final=False, tools=schemas)
         return (Span(Source.PROMPT, text, ids),)
 
-    def parse(self, before: str, ids: Sequence[int]) -> ParsedTurn:
+    def parse(self, before: str, ids: Sequence[int], schemas: Sequence[dict[str, Any]] = ()) -> ParsedTurn:
         """A sampled turn; `before` is text that stood in the turn already, e.g. a hint."""
         sampled = [token for token in ids if token not in self.renderer.eos_ids]
-        return self.reader.read([*self.renderer.encode(before), *sampled] if before else sampled)
+        return self.reader.read([*self.renderer.encode(before), *sampled] if before else sampled, schemas)
 
     def answer(
         self,
@@ -89,8 +89,17 @@ class NativeForm:
             if number < len(texts):
                 text = json.dumps(texts[number], ensure_ascii=False)[1:-1] if escaped else texts[number]
                 if text:
-                    spans.append(Span(Source.TOOL, text, self.renderer.encode(text)))
+                    spans.append(Span(Source.TOOL, text, self._as_text(text)))
         return tuple(spans)
+
+    def _as_text(self, result: str) -> tuple[int, ...]:
+        """Ids of a result in which no marker of the template is that marker's token."""
+        places, start = [], 0
+        for found in self._special.finditer(result):
+            if any(letter.isalnum() for letter in found[0]):
+                places.append(result[start : found.start() + 1])
+                start = found.start() + 1
+        return tuple(token for part in (*places, result[start:]) if part for token in self.renderer.encode(part))
 
     def encode(self, glue: str) -> tuple[int, ...]:
         """Ids of template text in the middle of a stream: special tokens are found, nothing is added at the beginning."""
@@ -203,7 +212,7 @@ def _trial(form: NativeForm) -> NativeForm | None:
     try:
         written = form.place([QUESTION], [PROBE_SCHEMA], probe_calls()).turn
         prompt = form.render([QUESTION], [PROBE_SCHEMA])[0].ids or ()
-        found = form.parse("", form.encode(written)).attempts
+        found = form.parse("", form.encode(written), [PROBE_SCHEMA]).attempts
         form.answer([QUESTION], [PROBE_SCHEMA], prompt, form.encode(written), [call], ["result"])
     except ModelRequestError:
         return None

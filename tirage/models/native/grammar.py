@@ -119,7 +119,7 @@ class GrammarReader:
     special: tuple[str, ...] = ()
     """Texts of special tokens: a turn that is nothing but JSON may begin with one."""
 
-    def read(self, ids: Sequence[int]) -> ParsedTurn:
+    def read(self, ids: Sequence[int], schemas: Sequence[dict[str, Any]]) -> ParsedTurn:
         """Calls inside the reasoning are drafts, not calls."""
         reasoning, body = split_reasoning(self.decode(ids), self.markers, opened=self.opened, call=self.grammar.opening)
         if not self.grammar.opening:

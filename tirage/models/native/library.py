@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tirage.core.errors import MissingExtra, ModelRequestError
@@ -51,14 +51,17 @@ class LibraryReader:
     renderer: Any
     prompt_ids: tuple[int, ...]
     """A prompt whose end tells whether the reasoning has begun."""
+    untyped: bool = False
+    """Arguments are written as plain text, and the renderer does not look at schemas."""
 
-    def read(self, ids: Sequence[int]) -> ParsedTurn:
+    def read(self, ids: Sequence[int], schemas: Sequence[dict[str, Any]]) -> ParsedTurn:
         """The library's parse; a call that it refuses only for line breaks inside strings is read."""
-        found = self.renderer.parse_response(list(ids), prompt_ids=list(self.prompt_ids))
+        found = self.renderer.parse_response(list(ids), prompt_ids=list(self.prompt_ids), tools=list(schemas) or None)
+        attempts = tuple(map(_attempt, found.tool_calls))
         return ParsedTurn(
             content=found.content or "",
             reasoning=found.reasoning_content or "",
-            attempts=tuple(map(_attempt, found.tool_calls)),
+            attempts=tuple(_with_texts(item, schemas) for item in attempts) if self.untyped else attempts,
         )
 
 
@@ -99,13 +102,14 @@ def find_library_form(view: TokenizerView, render: Render, opening: tuple[int, .
     for name in registry:
         if name in ("default", "deepseek-r1"):
             continue
-        try:
-            candidate = make(view, name)
-            said = view.decode(candidate.render_ids(_as_dicts(), tools=[PROBE_SCHEMA], add_generation_prompt=True))
-        except Exception:  # a renderer refuses a foreign vocabulary in many ways
-            continue
-        if _after_question(said) == written:
-            return LibraryForm(name, candidate, LibraryReader(candidate, opening))
+        for thinking in (None, True, False):
+            try:
+                candidate = make(view, name, thinking)
+                said = view.decode(candidate.render_ids(_as_dicts(), tools=[PROBE_SCHEMA], add_generation_prompt=True))
+            except Exception:  # a renderer refuses a foreign vocabulary in many ways
+                break
+            if _after_question(said) == written:
+                return LibraryForm(name, candidate, LibraryReader(candidate, opening))
     return None
 
 
@@ -119,7 +123,7 @@ def library_parsers(view: TokenizerView, opening: tuple[int, ...]) -> list[tuple
     made: list[tuple[str, Reader]] = []
     for name in TOOL_PARSERS:
         renderer = DefaultRenderer(view, DefaultRendererConfig(tool_parser=name, reasoning_parser="think"))
-        made.append((name, LibraryReader(renderer, opening)))
+        made.append((name, LibraryReader(renderer, opening, untyped=name in ("qwen3.5", "glm"))))
     return made
 
 
@@ -130,12 +134,18 @@ def _registry() -> tuple[list[str], Any]:
     except ImportError as error:
         raise MissingExtra("renderers", "local") from error
     _populate_registry()
-    return list(RENDERER_REGISTRY), lambda view, name: create_renderer(view, config_from_name(name))
+
+    def make(view: TokenizerView, name: str, thinking: bool | None) -> Any:
+        config = config_from_name(name)
+        # A renderer without the switch raises here, and its only form was tried before.
+        return create_renderer(view, config if thinking is None else type(config)(enable_thinking=thinking))
+
+    return list(RENDERER_REGISTRY), make
 
 
 def _attempt(found: Any) -> Attempt:
     status = str(found.status)
-    if status == "ok":
+    if status in ("ok", "unknown_tool"):
         return attempt(found.name, found.arguments, found.id or "")
     if status == "invalid_json":
         try:
@@ -154,6 +164,17 @@ def _attempt(found: Any) -> Attempt:
         "malformed_structure": "does not have the form of a call",
     }
     return Attempt(name=found.name or "", problem=f"{_whose(found)} {reasons.get(status, 'cannot be read')}")
+
+
+def _with_texts(found: Attempt, schemas: Sequence[dict[str, Any]]) -> Attempt:
+    """A call whose arguments were read as JSON where they happened to be some, with texts where the tool's schema asks for texts."""
+    told = next((tool["function"] for tool in schemas if tool["function"]["name"] == found.name), {})
+    known = told.get("parameters", {}).get("properties", {})
+    values = json.loads(found.arguments)
+    for name, value in values.items():
+        if known.get(name, {}).get("type") == "string" and not isinstance(value, str):
+            values[name] = json.dumps(value, ensure_ascii=False)
+    return replace(found, arguments=json.dumps(values, ensure_ascii=False))
 
 
 def _whose(found: Any) -> str:

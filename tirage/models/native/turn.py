@@ -45,8 +45,8 @@ class ParsedTurn:
 class Reader(Protocol):
     """Takes a sampled turn apart."""
 
-    def read(self, ids: Sequence[int]) -> ParsedTurn:
-        """`ids`: the turn without the end-of-turn token."""
+    def read(self, ids: Sequence[int], schemas: Sequence[dict[str, Any]]) -> ParsedTurn:
+        """`ids`: the turn without the end-of-turn token; `schemas` of the tools tell which parameters are texts where a call does not."""
         ...
 
 
