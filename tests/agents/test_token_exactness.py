@@ -76,6 +76,10 @@ def deepseek(codes: Sequence[str]) -> str:
     )
 
 
+def python(codes: Sequence[str]) -> str:
+    return f"<|tool_call_start|>[{', '.join(f'python(code={code!r})' for code in codes)}]<|tool_call_end|>"
+
+
 WRITERS: dict[str, tuple[Write, str, int]] = {
     "hermes": (hermes, "First I compute.\n", 3),
     "qwen2.5": (hermes, "First I compute.\n", 3),
@@ -86,6 +90,7 @@ WRITERS: dict[str, tuple[Write, str, int]] = {
     "mistral": (mistral, "", 3),
     "gpt-oss": (harmony, "<|channel|>analysis<|message|>I compute.<|end|><|start|>assistant", 1),
     "glm": (glm, "\n<think>I compute.</think>\n", 3),
+    "lfm2": (python, "", 3),
     "deepseek": (deepseek, "First I compute.", 3),
 }
 """How each family calls, what it says before, and how many calls a turn may have."""

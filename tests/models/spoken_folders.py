@@ -188,6 +188,14 @@ FAMILIES: dict[str, Family] = {
         special=("[gMASK]", "<sop>", "<|system|>", "<|assistant|>"),
         plain=(*HERMES_TOKENS, *THINK, "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "<tool_response>", "</tool_response>"),
     ),
+    "lfm2": Family(
+        tokenizer=_bytes,
+        template=_trl("lfm2_v2"),
+        ends=("<|im_end|>",),
+        special=("<|im_start|>", "<|tool_list_start|>", "<|tool_list_end|>", "<|tool_call_start|>", "<|tool_call_end|>"),
+        plain=("<|tool_response_start|>", "<|tool_response_end|>"),
+        bos="<|startoftext|>",
+    ),
     "deepseek": Family(tokenizer=_deepseek, template=_local("deepseek"), ends=("<｜end▁of▁sentence｜>",), bos="<｜begin▁of▁sentence｜>"),
 }
 """By name; tokenizers of SmolLM2, Mistral and DeepSeek are real, the others are bytes with the family's own markers."""

@@ -1,9 +1,10 @@
 """How a chat template writes tool calls, derived from the template itself by rendering probes.
 
-Three shapes cover the templates whose calls are JSON: an object between two markers (Hermes, Qwen2.5; Llama 3 without markers), a list
-behind a marker (Mistral), and a name followed by its arguments (Mistral's later ones, DeepSeek V3).
+Four shapes cover most templates: a JSON object between two markers (Hermes, Qwen2.5; Llama 3 without markers), a list of them behind a
+marker (Mistral), a name followed by its arguments (Mistral's later ones, DeepSeek V3, GPT-OSS), and calls in Python's syntax (LFM2).
 """
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,7 @@ _CONTENT = "tirage probe content"
 class Grammar:
     """Where calls stand in a turn, and under which keys."""
 
-    shape: Literal["object", "named"]
+    shape: Literal["object", "named", "python"]
     opening: str
     """Written before a call; empty where the whole turn is the call."""
     middle: str = ""
@@ -38,6 +39,8 @@ class Grammar:
         """The calls of `text`, in order."""
         if self.shape == "named":
             yield from self._named(text)
+        elif self.shape == "python":
+            yield from self._python(text)
         elif self.opening:
             yield from self._marked(text)
         else:
@@ -96,10 +99,20 @@ class Grammar:
                 yield Attempt(problem=f"{self.opening} is not followed by a tool's name and {self.middle}")
             place = text.find(self.opening, end)
 
+    def _python(self, text: str) -> Iterator[Attempt]:
+        for part in text.split(self.opening)[1:]:
+            try:
+                value = ast.parse(part.partition(self.closing)[0].strip(), mode="eval").body
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                yield Attempt(problem=f"what follows {self.opening} is no call ({error})")
+                continue
+            for call in value.elts if isinstance(value, ast.List) else [value]:
+                yield _python_call(call)
+
     def _calls(self, value: object) -> Iterator[Attempt]:
         for item in value if isinstance(value, list) else [value]:
             call = item.get("function", item) if isinstance(item, dict) else None
-            if not isinstance(call, dict):
+            if not isinstance(item, dict) or not isinstance(call, dict):
                 yield Attempt(problem=f"a call is a JSON object with {self.name_key} and {self.arguments_key}")
             else:
                 yield attempt(call.get(self.name_key), call.get(self.arguments_key), item.get("id", ""))
@@ -153,6 +166,8 @@ def derive_grammar(render: Render, ends: Sequence[str]) -> Grammar | None:
     if one is None:
         return None
     found = _outermost(one)
+    if f"{PROBE}(" in one:
+        return _python_grammar(one)
     if found is None:
         return None
     start, end, value = found
@@ -179,6 +194,32 @@ def _named_grammar(before: str, after: str) -> Grammar | None:
     if not name or not head.strip() or not middle.strip():
         return None
     return Grammar(shape="named", opening=head.split()[-1], middle=middle.split()[-1], closing=after.strip())
+
+
+def _python_grammar(written: str) -> Grammar | None:
+    head, _, tail = written.partition(f"{PROBE}(")
+    opening, closing = head.strip().removesuffix("["), tail.rpartition(")")[2].strip().removeprefix("]")
+    return Grammar(shape="python", opening=opening, closing=closing) if opening and closing else None
+
+
+def _python_call(call: ast.expr) -> Attempt:
+    """A call with keyword arguments that are literals; JSON's words are taken too."""
+    words = {"true": True, "false": False, "null": None}
+    if not isinstance(call, ast.Call) or not isinstance(call.func, (ast.Name, ast.Attribute)):
+        return Attempt(problem="a call is written as name(argument=value)")
+    name = ast.unparse(call.func)
+    if call.args or any(item.arg is None for item in call.keywords):
+        return Attempt(name=name, problem=f"the arguments of {name} are given by name, as name(argument=value)")
+    try:
+        told = {
+            str(item.arg): words[item.value.id]
+            if isinstance(item.value, ast.Name) and item.value.id in words
+            else ast.literal_eval(item.value)
+            for item in call.keywords
+        }
+        return attempt(name, json.loads(json.dumps(told)))
+    except (ValueError, TypeError, RecursionError) as error:
+        return Attempt(name=name, problem=f"the arguments of {name} are not literal values ({error})")
 
 
 def _written(render: Render, count: int, ends: Sequence[str]) -> str | None:

@@ -168,7 +168,7 @@ def _attempt(found: Any) -> Attempt:
 
 def _with_texts(found: Attempt, schemas: Sequence[dict[str, Any]]) -> Attempt:
     """A call whose arguments were read as JSON where they happened to be some, with texts where the tool's schema asks for texts."""
-    told = next((tool["function"] for tool in schemas if tool["function"]["name"] == found.name), {})
+    told: dict[str, Any] = next((tool["function"] for tool in schemas if tool["function"]["name"] == found.name), {})
     known = told.get("parameters", {}).get("properties", {})
     values = json.loads(found.arguments)
     for name, value in values.items():
