@@ -11,9 +11,10 @@ from tests.agents.test_token_exactness import CELLS, CODES, check_row, check_str
 from tests.models.spoken_folders import FAMILIES, write_folder
 from tirage.agents.dialect import NativeTools
 from tirage.agents.explorer import Explorer
+from tirage.agents.hints import HintPlan
 from tirage.agents.native import NativeTokens, bound, describe
 from tirage.agents.policy import ModelPolicy
-from tirage.core import Finish, Message, Observation, ObservationStatus, Problem, Source, StopReason, ToolCall
+from tirage.core import Finish, Hint, HintPosition, Message, Observation, ObservationStatus, Problem, Source, StopReason, ToolCall
 from tirage.core.errors import CapabilityError
 from tirage.core.step import Span, join_ids
 from tirage.models.base import Sampling
@@ -100,6 +101,21 @@ def test_arguments_written_as_plain_text_keep_the_type_of_the_schema(family: str
     turn = form.parse("", SpokenModel(renderer(family), []).tokens(said), [{"type": "function", "function": tool}])
     (call,) = turn.attempts
     assert (call.problem, json.loads(call.arguments)) == ("", {"code": "42", "n": 7})
+
+
+async def test_a_hint_may_open_the_call(renderer: Callable[[str], HFRenderer]) -> None:
+    hint = Hint(id="open", family="f", text='<tool_call>\n{"name": "python", "arguments":', positions=(HintPosition.START,))
+    model = SpokenModel(renderer("hermes"), [f' {{"code": "{CODES[0]}"}}}}\n</tool_call>', "So \\boxed{42}."])
+    tool = PythonTool()
+    plan = HintPlan(library=(hint,), positions=(HintPosition.START,))
+    policy = ModelPolicy(model, NativeTools(), sampling=Sampling(max_tokens=512), hints=plan, tools=(tool.spec,))
+    agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox(CELLS), search=lambda seed: BestOfN(1))
+    tree = await agent.solve(Problem(prompt="?", answer="42"), seed=0)
+    steps = [node.step for node in tree.path(tree.chosen) if node.step is not None]
+    assert [json.loads(call.arguments) for call in steps[0].calls] == [{"code": CODES[0]}]
+    assert [step.finish for step in steps] == [Finish.CALL, Finish.STOP]
+    check_stream(tree, model)
+    check_row(tree, model)
 
 
 async def test_a_limit_is_no_call(renderer: Callable[[str], HFRenderer]) -> None:
