@@ -152,13 +152,14 @@ AnyTool = Annotated[
 class AgentConfig(Strict):
     """How an agent drives a problem."""
 
-    dialect: Literal["fenced-python", "native-tools"] = Field(
-        "fenced-python", description="how the model calls Python: a fenced block in its text, or the tool calls of its chat API"
+    dialect: Literal["fenced-python", "native"] = Field(
+        "fenced-python",
+        description="how the model calls tools: Python in a fenced block of its text, or native, as its chat template or chat API has it",
     )
     tools: tuple[AnyTool, ...] = Field(
         ("python",),
         min_length=1,
-        description="what the model may use: python, shell (in the native-tools dialect), or {index: FILE} to search a collection, which "
+        description="what the model may use: python, shell (in the native dialect), or {index: FILE} to search a collection, which "
         "the fenced dialect calls from its code, within sandbox.timeout_s",
     )
     tools_from: tuple[str, ...] = Field(
@@ -168,7 +169,7 @@ class AgentConfig(Strict):
     )
     mcp: McpConfig | None = Field(
         None,
-        description="further tools, of servers; they need the native-tools dialect, except for octotools and art, which make the calls",
+        description="further tools, of servers; they need the native dialect, except for octotools and art, which make the calls",
     )
     system: str | None = Field(
         "auto",
@@ -196,6 +197,12 @@ class AgentConfig(Strict):
     options: dict[str, Any] = Field({}, description="of the published system")
     models: tuple[str, ...] = Field((), description="further models of the published system, such as rstar's second one")
     budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree of the published system")
+
+    @field_validator("dialect", mode="before")
+    @classmethod
+    def _renamed(cls, value: Any) -> Any:
+        """Files of earlier versions say `native-tools`."""
+        return "native" if value == "native-tools" else value
 
     @field_validator("tools")
     @classmethod
@@ -232,6 +239,15 @@ class ModelConfig(Strict):
     """Options of model back ends; each is used by the back ends that know it."""
 
     tokenizer: str | None = Field(None, description="tokenizer folder for servers that do not tell theirs")
+    chat_template: str | None = Field(
+        None, description="in place of the model's own chat template, or where it has none: a file with Jinja text, or the text itself"
+    )
+    template: dict[str, Any] = Field(
+        {},
+        description="switches of the chat template, such as enable_thinking or reasoning_effort; date_string is the date that it tells "
+        "(2024-07-26 where nothing is said: the clock is not read)",
+    )
+    profile: dict[str, Any] = Field({}, description="what is known better about the model than its files tell; `tirage models` shows it")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     vllm_python: Path | None = Field(None, description="python of vLLM's own environment; .venv-vllm is found by itself")
     vllm_args: tuple[str, ...] = Field((), description="further arguments of the vLLM server")

@@ -262,4 +262,4 @@ def test_the_fenced_dialect_cannot_call_them(capsys: pytest.CaptureFixture[str],
     settings = ["--set", "agent.dialect=fenced-python", "--run", str(tmp_path / "run")]
     code, _, err = run(capsys, "search", "Go.", "-m", model, "--mcp", servers(tmp_path, "garbage"), *settings)
     assert (code, err.count("\n")) == (2, 1), err
-    assert "agent.dialect=native-tools" in err
+    assert "agent.dialect=native" in err

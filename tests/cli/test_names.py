@@ -29,10 +29,11 @@ class NanoLike(ScriptedModel):
     ("settings", "expected"),
     [
         ({}, TOOL_INTEGRATED_REASONING),
+        ({"dialect": "native"}, TOOL_CALLING),
         ({"dialect": "native-tools"}, TOOL_CALLING),
         ({"system": None}, None),
         ({"system": "tool-calling"}, TOOL_CALLING),
-        ({"system": "tool-integrated-reasoning", "dialect": "native-tools"}, TOOL_INTEGRATED_REASONING),
+        ({"system": "tool-integrated-reasoning", "dialect": "native"}, TOOL_INTEGRATED_REASONING),
         ({"system": "Answer in French."}, "Answer in French."),
     ],
 )
@@ -101,12 +102,12 @@ async def test_the_shell_is_a_tool_of_chat_models() -> None:
     )
     settings = SandboxOptions()
     async with open_interpreter(settings) as sandbox:
-        config = AgentConfig(tools=("python", "shell"), dialect="native-tools")
+        config = AgentConfig(tools=("python", "shell"), dialect="native")
         agent = make_agent(model, config, SamplingConfig(temperature=0), sandbox=sandbox, options=settings)
         tree = await agent.solve(Problem(prompt="6 * 7?"), seed=0)
         step = tree.nodes[1].step
         assert step is not None
         assert [item.text for item in step.observations] == ["42\n"]
         assert {spec["function"]["name"] for spec in model.requests[0].tools} == {"python", "shell"}
-        with pytest.raises(ConfigError, match=r"agent\.dialect=native-tools"):
+        with pytest.raises(ConfigError, match=r"agent\.dialect=native"):
             make_agent(ScriptedModel(), AgentConfig(tools=("shell",)), SamplingConfig(), sandbox=sandbox, options=settings)

@@ -184,8 +184,8 @@ def model() -> Iterator[str]:
 def test_solve_takes_collections_by_a_flag_or_from_a_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, index: str, model: str
 ) -> None:
-    (tmp_path / "agent.yaml").write_text(f"dialect: native-tools\ntools: [python, {{index: {index}, about: notes}}]\n")
-    (tmp_path / "bare.yaml").write_text("dialect: native-tools\n")
+    (tmp_path / "agent.yaml").write_text(f"dialect: native\ntools: [python, {{index: {index}, about: notes}}]\n")
+    (tmp_path / "bare.yaml").write_text("dialect: native\n")
     for told in (["-a", str(tmp_path / "agent.yaml")], ["-a", str(tmp_path / "bare.yaml"), "-c", index]):
         code, out, err = run(capsys, "solve", "Go.", "-m", model, *told, "--json")
         assert code == 0, err
@@ -199,7 +199,7 @@ def test_several_collections_are_told_apart_by_the_names_of_their_files(
     with Collection(tmp_path / "more-notes.sqlite") as made:
         list(made.add([("a", "Otters sleep on water.")]))
     monkeypatch.setattr(Asking, "tool", "search_more_notes")
-    (tmp_path / "bare.yaml").write_text("dialect: native-tools\n")
+    (tmp_path / "bare.yaml").write_text("dialect: native\n")
     told = ["solve", "Go.", "-m", model, "-a", str(tmp_path / "bare.yaml"), "-c", index, "-c"]
     code, out, err = run(capsys, *told, str(tmp_path / "more-notes.sqlite"), "--json")
     assert (code, json.loads(out)["answer"]) == (0, "[1] a\nOtters sleep on water."), err
@@ -213,7 +213,7 @@ def test_a_run_on_disk_goes_on_with_the_same_collection_and_says_when_it_has_cha
 ) -> None:
     folder = tmp_path / "run"
     asked = problems(tmp_path, *(json.dumps({"prompt": f"Go {number}.", "answer": "x"}) for number in range(3)))
-    told = ["rollout", asked, "-m", model, "--run", str(folder), "--set", "agent.dialect=native-tools", "--concurrency", "1"]
+    told = ["rollout", asked, "-m", model, "--run", str(folder), "--set", "agent.dialect=native", "--concurrency", "1"]
     told += ["--set", f"agent.tools={json.dumps(searching(index, k=1))}"]
     assert run(capsys, *told, "--budget-tokens", "10")[0] == 0
     before = fingerprint(index)

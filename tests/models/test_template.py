@@ -120,7 +120,8 @@ def test_generation_blocks_and_loop_controls_are_understood(folder: Path) -> Non
     template = (
         "{% for m in messages %}{% if loop.index > 1 %}{% break %}{% endif %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
     )
-    assert HFRenderer(folder, chat_template=template).render_text((USER, USER), continue_final=False) == "What is 2 + 2?"
+    turns = (USER, Message(role="assistant", content="4"))
+    assert HFRenderer(folder, chat_template=template).render_text(turns, continue_final=False) == "What is 2 + 2?"
 
 
 def test_a_template_cannot_reach_python(folder: Path) -> None:

@@ -28,6 +28,8 @@ class Reading:
     """Offset in the step's text just behind each call that is written there: what comes after was written without knowing its result."""
     problem: str = ""
     """For MALFORMED: what is wrong, in words the policy can act on."""
+    corrected: bool = False
+    """For MALFORMED: it is told so at once, although its turn has ended, and the path goes on."""
 
 
 class Dialect(Protocol):
@@ -127,7 +129,7 @@ class Plain:
 class NativeTools:
     """Structured tool calls of chat APIs."""
 
-    name = "native-tools"
+    name = "native"
     stops: tuple[str, ...] = ()
     closers: tuple[str, ...] = ()
     uses_schemas = True

@@ -28,6 +28,8 @@ class Draft:
     usage: Usage
     problem: str = ""
     """For MALFORMED: what could not be read."""
+    corrected: bool = False
+    """For MALFORMED: the policy is told at once, although its turn has ended, and the path goes on."""
     opening: Opening | None = None
     """The prompt that was read instead of the path, for a policy of several roles."""
 

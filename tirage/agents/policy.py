@@ -8,6 +8,7 @@ from tirage.agents.dialect import Dialect, Reading
 from tirage.agents.draft import Draft
 from tirage.agents.elicitation import Elicitation
 from tirage.agents.hints import HintPlan, PlannedHint, agreed, cut_reason, pick_connective
+from tirage.agents.native import NativeTokens, bound
 from tirage.agents.requests import CONTINUING, Mode, Path, build_request, choose_mode, render_prompt, write
 from tirage.agents.written import kept, up_to, whole, without_eos
 from tirage.core.errors import CapabilityError, ConfigError, ModelError
@@ -65,7 +66,7 @@ class ModelPolicy:
             CapabilityError: The model cannot do what the dialect, or a separator, needs.
         """
         self.model = model
-        self.dialect = dialect
+        self.dialect = dialect = bound(dialect, model, [dict(tool.schema()) for tool in tools] if dialect.uses_schemas else ())
         self.sampling = sampling
         self._before = (Message(role="system", content=system),) if isinstance(system, str) else tuple(system or ())
         self.hints = hints
@@ -92,6 +93,8 @@ class ModelPolicy:
     def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
         """What stands before the problem, then the problem as the user's message."""
         messages = (*self._before, Message(role="user", content=problem.prompt))
+        if isinstance(self.dialect, NativeTokens):
+            return messages, self.dialect.render(messages)
         return messages, render_prompt(self.model, self.mode, messages)
 
     async def propose(
@@ -126,6 +129,7 @@ class ModelPolicy:
             prior=mean_probability(completion.logprobs or ()),
             usage=completion.usage,
             problem=reading.problem,
+            corrected=reading.corrected,
         )
 
     async def _write(
@@ -194,6 +198,9 @@ class ModelPolicy:
 
     def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
         """Observation text in the dialect's form, with ids of its own where the tokenizer is at hand."""
+        if isinstance(self.dialect, NativeTokens):
+            before = [*path.prompt, *(span for step in path.steps for span in step.spans)]
+            return self.dialect.answer(path.messages, before, draft.spans, draft.calls, observations)
         tail = path.response + "".join(span.text for span in draft.spans)
         return tuple(self.inject(source, text) for source, text in self.dialect.show(tail, observations))
 

@@ -115,7 +115,7 @@ class Stepper:
                 await session.close()
             raise
         spans = draft.spans
-        if draft.calls or draft.spans[-1].text.rstrip().endswith(self._agent.policy.waiting):
+        if draft.calls or draft.corrected or draft.spans[-1].text.rstrip().endswith(self._agent.policy.waiting):
             spans = (*spans, *self._agent.policy.show(path, draft, observations))
         usage = draft.usage
         if draft.calls:

@@ -2,10 +2,12 @@
 
 import asyncio
 import difflib
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tirage.agents.arms import Arms
@@ -29,6 +31,7 @@ from tirage.models.base import Model, Sampling
 from tirage.models.embedded import is_nano, nano_path
 from tirage.models.hub import model_folder
 from tirage.models.several import Several
+from tirage.models.template import HFRenderer
 from tirage.models.wrap import Cached, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
 from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, open_sandbox
@@ -111,12 +114,14 @@ async def _open(name: str, options: ModelConfig) -> Model:
         from tirage.models.local import open_local
 
         path = nano_path() if name == "nano" else await asyncio.to_thread(model_folder, rest)
-        return await open_local(path, name=name if name == "nano" else Path(rest).name, threads=options.threads, slots=options.slots)
+        called = name if name == "nano" else Path(rest).name
+        return await open_local(path, name=called, threads=options.threads, slots=options.slots, read=reader(options))
     if kind == "vllm" and rest:
         from tirage.models.vllm import open_vllm
 
         path = nano_path() if rest == "nano" else await asyncio.to_thread(model_folder, rest)
-        return await open_vllm(path, name=Path(rest).name, python=options.vllm_python, args=options.vllm_args)
+        args = (*_template_arguments(options), *options.vllm_args)
+        return await open_vllm(path, name=Path(rest).name, python=options.vllm_python, args=args, read=reader(options))
     if name.startswith(("http://", "https://")):
         url, _, served = name.partition("#")
         if not served:
@@ -143,7 +148,19 @@ async def _open(name: str, options: ModelConfig) -> Model:
 async def _served(url: str, served: str, options: ModelConfig) -> Model:
     from tirage.models.openai import open_openai
 
-    return await open_openai(url, served, api_key=os.environ.get(options.api_key_env), tokenizer=options.tokenizer)
+    key = os.environ.get(options.api_key_env)
+    return await open_openai(url, served, api_key=key, tokenizer=options.tokenizer, read=reader(options))
+
+
+def reader(options: ModelConfig) -> Callable[[Path], HFRenderer]:
+    """Reads tokenizer and template of a folder as the options say."""
+    return partial(HFRenderer, chat_template=options.chat_template, switches=options.template)
+
+
+def _template_arguments(options: ModelConfig) -> tuple[str, ...]:
+    """What tells a vLLM server of another template, or of its switches, for requests that it renders itself."""
+    given = () if options.chat_template is None else ("--chat-template", options.chat_template)
+    return (*given, "--default-chat-template-kwargs", json.dumps(options.template, default=str)) if options.template else given
 
 
 def weights_of(name: str) -> str:
@@ -247,7 +264,7 @@ def _kit(
 ) -> Kit:
     """What a configuration gives to build an agent from, with the tools that were opened for it."""
     own = session_tools(config, Limits(wall_s=options.timeout_s), tools)
-    dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
+    dialect: Dialect = NativeTools() if config.dialect == "native" else FencedPython()
     nano = is_nano(model.renderer)
     return Kit(
         model=model,
@@ -285,7 +302,7 @@ def system_message(config: AgentConfig, model: Model, functions: Mapping[str, To
     if text == "auto":
         if is_nano(model.renderer):
             return None
-        if config.dialect == "native-tools":
+        if config.dialect == "native":
             return SHIPPED["tool-calling"]
         told = f"\n\nThe code may call these functions and print what they return:\n{listing(functions)}" if functions else ""
         return SHIPPED["tool-integrated-reasoning"] + told

@@ -34,8 +34,8 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
         if config.mcp is None:
             yield functions
             return
-        if config.dialect != "native-tools" and config.name not in CALL_BY_THEMSELVES:
-            raise ConfigError("tools of MCP servers need --set agent.dialect=native-tools; the fenced dialect calls Python only")
+        if config.dialect != "native" and config.name not in CALL_BY_THEMSELVES:
+            raise ConfigError("tools of MCP servers need --set agent.dialect=native; the fenced dialect calls Python only")
         servers = config.mcp
         found = await held.enter_async_context(mcp_tools(servers.servers, timeout_s=servers.timeout_s, prefix=servers.prefix))
         taken = sorted(set(found) & {*functions, *config.tools})
@@ -95,12 +95,12 @@ def session_tools(config: AgentConfig, limits: Limits, functions: Mapping[str, T
 
     Raises `ConfigError` for what it cannot call.
     """
-    native = config.dialect == "native-tools"
+    native = config.dialect == "native"
     if "shell" in config.tools and not native:
-        raise ConfigError("the tool 'shell' needs --set agent.dialect=native-tools; the fenced dialect calls Python only")
+        raise ConfigError("the tool 'shell' needs --set agent.dialect=native; the fenced dialect calls Python only")
     if functions and not native and "python" not in config.tools and config.name is None:
         call = f"tools.{next(iter(functions))}(...)"
-        raise ConfigError(f"the fenced dialect calls {call} from Python; add python to agent.tools, or set agent.dialect=native-tools")
+        raise ConfigError(f"the fenced dialect calls {call} from Python; add python to agent.tools, or set agent.dialect=native")
     return own_tools([item for item in config.tools if isinstance(item, str)], limits, {} if native else functions)
 
 

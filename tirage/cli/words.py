@@ -39,7 +39,7 @@ def with_tools(
     sources: list[str] | None, mcp: Path | None, collections: list[Path] | None, base: AgentConfig | None = None
 ) -> dict[str, object]:
     """What an agent's configuration says of functions, MCP servers and collections, besides the tools of `base`."""
-    told: dict[str, object] = {} if mcp is None else {"mcp": {"servers": mcp}, "dialect": "native-tools"}
+    told: dict[str, object] = {} if mcp is None else {"mcp": {"servers": mcp}, "dialect": "native"}
     base = base or AgentConfig()
     if sources:
         told["tools_from"] = [*base.tools_from, *sources]

@@ -1,10 +1,11 @@
 """LocalModel: a Hugging Face model in this process, with continuous batching and batch-invariant, seeded samples."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tirage.core.errors import CapabilityError, MissingExtra, ModelError, ModelRequestError
+from tirage.core.errors import CapabilityError, MissingExtra, ModelRequestError
 from tirage.models.base import Capabilities, Completion, Request
 from tirage.models.template import HFRenderer
 from tirage.models.weights import weights_hash
@@ -70,8 +71,7 @@ class LocalModel:
         elif request.text is not None:
             ids = self._renderer.encode_prompt(request.text)
         else:
-            text = self._renderer.render_text(request.messages or (), continue_final=request.continue_final)
-            ids = self._renderer.encode_prompt(text)
+            ids = self._renderer.prompt(request.messages or (), continue_final=request.continue_final)[1]
         if not ids:
             raise ModelRequestError(f"the prompt for {self._name} is empty; a model needs at least one token to go on from")
         if len(ids) >= self._engine.context:
@@ -93,7 +93,7 @@ async def open_local(
     slots: int | None = None,
     device: str | None = None,
     threads: int | None = None,
-    chat_template: str | None = None,
+    read: Callable[[Path], HFRenderer] = HFRenderer,
     cache_mb: int = 256,
 ) -> LocalModel:
     """Load a model folder (config.json, *.safetensors, tokenizer.json) and start its engine.
@@ -106,15 +106,16 @@ async def open_local(
         slots: Draws decoded together. By default 32, or 8 on the CPU for a model beyond 100 M parameters.
         device: `cpu` or `cuda`; CUDA when there is one. float32 on the CPU, bfloat16 on CUDA.
         threads: CPU threads for the matrix products. By default 1 below 20 M parameters, all physical cores beyond.
-        chat_template: Replaces the folder's.
+        read: Reads tokenizer and template, e.g. a partial of `HFRenderer` with a chat template or its switches.
         cache_mb: How much of prompts already read is kept, in MB.
 
     Raises:
-        ConfigError: The folder holds no usable model or tokenizer.
+        ConfigError: The folder holds no usable model or tokenizer, a broken template, or nothing that ends a turn.
         MissingExtra: torch or transformers is not installed.
     """
     path = Path(folder)
-    renderer = HFRenderer(path, chat_template=chat_template)
+    renderer = read(path)
+    renderer.check()
 
     def load() -> LocalModel:
         try:
@@ -125,8 +126,4 @@ async def open_local(
         engine = Engine(path, renderer, slots=slots, device=device, threads=threads, cache_bytes=cache_mb << 20)
         return LocalModel(identity, renderer, engine)
 
-    loaded = await asyncio.to_thread(load)
-    if len(renderer.eos_ids) == 0:
-        await loaded.close()
-        raise ModelError(f"{path} names no end-of-turn token (eos_token in tokenizer_config.json); no answer would ever end")
-    return loaded
+    return await asyncio.to_thread(load)

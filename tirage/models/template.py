@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,18 @@ from tirage.core.errors import ConfigError, MissingExtra, ModelError
 from tirage.core.message import Message
 from tirage.core.step import Source, Span
 from tirage.models.chat_template import ChatTemplate
+from tirage.models.in_context import added_tokens, decoder_in_context, encoder_in_context
+from tirage.models.thinking import Thinking, find_thinking
 
 _SHORT = 200
 """Characters up to which the ids of a text are remembered."""
 _SPECIAL_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>")
 """Well-known end-of-turn tokens, taken as such only where the folder itself names no end-of-sequence token."""
+_NO_TEMPLATE = "give one with --set model_options.chat_template=FILE, or send text or token ids instead of messages"
+_SHIELD = "\u2063tirage-{}\u2063"
+_SHIELDED = re.compile(_SHIELD.format(r"(\d+)"))
+"""Stands for text that spells a special token while a prompt is rendered; invisible separators make a clash with real text unlikely."""
 
 
 def check_round_trip(sent_ids: Sequence[int], returned_prompt_ids: Sequence[int]) -> None:
@@ -37,26 +45,35 @@ def check_round_trip(sent_ids: Sequence[int], returned_prompt_ids: Sequence[int]
 class HFRenderer:
     """Tokenizer and chat template of one model folder. Thread-safe: nothing visible changes after construction."""
 
-    def __init__(self, folder: str | Path, *, chat_template: str | None = None) -> None:
+    def __init__(self, folder: str | Path, *, chat_template: str | None = None, switches: Mapping[str, Any] | None = None) -> None:
         """Read `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`, `config.json`, `chat_template.jinja`.
 
-        `chat_template` replaces the folder's own (for base models that have none).
+        Args:
+            folder: Of the model or its tokenizer.
+            chat_template: Replaces the folder's own (for base models that have none): Jinja text, or the path of a file with it.
+            switches: Variables of the template, such as `enable_thinking`.
 
         Raises:
-            ConfigError: `folder` holds no readable tokenizer.
+            ConfigError: `folder` holds no readable tokenizer, or the template does not compile or lacks a switch.
         """
         path = Path(folder)
         self._folder = path
         self._backend, content = _read_tokenizer(path)
-        settings = _read_json(path / "tokenizer_config.json")
-        special = {name: text for name in _SPECIAL_NAMES if (text := _token_text(settings.get(name))) is not None}
-        source = chat_template if chat_template is not None else _template_source(path, settings)
-        self._template = None if source is None else ChatTemplate(source, special)
+        self.settings = _read_json(path / "tokenizer_config.json")
+        special = {name: text for name in _SPECIAL_NAMES if (text := _token_text(self.settings.get(name))) is not None}
+        source = _given_template(chat_template) if chat_template is not None else _template_source(path, self.settings)
+        if source is None and switches:
+            raise ConfigError(f"model_options.template: {path} has no chat template that could have switches; {_NO_TEMPLATE}")
+        self.template = None if source is None else ChatTemplate(source, special, switches)
+        """None for base models."""
+        self._special = special
         self._eos = self._find_eos(special)
-        markers = ("<think>", "</think>")
-        known = all(self._backend.token_to_id(marker) is not None for marker in markers)
-        self._think = markers if known else None
         self._hash = _digest(content, source)
+
+    @property
+    def folder(self) -> Path:
+        """Where the tokenizer was read."""
+        return self._folder
 
     @property
     def hash(self) -> str:
@@ -69,9 +86,22 @@ class HFRenderer:
         return self._eos
 
     @property
+    def special_tokens(self) -> dict[str, str]:
+        """What the tokenizer's configuration names, such as `eos_token`."""
+        return dict(self._special)
+
+    @cached_property
+    def thinking(self) -> Thinking | None:
+        """How the model sets its thinking apart, from the template and the vocabulary; None for a model without."""
+        opening = self.template.habits.opening if self.template is not None else ""
+        source = self.template.source if self.template is not None else None
+        return find_thinking(source, opening, lambda marker: self._backend.token_to_id(marker) is not None)
+
+    @property
     def think_markers(self) -> tuple[str, str] | None:
-        """`("<think>", "</think>")` when both are tokens of the vocabulary."""
-        return self._think
+        """What opens and closes the thinking; None where there is none, or where the template switches it off."""
+        found = self.thinking
+        return (found.open, found.close) if found is not None and found.begun != "closed" else None
 
     @property
     def vocabulary(self) -> int:
@@ -79,35 +109,68 @@ class HFRenderer:
         return int(self._backend.get_vocab_size(with_added_tokens=True))
 
     @property
+    def dummy_prefix(self) -> bool:
+        """The tokenizer puts a space in front of a text."""
+        return self.encode_prompt("x") != self._encode("x")
+
+    @cached_property
     def backend(self) -> Any:
-        """The `tokenizers.Tokenizer`, for streaming decoders."""
-        return self._backend
+        """The `tokenizers.Tokenizer` that decodes what follows a prompt, for streaming decoders too."""
+        markers = (self.thinking.open, self.thinking.close) if self.thinking is not None else ()
+        # Markers may be special tokens, which would be dropped from the text.
+        shown = {token for marker in markers for token in self._backend.encode(marker, add_special_tokens=False).ids}
+        return decoder_in_context(self._backend, shown)
 
     @cached_property
     def _literal(self) -> Any:
-        """The same tokenizer, blind to special tokens."""
-        twin = type(self._backend).from_str(self._backend.to_str())
-        twin.encode_special_tokens = True
-        return twin
+        """The tokenizer in the middle of a text, blind to special tokens."""
+        return encoder_in_context(self._backend, special=False)
+
+    @cached_property
+    def _glue(self) -> Any:
+        """The tokenizer in the middle of a text."""
+        return encoder_in_context(self._backend, special=True)
 
     def render(self, messages: tuple[Message, ...]) -> tuple[Span, ...]:
         """One PROMPT span: messages plus the generation prompt; a final assistant message is continued."""
         continue_final = bool(messages) and messages[-1].role == "assistant"
-        text = self.render_text(messages, continue_final=continue_final)
-        return (Span(Source.PROMPT, text, self.encode_prompt(text)),)
+        text, ids = self.prompt(messages, continue_final=continue_final)
+        return (Span(Source.PROMPT, text, ids),)
 
-    def render_text(self, messages: tuple[Message, ...], *, continue_final: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:
-        """The prompt as text. Raises `ConfigError` when the folder has no chat template."""
-        if self._template is None:
-            raise ConfigError(f"{self._folder} has no chat template; pass chat_template=, or send text or token ids instead of messages")
-        return self._template.render(messages, continue_final=continue_final, tools=tools)
+    def prompt(
+        self, messages: Sequence[Message], *, continue_final: bool, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[str, tuple[int, ...]]:
+        """The prompt as text and ids. Content of messages that spells a special token stays text. Raises as `render_text`."""
+        spelled = [text for number, token in added_tokens(self._backend) if token.special and (text := token.content)]
+        found = [text for text in spelled if any(text in message.content for message in messages)]
+        if not found:
+            text = self.render_text(messages, continue_final=continue_final, tools=tools)
+            return text, self.encode_prompt(text)
+        one = re.compile("|".join(re.escape(text) for text in sorted(found, key=len, reverse=True)))
+        kept = [replace(m, content=one.sub(lambda match: _SHIELD.format(found.index(match[0])), m.content)) for m in messages]
+        pieces = _SHIELDED.split(self.render_text(kept, continue_final=continue_final, tools=tools))
+        # Glue and spelled tokens take turns.
+        ids, text = list(self.encode_prompt(pieces[0])), pieces[0]
+        for spelling, glue in zip(pieces[1::2], pieces[2::2], strict=True):
+            ids += (*self._encode(found[int(spelling)]), *self._glue.encode(glue, add_special_tokens=False).ids)
+            text += found[int(spelling)] + glue
+        return text, tuple(ids)
+
+    def render_text(self, messages: Sequence[Message], *, continue_final: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+        """The prompt as text. Raises `ConfigError` when the folder has no chat template, `ModelRequestError` where it refuses."""
+        if self.template is None:
+            raise ConfigError(f"{self._folder} has no chat template; {_NO_TEMPLATE}")
+        return self.template.render(messages, continue_final=continue_final, tools=tools)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of `text` alone, without any special tokens added.
 
         Text that spells a special token stays text: what a tool printed must not be able to end the turn. Ordinary
-        added tokens (fences, thinking markers) are found.
+        added tokens (fences, thinking markers) are found, and a thinking marker that is all of `text`. The ids go on after others: in
+        context they decode to `text`, whatever the tokenizer does at the start of a text.
         """
+        if self.thinking is not None and text.strip() in (self.thinking.open, self.thinking.close):
+            return tuple(self._glue.encode(text, add_special_tokens=False).ids)
         return self._encode_short(text) if len(text) <= _SHORT else self._encode(text)
 
     def _encode(self, text: str) -> tuple[int, ...]:
@@ -119,12 +182,12 @@ class HFRenderer:
         return lru_cache(4096)(self._encode)
 
     def encode_prompt(self, text: str) -> tuple[int, ...]:
-        """Ids of a rendered prompt: special tokens are recognised, none is added."""
+        """Ids of a rendered prompt, which begins a text: special tokens are recognised, none is added."""
         return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: tuple[int, ...]) -> str:
-        """Text of `ids`, end-of-turn and other special tokens dropped."""
-        return str(self._backend.decode([token for token in ids if token not in self._eos], skip_special_tokens=True))
+        """What `ids` add to the text before them; end-of-turn and other special tokens are dropped, thinking markers are not."""
+        return str(self.backend.decode([token for token in ids if token not in self._eos], skip_special_tokens=True))
 
     def token_ends(self, ids: tuple[int, ...]) -> list[int]:
         """For each id, the character offset in `decode(ids)` at which its text ends; non-decreasing.
@@ -137,12 +200,21 @@ class HFRenderer:
         stream, place, ends = DecodeStream(skip_special_tokens=True), 0, []
         for token in ids:
             if token not in self._eos:
-                place += len(stream.step(self._backend, token) or "")
+                place += len(stream.step(self.backend, token) or "")
             ends.append(min(place, total))
         if ends and place != total:
             # Broken bytes are held back by the stream; whatever it held back belongs to the last id.
             ends[-1] = total
         return ends
+
+    def check(self) -> None:
+        """Raise `ConfigError` for a folder that no conversation can be had with: a broken template, or nothing that ends a turn."""
+        if self.template is not None:
+            self.template.check(str(self._folder))
+        if not self._eos:
+            raise ConfigError(
+                f"{self._folder} names no end-of-turn token, so no answer would ever end; set eos_token in its tokenizer_config.json"
+            )
 
     def _find_eos(self, special: Mapping[str, str]) -> frozenset[int]:
         found: set[int] = set()
@@ -209,6 +281,16 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{file} holds a {type(data).__name__}, expected an object")
     return data
+
+
+def _given_template(given: str) -> str:
+    """A chat template that is given as text, or as the path of a file. Raises `ConfigError` for a file that cannot be read."""
+    if "{{" in given or "{%" in given:
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"chat_template: {given} cannot be read ({error}); give a file with a Jinja template, or its text") from error
 
 
 def _token_text(value: Any) -> str | None:

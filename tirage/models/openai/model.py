@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +145,7 @@ async def open_openai(
     timeout_s: float = 600.0,
     connections: int = 1000,
     facts: Facts | None = None,
+    read: Callable[[Path], HFRenderer] = HFRenderer,
 ) -> OpenAIModel:
     """Connect to a server and find out what it can do.
 
@@ -155,6 +157,7 @@ async def open_openai(
         timeout_s: For one call, waiting included.
         connections: Upper limit on requests in flight.
         facts: What the server can do, when it is known: nothing is probed then.
+        read: Reads tokenizer and template, as in `open_local`.
 
     Raises:
         ModelUnavailable: The server cannot be reached.
@@ -168,19 +171,21 @@ async def open_openai(
         if facts is None:
             model, found = await find_model(server, model)
             facts = await probe(server, model, found)
-        renderer = await _find_renderer(server, model, facts, tokenizer)
+        renderer = await _find_renderer(server, model, facts, tokenizer, read)
     except BaseException:
         await server.close()
         raise
     return OpenAIModel(server, model, facts, renderer)
 
 
-async def _find_renderer(server: Server, model: str, facts: Facts, tokenizer: str | Path | None) -> HFRenderer | None:
+async def _find_renderer(
+    server: Server, model: str, facts: Facts, tokenizer: str | Path | None, read: Callable[[Path], HFRenderer]
+) -> HFRenderer | None:
     """The served model's tokenizer, checked against the ids the server makes of a text; None when there is none at hand."""
     folder = Path(tokenizer) if tokenizer is not None else Path(facts.root) if facts.root else None
     if folder is None or (tokenizer is None and not (folder / "tokenizer.json").is_file()):
         return None
-    renderer = HFRenderer(folder)
+    renderer = read(folder)
     if not facts.ids:
         return renderer
     text = "Check: 12 + 34 = [46], naïve café.\n"
@@ -189,7 +194,7 @@ async def _find_renderer(server: Server, model: str, facts: Facts, tokenizer: st
     )
     used = tuple(answer["choices"][0]["prompt_token_ids"])
     # A server may put a beginning-of-sequence token in front of a text prompt.
-    if used[-len(renderer.encode(text)) :] == renderer.encode(text):
+    if used[-len(renderer.encode_prompt(text)) :] == renderer.encode_prompt(text):
         return renderer
     if tokenizer is None:
         return None

@@ -1,7 +1,7 @@
 """VLLMModel: a model behind a vLLM server of our own, started on opening and restarted when it dies."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tirage.core.errors import ModelError, ModelUnavailable
@@ -19,13 +19,23 @@ class VLLMModel:
     at most `restarts` times, after which `ModelError` says that it keeps dying.
     """
 
-    def __init__(self, name: str, launch: Launch, process: ServerProcess, client: OpenAIModel, *, restarts: int) -> None:
-        """`process` is ready and `client` talks to it."""
+    def __init__(
+        self,
+        name: str,
+        launch: Launch,
+        process: ServerProcess,
+        client: OpenAIModel,
+        *,
+        restarts: int,
+        read: Callable[[Path], HFRenderer] = HFRenderer,
+    ) -> None:
+        """`process` is ready and `client` talks to it; `read` reads the tokenizer anew after a restart."""
         self._name = name
         self._launch = launch
         self._process = process
         self._client = client
         self._restarts_left = restarts
+        self._read = read
         self._restarting = asyncio.Lock()
         self._closed = False
 
@@ -91,7 +101,12 @@ class VLLMModel:
         process = ServerProcess(self._launch, log=self._process.log)
         await process.wait_ready()
         self._client = await open_openai(
-            process.base_url, self._launch.served_name, api_key=process.api_key, facts=facts, tokenizer=_local(self._launch.model)
+            process.base_url,
+            self._launch.served_name,
+            api_key=process.api_key,
+            facts=facts,
+            tokenizer=_local(self._launch.model),
+            read=self._read,
         )
         self._process = process
         await old.close()
@@ -106,6 +121,7 @@ async def open_vllm(
     args: Sequence[str] = (),
     log: Path | None = None,
     restarts: int = 3,
+    read: Callable[[Path], HFRenderer] = HFRenderer,
 ) -> VLLMModel:
     """Start a vLLM server for `model` and wait until it serves.
 
@@ -117,9 +133,10 @@ async def open_vllm(
         args: Further arguments of the server.
         log: Where the server's output is appended; a temporary file by default.
         restarts: How often a server that died is started anew.
+        read: Reads tokenizer and template, as in `open_local`; the server is told of another template by `args`.
 
     Raises:
-        ConfigError: There is no vLLM, or the folder holds no weights.
+        ConfigError: There is no vLLM; the folder holds no weights, a broken template, or nothing that ends a turn.
         ModelError: The server did not start; with the end of its log.
     """
     folder = _local(str(model))
@@ -133,14 +150,17 @@ async def open_vllm(
             arguments=tuple(args),
         )
     identity = f"vllm/{called}" + (f"@{weights_hash(folder)}" if folder is not None else "")
+    if folder is not None:
+        # Better now than when the server has started.
+        read(folder).check()
     process = ServerProcess(launch, log=log)
     await process.wait_ready()
     try:
-        client = await open_openai(process.base_url, launch.served_name, api_key=process.api_key, tokenizer=folder)
+        client = await open_openai(process.base_url, launch.served_name, api_key=process.api_key, tokenizer=folder, read=read)
     except BaseException:
         await process.stop()
         raise
-    return VLLMModel(identity, launch, process, client, restarts=restarts)
+    return VLLMModel(identity, launch, process, client, restarts=restarts, read=read)
 
 
 def _local(model: str) -> Path | None:
