@@ -204,6 +204,13 @@ class Verdict(BaseModel):
     [
         (as_json(Verdict), 'I think {x}\n```json\n{"ok": true, "why": "a {b}"}\n```', Verdict(ok=True, why="a {b}")),
         (as_json(Verdict), '{"ok": false} then {"ok": true}', Verdict(ok=True)),
+        # The object that is meant: not its inner one, not an example, before it or behind it, not one that fits nothing.
+        (as_json(Verdict), '{"ok": true, "why": "x", "more": {"ok": false,}}', Verdict(ok=True, why="x")),
+        (as_json(Verdict), '{"ok": true}\n\nFor example, {"ok": false} would mean a mistake.', Verdict(ok=True)),
+        (as_json(Verdict), '```json\n{"ok": true}\n```\nAn example of the other reply:\n```json\n{"ok": false}\n```', Verdict(ok=True)),
+        (as_json(Verdict), "The format is {\"ok\": false}. Mine:\n{\"ok\": true, 'why': 'a'}", Verdict(ok=True, why="a")),
+        (as_json(Verdict), '{"ok": true}\nI also found {"name": "x"} in it.', Verdict(ok=True)),
+        (as_json(Verdict), 'For example:\n{"ok": true}', Verdict(ok=True)),
         (one_of("stop", "continue"), "do not Stop, CONTINUE.", "continue"),
         (one_of("stop", "continue", label="Conclusion:"), "stop\nConclusion: **stop** continue", "stop"),
         (number(0, 1), "Score: 0.75", 0.75),
@@ -219,6 +226,8 @@ def test_reading(read, text, value):
     [
         (as_json(Verdict), "no", "there is no JSON object"),
         (as_json(Verdict), json.dumps({"ok": "perhaps"}), "ok: Input should be a valid boolean"),
+        (as_json(Verdict), 'E.g. {"ok": true} or for example {"ok": false}', "different examples"),
+        (as_json(Verdict), '{"why": "cut", "ok', "there is no JSON object"),
         (one_of("stop"), "nonstop", "none of stop"),
         (number(0, 1), "7", r"7 is not in \[0, 1\]"),
         (numbered(3), " \n", "no line"),

@@ -216,3 +216,27 @@ async def test_sets_compose_by_wrapping() -> None:
             wrong()
     own = FunctionTool(weather.function, approve=lambda wanted: False)
     assert "not approved" in (await own.call(call("weather", city="Oslo"), None)).text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"a": 1, "b": [2, 3],}', '"{\\"a\\": 1, \\"b\\": [2, 3]}"', "{'a': 1, 'b': [2, 3]}", '```json\n{"a": 1, "b": [2, 3]}\n```'],
+)
+async def test_arguments_that_are_nearly_json_are_repaired(arguments):
+    @tool
+    def add(a: int, b: list[int]) -> int:
+        """Add."""
+        return a + sum(b)
+
+    observation = await add.call(ToolCall(name="add", arguments=arguments), None)
+    assert (observation.text, observation.status) == ("6", ObservationStatus.OK)
+
+
+async def test_arguments_that_were_cut_are_refused():
+    @tool
+    def say(text: str) -> str:
+        """Say."""
+        return text
+
+    observation = await say.call(ToolCall(name="say", arguments='{"text": "half a sen'), None)
+    assert observation.status is ObservationStatus.INVALID

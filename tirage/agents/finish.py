@@ -7,6 +7,7 @@ from tirage.agents.dialect import Dialect, Reading
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.core.step import Finish, Source
 from tirage.models.base import Completion
+from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec
 from tirage.verification.extract import boxed
@@ -39,9 +40,9 @@ class FinishTool:
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         """`FINAL` with the boxed answer, or `GAVE_UP`; what cannot be read is told to the policy."""
         try:
-            given = json.loads(call.arguments)
+            given = read_object(call.arguments)
             kind, answer = given["return_type"], given.get("final_answer", "")
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError):
             kind, answer = None, ""
         if kind == GIVE_UP:
             return Observation(text="Given up.", status=ObservationStatus.GAVE_UP, call_id=call.id)

@@ -1,11 +1,11 @@
 """The tool port: a call in, an observation out."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tirage.core.message import Observation, ObservationStatus, ToolCall
+from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 
 
@@ -28,8 +28,8 @@ class ToolSpec:
 def text_argument(call: ToolCall, name: str) -> str | None:
     """The text under `name` in the arguments of `call`; None where there is none."""
     try:
-        value = json.loads(call.arguments)[name]
-    except (ValueError, KeyError, TypeError):
+        value = read_object(call.arguments)[name]
+    except (ValueError, KeyError):
         return None
     return value if isinstance(value, str) else None
 

@@ -8,13 +8,13 @@ Whatever such a tool raises is an observation: it says by exceptions both what t
 
 import asyncio
 import inspect
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tirage.core.errors import ConfigError, MissingExtra
 from tirage.core.message import Observation, ObservationStatus, ToolCall
+from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec
 from tirage.tools.cards import refused
@@ -48,9 +48,9 @@ class ForeignTool:
         """Check the arguments by the schema, run within the time limit, clip. A thread that runs too long is left behind, not stopped."""
         began = time.monotonic()
         try:
-            given = json.loads(call.arguments or "{}")
-            wrong = refused(self.spec, given) if isinstance(given, dict) else "arguments must be a JSON object"
-        except (ValueError, RecursionError):
+            given = read_object(call.arguments)
+            wrong = refused(self.spec, given)
+        except ValueError:
             wrong = "arguments must be a JSON object"
         if wrong is not None:
             return Observation(text=f"InvalidCall: {wrong}", status=ObservationStatus.INVALID, call_id=call.id)

@@ -23,6 +23,7 @@ from pydantic_core import to_jsonable_python
 
 from tirage.core.errors import ConfigError, TirageError, ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
+from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec
 from tirage.tools.cards import CardSource, make_card
@@ -101,7 +102,7 @@ class FunctionTool:
         """Check the arguments, ask for approval, run within the time limit, clip. Raises `ToolError` when the function has a bug."""
         began = time.monotonic()
         try:
-            given = self._arguments.model_validate_json(call.arguments or "{}")
+            given = self._read(call.arguments or "{}")
         except ValidationError as error:
             return Observation(text=f"InvalidCall: {_explain(error)}", status=ObservationStatus.INVALID, call_id=call.id)
         if self.approve is not None and (refused := await refusal(call, self.approve)) is not None:
@@ -122,6 +123,17 @@ class FunctionTool:
             raise ToolError(f"tool {self.spec.name!r} broke: {type(error).__name__}: {error}", boundary="tool") from error
         shown, clipped = clip(text or "(no output)", self.clip_chars)
         return Observation(text=shown, status=status, call_id=call.id, duration_s=time.monotonic() - began, truncated=clipped)
+
+    def _read(self, arguments: str) -> BaseModel:
+        """The checked arguments, repaired where they are not JSON as they stand. Raises `ValidationError`."""
+        try:
+            return self._arguments.model_validate_json(arguments)
+        except ValidationError:
+            try:
+                repaired = json.dumps(read_object(arguments))
+            except ValueError:
+                repaired = arguments
+            return self._arguments.model_validate_json(repaired)
 
     async def _run(self, values: dict[str, Any]) -> Any:
         """A plain function runs in a thread, which a timeout leaves behind but does not stop."""

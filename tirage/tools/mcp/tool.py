@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tirage.core.errors import ConfigError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
+from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.mcp.connection import Connection, Gone
@@ -129,11 +130,11 @@ def _name(text: str) -> str:
 def _arguments(text: str) -> dict[str, Any] | None:
     """The arguments; None for what is no JSON object, or cannot be sent as UTF-8."""
     try:
-        found = json.loads(text or "{}")
+        found = read_object(text)
         json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found
 
 
 def _text(result: "mcp_types.CallToolResult") -> str:

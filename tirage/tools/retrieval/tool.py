@@ -1,11 +1,11 @@
 """The `search` tool: a policy asks a collection and reads the best chunks, each with the id by which rows can cite or mask it."""
 
 import asyncio
-import json
 import time
 from pathlib import Path
 
 from tirage.core.message import Observation, ObservationStatus, ToolCall
+from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec
 from tirage.tools.python import clip
@@ -67,9 +67,9 @@ class SearchTool:
         """Search; what was found stands in `data` too, with the collection's fingerprint."""
         began = time.monotonic()
         try:
-            given = json.loads(call.arguments)
+            given = read_object(call.arguments)
             query, k = given["query"], given.get("k", self.k)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError):
             query, k = None, 0
         if not isinstance(query, str) or not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 20:
             text = 'InvalidCall: arguments must be a JSON object with a string "query" and, if wanted, an integer "k" from 1 to 20'
