@@ -1,6 +1,6 @@
 """Problems: which families and tiers exist, how one is drawn, and how an answer is scored.
 
-Everything comes from reasoning-gym, except `lookup`, which is this project's own (`tirage.problems.lookup`).
+Everything comes from reasoning-gym, except two of this project's own: `lookup` (`tirage.problems.lookup`) and `asked` (`nano.asked`).
 Question `i` of a reasoning-gym data set depends on `seed + i` only, so a training pool that starts at seed 1,000,000
 and a held-out set below 100,000 never share a random state; `mix` removes equal texts on top of that.
 """
@@ -17,6 +17,8 @@ import reasoning_gym
 import yaml
 
 from tirage.problems import lookup
+
+from . import asked
 
 TIERS = ("easy", "medium", "hard")
 TRAIN_SEED = 1_000_000
@@ -109,6 +111,9 @@ def draw(family: str, tier: str, index: int, seed: int = TRAIN_SEED) -> Item:
     if family == "lookup":
         made = lookup.generate(seed, index, tier)
         return Item(family, tier, index, made["question"], made["answer"], {"facts": made["facts"], "steps": made["steps"]})
+    if family == "asked":
+        made = asked.generate(seed, index, tier)
+        return Item(family, tier, index, made["question"], made["answer"], {"expression": made["expression"], "imports": made["imports"]})
     if family == "puzzle24" and seed >= TRAIN_SEED:
         pool = _puzzle24_pool(tier)
         numbers = random.Random(f"{seed}/{tier}/{index}").choice(pool)
@@ -126,6 +131,8 @@ def score(item: Item, answer: str | None) -> float:
         return 0.0
     if item.family == "lookup":
         return 1.0 if answer.strip() == item.answer else 0.0
+    if item.family == "asked":
+        return 1.0 if asked.equal(answer, item.answer) else 0.0
     entry = {"question": item.question, "answer": item.answer, "metadata": item.metadata}
     scored: float = _dataset(item.family, item.tier, 1, 10).score_answer(answer=answer, entry=entry)
     return scored

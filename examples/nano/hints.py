@@ -10,6 +10,8 @@ import yaml
 
 from tirage import agents
 
+from . import chat
+
 POSITIONS = ("start", "marker", "end_of_thinking", "before_stop")
 LIBRARY = Path(agents.__file__).with_name("hint_library.yaml")
 
@@ -81,6 +83,14 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+COMMENTS = (
+    "# Compute the answer",
+    "# Let me compute this",
+    "# Calculate the result",
+    "# Python code for the problem",
+    "# Solve the problem",
+)
+
 START_FAMILIES = ("complex_calculation", "alternative_method", "general_tool_use")
 
 
@@ -90,10 +100,19 @@ def library() -> tuple[dict[str, object], ...]:
     return tuple(yaml.safe_load(LIBRARY.read_text())["hints"])
 
 
-def draw(position: str, rng: random.Random) -> str:
-    """A hint for a position: half the time one of the library, else another wording (any family may stand anywhere then)."""
+def opened(hint: str, rng: random.Random) -> str:
+    """The hint with the code fence open at its end; now and then it is the fence alone, or a comment stands in the block already."""
+    sentence = "" if rng.random() < 0.1 else hint + rng.choice(("\n", "\n", "\n\n"))
+    return f"{sentence}{chat.CODE}".rstrip("\n") + (f"\n{rng.choice(COMMENTS)}" if rng.random() < 0.25 else "")
+
+
+def draw(position: str, rng: random.Random, anywhere: bool = False) -> str:
+    """A hint for a position: half the time one of the library, else another wording (any family may stand anywhere then).
+
+    With `anywhere`, the library's hints too stand where their entries do not put them.
+    """
     if rng.random() < 0.5:
-        fitting = [h for h in library() if position in h["positions"]]  # type: ignore[operator]
+        fitting = [h for h in library() if anywhere or position in h["positions"]]  # type: ignore[operator]
         return str(rng.choice(fitting)["text"])
     names = START_FAMILIES if position == "start" and rng.random() < 0.7 else tuple(WORDINGS)
     text = rng.choice(WORDINGS[rng.choice(names)]).format(tool=rng.choice(TOOL))

@@ -86,6 +86,9 @@ def main(folder: str, per_cell: int = 5, problems: int = 600) -> None:
     print("verdicts of the role Check: right on {:.3f} of right answers, on {:.3f} of wrong ones".format(*evaluate.verdicts(engine, test)))
     facts = families.heldout(per_cell * 4, seed, ("lookup",))
     print(evaluate.judge(engine, evaluate.hinted(engine, facts, "start")).line("lookup, hint at start, greedy"), flush=True)
+    asked = families.heldout(per_cell * 7, seed, ("asked",))
+    print(evaluate.judge(engine, evaluate.hinted(engine, asked, "start")).line("asked, hint at start, greedy"), flush=True)
+    print(evaluate.judge(engine, evaluate.free(engine, asked)).line("asked, free greedy"), flush=True)
     unseen = [families.draw(name, "never", i, seed) for name in families.spec()["never_trained"] for i in range(per_cell * 2)]
     print(evaluate.judge(engine, evaluate.free(engine, unseen)).line("never-trained families, free greedy"), flush=True)
     print(evaluate.judge(engine, evaluate.hinted(engine, unseen, "start")).line("never-trained families, hint at start"), flush=True)

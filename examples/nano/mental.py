@@ -156,6 +156,7 @@ LINES: dict[str, Callable[[Item, random.Random], Lines]] = {
     "leg_counting": _legs,
     "fraction_simplification": _fraction,
     "lookup": _lookup,
+    "asked": _expression_only,
 }
 
 OPENERS = ("Let me see.", "I can do this directly.", "Let me think.", "First the given numbers.", "Let me work it out.")

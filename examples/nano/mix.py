@@ -20,7 +20,7 @@ from .families import TIERS, Item
 
 Segment = tuple[str, bool]
 
-PHASE_STARTS = {"broad": 0, "skill": 700_000, "copying": 1_400_000, "judging": 1_900_000}
+PHASE_STARTS = {"broad": 0, "skill": 700_000, "copying": 1_400_000, "judging": 1_900_000, "following": 1_950_000}
 """Where the problem numbers of a phase start, so that no problem comes twice."""
 
 
@@ -29,7 +29,7 @@ class Shares:
     """What a phase of training is made of.
 
     `kinds` are the shares of the examples. `mental` and `skill` are relative weights of the families (1 for those not
-    named) in examples without and with a tool; the tiers are the shares of easy, medium and hard. Unprompted tool
+    named, but 0 for `asked`) in examples without and with a tool; the tiers are the shares of easy, medium and hard. Unprompted tool
     examples use the mental weights and tiers, so that no family or tier invites the tool more than another.
     """
 
@@ -38,6 +38,8 @@ class Shares:
     skill: dict[str, float]
     tiers_mental: tuple[float, float, float]
     tiers_skill: tuple[float, float, float]
+    opened: float = 0.0
+    """Share of the hints that open the code fence themselves; where it is not 0, hints of the library stand at every position."""
 
 
 _BROAD = {"gsm_symbolic": 4.0, "countdown": 2.2, "puzzle24": 2.0, "lookup": 1.4, "calendar_arithmetic": 1.5,
@@ -55,6 +57,8 @@ _COPYING = Shares(
     (0.28, 0.34, 0.38),
 )  # fmt: skip
 
+_JUDGING = {"mental": 0.36, "redo": 0.012, "tool": 0.02, "hint": 0.36, "role": 0.04, "check": 0.16, "copy": 0.048}
+
 PHASES: dict[str, Shares] = {
     "broad": Shares(
         {"mental": 0.555, "redo": 0.03, "tool": 0.035, "hint": 0.335, "role": 0.045}, _BROAD, _BROAD, (0.62, 0.25, 0.13), (0.3, 0.34, 0.36)
@@ -69,13 +73,19 @@ PHASES: dict[str, Shares] = {
         (0.28, 0.34, 0.38),
     ),
     "copying": _COPYING,
-    "judging": replace(
-        _COPYING, kinds={"mental": 0.36, "redo": 0.012, "tool": 0.02, "hint": 0.36, "role": 0.04, "check": 0.16, "copy": 0.048}
+    "judging": replace(_COPYING, kinds=_JUDGING),
+    "following": replace(
+        _COPYING,
+        kinds={**_JUDGING, "mental": 0.31, "hint": 0.45, "check": 0.12},
+        mental={**_COPYING.mental, "asked": 2.0},
+        skill={**_COPYING.skill, "asked": 36.0},
+        opened=0.2,
     ),
 }  # fmt: skip
 """`broad` teaches the format and every family. `skill` weighs up what was still hard: programs of long questions, easy sums.
 `copying` adds a plain exercise (`Repeat: ...`), since the errors that were left were mostly copying errors. `judging` adds many
-checks of proposed answers, whose verdicts were chance before."""
+checks of proposed answers, whose verdicts were chance before. `following` adds plain questions in many wordings and hints that open
+the code fence: before, a question that was not worded as reasoning-gym does led to the programs of other families."""
 
 SYSTEMS = (
     "Solve the problem. Put the final answer in \\boxed{}.",
@@ -229,9 +239,11 @@ def _attempt(item: Item, rng: random.Random) -> tuple[str, str]:
     return corrupt(solved[0], rng), wrong_answer(item, solved[1], rng)
 
 
-def before_hint(item: Item, position: str, rng: random.Random) -> str:
-    """The assistant's text up to and with the hint."""
-    hint = hints.draw(position, rng)
+def before_hint(item: Item, position: str, rng: random.Random, opened: float = 0.0) -> str:
+    """The assistant's text up to and with the hint, which opens the code fence with probability `opened`."""
+    hint = hints.draw(position, rng, anywhere=opened > 0)
+    if opened and rng.random() < opened:
+        hint = hints.opened(hint, rng)
     if position == "start":
         return f"{chat.THINK}\n{hint}\n"
     attempt, wrong = _attempt(item, rng)
@@ -245,14 +257,17 @@ def before_hint(item: Item, position: str, rng: random.Random) -> str:
     return f"{chat.THINK}\n{cut}{joint}{hint}\n"
 
 
-def write_hint(item: Item, rng: random.Random) -> list[Segment] | None:
-    """An attempt, a hint, and the tool path that follows it."""
+def write_hint(item: Item, rng: random.Random, opened: float = 0.0) -> list[Segment] | None:
+    """An attempt, a hint that opens the code fence with probability `opened`, and the tool path that follows it."""
     solved = solved_with_tool(item, rng)
     if not solved:
         return None
     rounds, result = solved
     position = rng.choices(hints.POSITIONS, (0.34, 0.14, 0.3, 0.22))[0]
-    segments: list[Segment] = [(before_hint(item, position, rng), False), *rounds]
+    before = before_hint(item, position, rng, opened)
+    if chat.CODE in before:
+        rounds = [(rounds[0][0].removeprefix(chat.CODE), rounds[0][1]), *rounds[1:]]
+    segments: list[Segment] = [(before, False), *rounds]
     if position == "before_stop":
         return [*segments, (chat.answer(result), True)]
     if rng.random() < 0.1:
@@ -280,15 +295,15 @@ def write_copy(rng: random.Random, index: int) -> tuple[Segment, ...]:
     return (chat.prompt(f"Repeat: {text}"), False), (f"{text}{chat.END}", True)
 
 
-WRITERS = {"mental": write_mental, "redo": write_redo, "tool": write_tool, "hint": write_hint}
+WRITERS = {"mental": write_mental, "redo": write_redo, "tool": write_tool}
 
 
-def example(item: Item, kind: str, rng: random.Random) -> Example | None:
-    """One example of a kind, or None where the item does not allow it."""
+def example(item: Item, kind: str, rng: random.Random, opened: float = 0.0) -> Example | None:
+    """One example of a kind, or None where the item does not allow it; `opened` as in `Shares`."""
     if kind in ("role", "check"):
         written = roles.write(item, rng) if kind == "role" else roles.check(item, rng)
         return Example(kind, item.family, item.tier, written) if written else None
-    segments = WRITERS[kind](item, rng)
+    segments = write_hint(item, rng, opened) if kind == "hint" else WRITERS[kind](item, rng)
     if not segments:
         return None
     system = rng.choice(SYSTEMS) if rng.random() < 0.15 else None
@@ -299,7 +314,7 @@ def example(item: Item, kind: str, rng: random.Random) -> Example | None:
 def _reserved() -> frozenset[str]:
     """Keys of the fixed held-out set; reasoning-gym needs seconds for its Game of 24."""
     spec = families.spec()["heldout"]
-    return frozenset(i.key for i in families.heldout(spec["per_cell"], spec["seed"], (*families.families(), "lookup")))
+    return frozenset(i.key for i in families.heldout(spec["per_cell"], spec["seed"], (*families.families(), "lookup", "asked")))
 
 
 class Pool:
@@ -309,7 +324,7 @@ class Pool:
         self.rng = random.Random(f"{seed}/{phase}/{shard}")
         self.shard, self.shards, self.shares = shard, shards, PHASES[phase]
         self.first = PHASE_STARTS[phase]
-        self.names = (*families.families(), "lookup")
+        self.names = (*families.families(), "lookup", *(("asked",) if "asked" in self.shares.skill else ()))
         self.reserved = _reserved()
         self.count = 0
 
@@ -333,6 +348,6 @@ class Pool:
                 self.count += 1
                 yield Example(kind, "copy", "easy", write_copy(self.rng, self.first + self.count * self.shards + self.shard))
                 continue
-            made = example(self.item(kind), kind, self.rng)
+            made = example(self.item(kind), kind, self.rng, self.shares.opened)
             if made is not None:
                 yield made

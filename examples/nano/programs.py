@@ -23,6 +23,11 @@ def _expression(item: Item, rng: random.Random) -> str:
     return rng.choice([f"print({text})", f"x = {text}\nprint(x)", f"result = {text}\nprint(result)"])
 
 
+def _asked(item: Item, rng: random.Random) -> str:
+    imports = item.metadata["imports"]
+    return f"{imports}\n{_expression(item, rng)}" if imports else _expression(item, rng)
+
+
 def _decimal(item: Item, rng: random.Random) -> str:
     text = item.metadata["expression"]
     places = max(len(n.partition(".")[2]) for n in re.findall(r"[\d.]+", text))
@@ -268,6 +273,7 @@ PROGRAMS: dict[str, Callable[[Item, random.Random], str]] = {
     "fraction_simplification": _fraction,
     "countdown": _countdown,
     "puzzle24": _countdown,
+    "asked": _asked,
 }
 
 

@@ -30,6 +30,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "fraction_simplification": ("Find the greatest common divisor.", "Divide both parts by it.", "Give the fraction."),
     "countdown": ("Take the numbers and the target.", "Try all orders and operators with Python.", "Give one expression that fits."),
     "puzzle24": ("Take the four numbers.", "Try all orders and operators with Python.", "Give one expression that makes 24."),
+    "asked": ("Write the question as one expression.", "Evaluate it with Python.", "Give the number."),
     "lookup": ("Search for every fact.", "Compute with the values that were found.", "Give the number."),
 }
 

@@ -21,6 +21,9 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from . import chat, mix, tokenizer
 from .mix import Example
 
+BF16 = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+"""Whether this processor multiplies bfloat16 quickly; without such instructions it is some twenty times slower than float32."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -46,6 +49,7 @@ class Settings:
         Phase("skill", 4_800_000, 2048),
         Phase("copying", 3_800_000, 2048, restart=0.35),
         Phase("judging", 2_000_000, 2048, restart=0.35),
+        Phase("following", 1_100_000, 2048, restart=0.25),
     )
     vocab: int = 1024
     tokenizer_examples: int = 8000
@@ -167,7 +171,7 @@ def pad(data: Data, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 
 def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
     """Mean cross entropy over the marked tokens; the vocabulary projection runs on those positions only."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=BF16):
         hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
         logits = model.lm_head(hidden[:, :-1][marks[:, 1:]])
     return F.cross_entropy(logits.float(), ids[:, 1:][marks[:, 1:]])

@@ -13,12 +13,12 @@ import pytest
 EXAMPLES = str(Path(__file__).resolve().parents[2] / "examples")
 sys.path.insert(0, EXAMPLES)
 
-from nano import chat, execute, families, hints, mental, mix, programs, puzzles, roles  # noqa: E402
+from nano import asked, chat, execute, families, hints, mental, mix, programs, puzzles, roles  # noqa: E402
 
 from tirage.problems import lookup  # noqa: E402
 from tirage.problems.splits import is_heldout  # noqa: E402
 
-CELLS = [(f, t) for f in families.families() for t in families.TIERS]
+CELLS = [(f, t) for f in (*families.families(), "asked") for t in families.TIERS]
 
 
 @pytest.mark.parametrize(("family", "tier"), CELLS)
@@ -102,7 +102,8 @@ def test_masks_spare_prompt_hint_observation_and_all_before_the_hint(sample: lis
 def test_every_kind_and_family_occurs(sample: list[mix.Example], phase: str) -> None:
     kinds = Counter(e.kind for e in sample)
     assert set(kinds) == set(mix.PHASES[phase].kinds)
-    assert {e.family for e in sample} - {"copy"} == {*families.families(), "lookup"}
+    extra = {"lookup", "asked"} if phase == "following" else {"lookup"}
+    assert {e.family for e in sample} - {"copy"} == {*families.families(), *extra}
     for kind, share in mix.PHASES[phase].kinds.items():
         assert abs(kinds[kind] / len(sample) - share) < 0.08
     assert any("Wait" in e.text or "Alternatively" in e.text for e in sample if e.kind == "mental")
@@ -133,6 +134,38 @@ def test_hints_cover_library_and_other_wordings(position: str) -> None:
     shipped = {str(h["text"]) for h in hints.library() if position in h["positions"]}  # type: ignore[operator]
     assert shipped <= drawn
     assert len(drawn - shipped) >= 20
+
+
+def test_opened_fences_are_the_hints_and_the_program_goes_on_inside_them() -> None:
+    item = families.draw("asked", "medium", 7000)
+    found = 0
+    for seed in range(60):
+        segments = mix.write_hint(item, random.Random(seed), opened=0.5)
+        assert segments is not None
+        assert "".join(t for t, _ in segments).count(chat.CODE) == "".join(t for t, _ in segments).count(chat.OUTPUT)
+        (before, loss), (code, _) = segments[:2]
+        assert not loss
+        assert before.endswith("\n")
+        if chat.CODE in before:
+            found += 1
+            assert not code.startswith(chat.CODE)
+    assert 15 <= found <= 45
+
+
+def test_asked_questions_cover_sizes_signs_and_words_and_their_programs_are_right() -> None:
+    questions = [asked.generate(3, index, tier) for tier in families.TIERS for index in range(400)]
+    assert questions[0] == asked.generate(3, 0, "easy")
+    assert {sign for q in questions for sign in "+-*" if f" {sign} " in q["expression"]} == set("+-*")
+    for name in ("gcd(", "lcm(", "max(", "min(", "Fraction(", " % ", " // ", "**", "round("):
+        assert any(name in q["expression"] for q in questions), name
+    assert max(len(word) for q in questions for word in q["question"].split() if word.isdigit()) == 6
+    assert sum(q["question"].startswith("What is ") for q in questions) > 500
+    assert len({q["question"] for q in questions}) > 1000
+
+
+@pytest.mark.parametrize(("answer", "right"), [("13142724", True), ("13142724.0", True), ("13142725", False), ("1 3", False), ("", False)])
+def test_answers_to_asked_questions_are_compared_as_numbers(answer: str, right: bool) -> None:
+    assert asked.equal(answer, "13142724") is right
 
 
 def test_roles_have_their_formats() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +17,11 @@ transformers = pytest.importorskip("transformers", reason="install tirage[local]
 torch = pytest.importorskip("torch", reason="install tirage[local]")
 
 import tirage.models  # noqa: E402
+from tests.cli.test_main import run  # noqa: E402
+from tirage.agents.hints import load_library  # noqa: E402
+from tirage.config import HintsConfig  # noqa: E402
+from tirage.core import HintPosition, Problem  # noqa: E402
+from tirage.doors import open_agent, run_sync, solve_hints, solve_with  # noqa: E402
 from tirage.problems.lookup import NAMES  # noqa: E402
 
 FOLDER = Path(tirage.models.__file__).parent / "nano"
@@ -128,3 +137,67 @@ def test_a_hint_is_followed_by_code(tokenizer: Any, wide: Any) -> None:
     assert text.startswith("```python\n")
     assert text.endswith("```\n```output\n")
     assert "4628 + 8588 - 8319" in text
+
+
+FIRST = ("What is 4839 * 2716?", "13142724")
+"""The README's first question."""
+OPENED = ("```python", "I can use Python here.\n```python", "Let me calculate this with Python code.\n\n```python\n# Compute the answer")
+
+
+def asked(count: int, seed: int) -> list[tuple[str, str]]:
+    """Questions "What is A op B?" with numbers of two to five digits, and their answers."""
+    rng = random.Random(seed)
+    made = []
+    for number in range(count):
+        sign = "+-*"[number % 3]
+        a, b = (rng.randint(10 ** (digits - 1), 10**digits - 1) for digits in (rng.randint(2, 5), rng.randint(2, 5)))
+        made.append((f"What is {a} {sign} {b}?", str({"+": a + b, "-": a - b, "*": a * b}[sign])))
+    return made
+
+
+def answers(questions: list[str], hints: HintsConfig | None) -> list[str | None]:
+    """What nano answers, greedily and with the given hints, through the code path of `tirage.solve`."""
+
+    async def ask() -> list[str | None]:
+        async with open_agent("nano", hints=hints) as agent:
+            solutions = await asyncio.gather(*(solve_with(agent, Problem(prompt=question)) for question in questions))
+        return [solution.answer for solution in solutions]
+
+    return run_sync(ask())
+
+
+def only(folder: Path, text: str, position: HintPosition) -> HintsConfig:
+    """A plan with one hint at one position."""
+    path = folder / "hints.yaml"
+    path.write_text(yaml.safe_dump({"hints": [{"id": "one", "family": "one", "text": text, "positions": [position.value]}]}))
+    return HintsConfig(library=path, positions=(position,))
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        *(pytest.param(hint.text, place, id=f"{hint.id}-{place.value}") for hint in load_library() for place in hint.positions),
+        *(pytest.param(text, HintPosition.START, id=f"opened-{number}") for number, text in enumerate(OPENED)),
+    ],
+)
+def test_the_first_question_is_answered_under_every_hint(tmp_path: Path, text: str, position: HintPosition) -> None:
+    question, right = FIRST
+    assert answers([question], only(tmp_path, text, position)) == [right]
+
+
+def test_the_first_lines_of_the_readme_print_the_right_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    question, right = FIRST
+    solution = tirage.solve(question, answer=right)
+    assert solution.answer == right
+    assert solution.verdict is not None
+    assert solution.verdict.correct is True
+    code, out, _ = run(capsys, "solve", question, "--json")
+    assert code == 0
+    assert json.loads(out)["answer"] == right
+
+
+def test_plain_arithmetic_is_answered_through_the_defaults_of_solve() -> None:
+    questions = asked(40, seed=20)
+    given = answers([question for question, _ in questions], solve_hints("nano", None))
+    wrong = [(question, answer) for (question, right), answer in zip(questions, given, strict=True) if answer != right]
+    assert len(wrong) <= 2, wrong
