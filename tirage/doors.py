@@ -35,8 +35,8 @@ from tirage.event_loop import open_loop
 from tirage.improve import improve_round
 from tirage.rollouts.runner import judge
 from tirage.stages import Silent
-from tirage.verification.extract import conclusion, final_answer
 from tirage.verification.factory import open_verifier
+from tirage.verification.reading import answer_of
 
 T = TypeVar("T")
 
@@ -105,8 +105,7 @@ async def solve_with(
     log: Log | None = None,
 ) -> Solution:
     """Solve one problem with an agent whose parts are open."""
-    tree = await agent.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
-    answer = final_answer(conclusion(tree.trajectory(tree.chosen))) if tree.chosen else None
+    tree = await agent.solve(problem, seed=derive_seed(0, problem.asked.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
     verdict = None
     if problem.answer is not None and tree.chosen:
         verifier = open_verifier(problem.verifier)
@@ -114,6 +113,7 @@ async def solve_with(
             verdict = (await judge(tree, problem, verifier)).get(tree.chosen)
         finally:
             await verifier.close()
+    answer = answer_of(tree.trajectory(tree.chosen), problem) if tree.chosen else None
     return Solution(answer=answer, tree=tree, verdict=verdict)
 
 

@@ -14,7 +14,7 @@ from tirage.core.problem import Problem
 from tirage.core.step import Source, Span
 from tirage.core.trajectory import Trajectory
 from tirage.models.base import Completion, Model, Sampling
-from tirage.verification.extract import conclusion, final_answer
+from tirage.verification.reading import answer_of
 
 LEAD = "Verdict:"
 QUESTION = (
@@ -40,7 +40,7 @@ class GenerativeReward:
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """P("correct"), taken as 1 - p("wrong") where that is what was said; 0 without an answer, None for a reply that is neither."""
-        answer = final_answer(conclusion(path))
+        answer = answer_of(path, problem)
         if answer is None:
             return Estimate(value=0.0)
         question = self._template.format(problem=problem.prompt, solution=path.response, answer=answer)

@@ -6,8 +6,8 @@ same tree however the answers are timed, and a log of the outcomes gives it agai
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tirage.agents.equipment import Equipment
@@ -18,17 +18,19 @@ from tirage.agents.valuers import Estimate, shown_to
 from tirage.core.budget import Meter
 from tirage.core.errors import TirageError, boundary
 from tirage.core.message import Message, Observation, ToolCall
+from tirage.core.own_text import read_own
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Usage
-from tirage.core.trajectory import StopReason
+from tirage.core.step import Step, Usage
+from tirage.core.trajectory import StopReason, Trajectory
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.sandbox.base import Session
 from tirage.search.base import Search, Trial
 from tirage.search.stopping import StopRule, first_reason
 from tirage.traces.search_log import Settled
-from tirage.verification.answer_keys import number_key
+from tirage.verification.alike import Spelling
 from tirage.verification.extract import conclusion
+from tirage.verification.reading import answer_in, answer_of
 
 SWEEP_EVERY = 16
 """Tells between two looks at all sessions: a search may close nodes far from the one that was told."""
@@ -80,7 +82,7 @@ class Growth:
         """`meter` is shared with other trees; the agent's budget is this tree's own."""
         self.search: Search = agent.search(seed=derive_seed(tree.seed, "search"))
         self.answers: dict[int, str | None] = {}
-        """Answer of each ended leaf, equal numbers written the same; those of paths that broke are None."""
+        """Answer of each ended leaf, equal answers spelt the same; those of paths that broke are None."""
         self._agent = agent
         self._problem = problem
         self._tree = tree
@@ -91,8 +93,8 @@ class Growth:
         self._rules: Sequence[StopRule] = agent.steering.stop_rules()
         self._stepper = Stepper(agent, problem.asked, messages, tree)
         self._sessions = Sessions(agent.sandbox, tree, self._replay)
-        self._siblings = Siblings(tree, agent.answer_of, agent.steering.merge or "state")
-        self._spellings: dict[Hashable, str] = {}
+        self._spelling = Spelling(problem.asked, agent.alike)
+        self._siblings = Siblings(tree, self._answer_in, agent.steering.merge or "state")
         self._told = 0
         self._started = time.monotonic()
 
@@ -221,7 +223,7 @@ class Growth:
         valuer = self._agent.steering.valuer
         if valuer is None or not self.search.valued or taken.error is not None:
             return Estimate(value=taken.value)
-        path = self._tree.extended(trial.parent, taken.step, stop=taken.stop)
+        path = self._read(self._tree.extended(trial.parent, taken.step, stop=taken.stop))
         try:
             with boundary("model"):
                 return await valuer.value(shown_to(valuer, self._problem), path, derive_seed(self._tree.seed, "value", trial.id))
@@ -236,7 +238,7 @@ class Growth:
         settled, tree, steering = result.settled, self._tree, self._agent.steering
         stop, first = settled.stop, len(tree.nodes)
         if settled.error is None and (steering.merge or steering.lm_share is not None):
-            first = self._siblings.first(trial.parent, settled.step, settled.stop)
+            first = await self._siblings.first(trial.parent, settled.step, settled.stop)
         merged = bool(steering.merge) and first != len(tree.nodes)
         if merged:
             stop = StopReason.MERGED
@@ -269,21 +271,32 @@ class Growth:
             index = tree.nodes[index].parent
         if self._told % SWEEP_EVERY == 0:
             await self._sessions.sweep(self.search.is_closed)
-        self._watch(node)
+        await self._watch(node, ended=settled.stop is not StopReason.OPEN)
         if self._on_step is not None:
             self._on_step(StepEvent(self._problem, tree, node))
 
-    def _watch(self, node: Node) -> None:
+    async def _watch(self, node: Node, *, ended: bool) -> None:
         """Note the answer of a path that ended, and hear the stop rules."""
         answer = None
-        if node.stop is not StopReason.OPEN:
-            answer = self._agent.answer_of(conclusion(self._tree.trajectory(node.index)))
-            if answer is not None:
-                answer = self._spellings.setdefault(number_key(answer), answer)
+        if ended:
+            path = self._read(self._tree.trajectory(node.index))
+            if path.answer is not None:
+                self._tree.answers[node.index] = path.answer
+            answer = None if path.stop is StopReason.ERROR else await self._spelling.of(answer_of(path, self._problem))
             self.answers[node.index] = answer
         reason = first_reason(self._rules, self._tree, node, answer)
         if reason is not None and not self._tree.ended:
             self._tree.ended = reason
+
+    def _read(self, path: Trajectory) -> Trajectory:
+        """An ended path with its answer, where the agent reads answers in its own way."""
+        own = self._agent.answer_of
+        return path if own is None or path.stop is StopReason.OPEN else replace(path, answer=own(conclusion(path)) or "")
+
+    async def _answer_in(self, step: Step) -> str | None:
+        """The answer in a step that ended its path."""
+        text, own = read_own((step,)).text, self._agent.answer_of
+        return await self._spelling.of(answer_in(text, self._problem) if own is None else own(text))
 
     async def _replay(self, call: ToolCall, session: Session) -> Observation:
         return await run_tool(recorded_tool(call, self._agent.tools), call, session)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tirage.agents.pool import Candidate
 from tirage.agents.roles import Role
 from tirage.agents.stepper import FATAL, ONE_CALL
 from tirage.agents.transcript import Call, OutOfBudget, Transcript
@@ -14,13 +15,15 @@ from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
-from tirage.verification.extract import conclusion, final_answer
+from tirage.verification.reading import answer_of
 
 
 def put(script: Transcript, move: str, text: str, *, after: int = ROOT) -> int:
     """A node with a solution that nobody sampled here: given from outside, or taken out of a reply. It is judged like an answer."""
     step = Step(spans=(Span(Source.FORCED, text),), finish=Finish.STOP, opening=Opening(messages=(), prompt=()))
-    return script.tree.add(after, step, stop=StopReason.ANSWERED, move=move).index
+    node = script.tree.add(after, step, stop=StopReason.ANSWERED, move=move).index
+    script.given(node, text)
+    return node
 
 
 def remark(tree: Tree, node: int, text: str) -> None:
@@ -39,13 +42,19 @@ async def draw_and_check(script: Transcript, solver: Role[str], checker: Role[An
         checker = replace(checker, temperature=0.0)
     calls = []
     for turn in turns:
-        answer = None if turn.error is not None else final_answer(conclusion(script.tree.trajectory(turn.node)))
+        answer = None if turn.error is not None else answer_of(script.tree.trajectory(turn.node), script.problem)
         if answer is not None:
             fields = {"solution": turn.text, "answer": answer}
             calls += [Call(role=checker, fields=fields, after=turn.node, draw=draw) for draw in range(checks)]
     if calls:
         await script.together(calls)
     return list(dict.fromkeys(call.after for call in calls))
+
+
+async def spelt(script: Transcript, pool: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates whose equal answers are spelt the same, for their vote."""
+    answers = await script.spelt(item.answer for item in pool)
+    return [replace(item, answer=answer) for item, answer in zip(pool, answers, strict=True)]
 
 
 async def appraise(script: Transcript, nodes: Sequence[int], valuer: Valuer) -> None:

@@ -92,15 +92,16 @@ class T1:
             for start in range(0, self.n, self.width):
                 draws = range(start, min(self.n, start + self.width))
                 checked = await draw_and_check(script, self.solver, self.verifier, draws, checks=self.checks)
-                await self._rate(script, [item for item in read_pool(script.tree) if item.node in checked and item.survives])
-            pool = read_pool(script.tree)
+                await self._rate(script, [item for item in read_pool(script.tree, script.problem) if item.node in checked and item.survives])
+            pool = read_pool(script.tree, script.problem)
             if not any(item.survives for item in pool):
                 await self._rate(script, [item for item in pool if item.checks])
         finally:
-            self._choose(script.tree)
+            await self._choose(script)
 
-    def _choose(self, tree: Tree) -> None:
-        pool = read_pool(tree)
+    async def _choose(self, script: Transcript) -> None:
+        tree = script.tree
+        pool = await spelt(script, read_pool(tree, script.problem))
         for item in pool:
             if None in item.checks:
                 remark(tree, item.node, f"abstained={item.checks.count(None)}/{len(item.checks)}")

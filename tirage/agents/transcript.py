@@ -14,7 +14,7 @@ from tirage.agents.approval import Action, Desk, Terminated
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
 from tirage.agents.log_share import Share
-from tirage.agents.roles import Role, Unreadable
+from tirage.agents.roles import Role, Unreadable, whole
 from tirage.agents.workbench import Workbench
 from tirage.core.budget import Budget, Meter
 from tirage.core.message import Observation, ToolCall
@@ -25,6 +25,8 @@ from tirage.core.trajectory import Failure, StopReason
 from tirage.core.tree import ROOT, Tree
 from tirage.sandbox.base import Sandbox
 from tirage.tools.base import Tool
+from tirage.verification.alike import Alike, Spelling, quickly
+from tirage.verification.reading import answer_in
 
 T = TypeVar("T")
 PERSON = "person"
@@ -114,6 +116,8 @@ class Transcript:
     """The reference answer where the play has `sees_key`, shown to roles that are declared to see it."""
     log: Log | None = None
     on_step: Callable[[StepEvent], None] | None = None
+    alike: Alike = quickly
+    """Which answers are the same."""
     turns: int = 0
     """Turns asked for so far."""
     concurrency: int = 16
@@ -177,6 +181,14 @@ class Transcript:
             return "nodes"
         return self.meter.exhausted(elapsed_s=time.monotonic() - self._started)
 
+    async def spelt(self, answers: Iterable[str | None]) -> list[str | None]:
+        """The answers with equal ones spelt the same, for whoever counts them."""
+        return await Spelling(self.problem, self.alike).all(answers)
+
+    def given(self, node: int, text: str) -> None:
+        """Have the answer to the problem read in a text that no policy sampled and that node `node` holds."""
+        self.tree.answers[node] = answer_in(text, self.problem) or ""
+
     def offer(self, turn: Turn[Any]) -> None:
         """What is the answer unless a better one is offered."""
         self.tree.chosen = turn.node
@@ -211,7 +223,8 @@ class Transcript:
             step = Step(spans=(Span(Source.FORCED, decision.text),), finish=Finish.STOP, opening=Opening(messages=(), prompt=()))
             stop = StopReason.ANSWERED if call.role.answers else StopReason.OPEN
             node = self.tree.add(turn.node, step, stop=stop, move=PERSON)
-            return self._read(call.role, decision.text, node.index, None)
+            self.given(node.index, decision.text)
+            return self._read(call.role, decision.text, decision.text, node.index, None)
         if decision.action is Action.REJECT:
             objection = f"{asked}\n\nAn earlier attempt was rejected:\n{turn.text}\n\nThe objection: {decision.text or 'none was given'}"
             again = replace(call, role=replace(call.role, template="{_asked}"), fields={"_asked": objection}, after=turn.node)
@@ -252,6 +265,8 @@ class Transcript:
             places[node.index] = new.index
             if node.index in part.values:
                 tree.values[new.index] = part.values[node.index]
+            if node.index in part.answers:
+                tree.answers[new.index] = part.answers[node.index]
             if node.index in part.notes:
                 tree.notes[new.index] = part.notes[node.index]
             if self.on_step is not None:
@@ -260,14 +275,14 @@ class Transcript:
         if part.chosen == ROOT:
             return Turn(role=role.name, node=call.after, text="", value=role.default, readable=False)
         path = part.trajectory(part.chosen)
-        return self._read(role, path.response, places[part.chosen], path.error)
+        return self._read(role, path.response, path.own_text, places[part.chosen], path.error)
 
-    def _read(self, role: Role[T], text: str, node: int, error: Failure | None) -> Turn[T]:
-        """What a turn says."""
+    def _read(self, role: Role[T], text: str, own: str, node: int, error: Failure | None) -> Turn[T]:
+        """What a turn says: a reply as a whole is `text`, anything in particular is looked for in the player's `own` words."""
         try:
             if error is not None:
                 raise Unreadable(error.message)
-            return Turn(role=role.name, node=node, text=text, value=role.read(text))
+            return Turn(role=role.name, node=node, text=text, value=role.read(text if role.read is whole else own))
         except Unreadable as reason:
             self.tree.notes[node] = f"default taken: {reason}"
             return Turn(role=role.name, node=node, text=text, value=role.default, readable=False, error=error)
@@ -303,8 +318,11 @@ class Play(Protocol):
 class Workflow:
     """The agent that performs a play; fits the `Agent` port."""
 
-    def __init__(self, play: Play, company: Company, *, budget: Budget | None = None, desk: Desk | None = None) -> None:
-        """`budget`: of each problem by itself; `desk`: where turns wait for a person, of one run."""
+    def __init__(
+        self, play: Play, company: Company, *, budget: Budget | None = None, desk: Desk | None = None, alike: Alike = quickly
+    ) -> None:
+        """`budget`: of each problem by itself; `desk`: where turns wait for a person, of one run; `alike`: which answers are the same."""
+        self.alike = alike
         self.desk = desk
         self.play = play
         self.company = company
@@ -330,6 +348,7 @@ class Workflow:
             key=problem.answer if getattr(self.play, "sees_key", False) else None,
             log=log,
             on_step=on_step,
+            alike=self.alike,
         )
         try:
             await self.play.play(script)

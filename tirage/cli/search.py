@@ -27,7 +27,7 @@ from tirage.runs import RunFolder
 from tirage.search.strategies import STRATEGIES, option_names
 from tirage.stages import Display, Plan, roll_plans
 from tirage.traces.jsonl import TraceStore
-from tirage.verification.extract import conclusion, final_answer
+from tirage.verification.reading import answer_of
 
 STAGE = "search"
 
@@ -123,7 +123,7 @@ def summary(rollout: Rollout) -> dict[str, Any]:
     value = tree.values.get(tree.chosen)
     return {
         "key": rollout.key,
-        "answer": final_answer(conclusion(path)) if path is not None else None,
+        "answer": answer_of(path, rollout.problem),
         "correct": rollout.correct if rollout.problem.answer is not None or rollout.problem.verifier != "math" else None,
         "value": value,
         "ended": tree.ended or "exhausted",
