@@ -37,6 +37,7 @@ from tirage.rollouts.runner import judge
 from tirage.stages import Silent
 from tirage.verification.factory import open_verifier
 from tirage.verification.reading import answer_of
+from tirage.verification.verifiers import Verifiers
 
 T = TypeVar("T")
 
@@ -71,9 +72,9 @@ async def open_agent(
     settings, driven = SandboxOptions(), agent or AgentConfig()
     opened = await open_models(model, options, driven)
     try:
-        async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools:
+        async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools, Verifiers() as alike:
             chosen = sampling or SamplingConfig(temperature=0.0)
-            yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, tools=tools)
+            yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, alike=alike, tools=tools)
     finally:
         await opened.close()
 

@@ -15,8 +15,8 @@ from tirage.core.tree import ROOT, Tree
 from tirage.models.base import Completion, Model, Sampling
 from tirage.search.consistency import LONGEST_ANSWER, Candidate, Mode, discriminate, mask_prefixes
 from tirage.search.rstar import solutions
-from tirage.verification.answer_keys import number_key
-from tirage.verification.extract import final_answer
+from tirage.verification.alike import Alike, Spelling, quickly
+from tirage.verification.reading import answer_in
 
 _WORD = re.compile(r"\S+\s*")
 SOLVE = "{problem}\n\nSolve the problem step by step and put the final answer in \\boxed{{}}."
@@ -26,11 +26,18 @@ class MutualConsistency:
     """Chooses among the paths of the answer set by completions of their beginnings."""
 
     def __init__(
-        self, model: Model, *, sampling: Sampling | None = None, mode: Mode = "middle", masks: int = 4, concurrency: int = 16
+        self,
+        model: Model,
+        *,
+        sampling: Sampling | None = None,
+        mode: Mode = "middle",
+        masks: int = 4,
+        concurrency: int = 16,
+        alike: Alike = quickly,
     ) -> None:
         """`model` completes `masks` beginnings of every path, up to `concurrency` at once; `mode` as `discriminate` has it.
 
-        Raises ValueError for another mode.
+        `alike` says which answers agree. Raises ValueError for another mode.
         """
         if mode not in get_args(Mode):
             raise ValueError(f"consistency must be one of {', '.join(get_args(Mode))}, or null to leave it out; got {mode!r}")
@@ -38,17 +45,18 @@ class MutualConsistency:
         self._sampling = sampling or Sampling(temperature=1.0, max_tokens=512)
         self._mode: Mode = mode
         self._masks = masks
+        self._alike = alike
         self._slots = asyncio.Semaphore(concurrency)
 
     async def choose(self, problem: Problem, tree: Tree, answers: Mapping[int, str | None], seed: int) -> Choice:
         """The winner by `discriminate`; the root when no path has an answer."""
         found = {index: answer for index, answer in solutions(tree, answers).items() if len(answer) <= LONGEST_ANSWER}
-        spelling = {number_key(answer): answer for answer in reversed(found.values())}
+        spelling = Spelling(problem, self._alike)
+        await spelling.all(found.values())
         completed: list[list[str | None]] = []
         usage = Usage()
         for drawn in await asyncio.gather(*(self._complete(problem, tree, index, seed) for index in found)):
-            given = [final_answer(completion.text) for completion in drawn]
-            completed.append([None if answer is None else spelling.get(number_key(answer), answer) for answer in given])
+            completed.append(await spelling.all(answer_in(completion.text, problem) for completion in drawn))
             usage = sum((completion.usage for completion in drawn), usage)
         candidates = [Candidate(answer=answer, confidence=tree.values.get(index, 0.0)) for index, answer in found.items()]
         winner = discriminate(candidates, completed, self._mode)

@@ -13,11 +13,11 @@ from typing import Literal
 
 from tirage.agents.ballot import classes, plurality
 from tirage.core.message import ObservationStatus
+from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import Tree
 from tirage.core.verdict import Verdict
-from tirage.core.problem import Problem
 from tirage.verification.extract import final_match
 from tirage.verification.reading import answer_of
 
@@ -76,7 +76,12 @@ def select(pool: Sequence[Candidate], *, rule: Rule = "weighted", filtered: bool
 
 
 def read_pool(
-    tree: Tree, problem: Problem = MATHEMATICAL, *, solver: str = "solver", verifier: str = "verifier", find: Callable[[Tree, int], bool | None] | None = None
+    tree: Tree,
+    problem: Problem = MATHEMATICAL,
+    *,
+    solver: str = "solver",
+    verifier: str = "verifier",
+    find: Callable[[Tree, int], bool | None] | None = None,
 ) -> list[Candidate]:
     """The candidates of a tree with their checks and rewards, in order; those that were checked, where any was.
 

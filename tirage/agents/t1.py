@@ -16,10 +16,9 @@ from tirage.agents.options import play_of
 from tirage.agents.pool import Candidate, Rule, read_pool, select
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
 from tirage.agents.roles import Role, whole
-from tirage.agents.staging import appraise, draw_and_check, remark
+from tirage.agents.staging import appraise, draw_and_check, remark, spelt
 from tirage.agents.transcript import Transcript, Workflow
 from tirage.agents.valuers import Confidence, Valuer
-from tirage.core.tree import Tree
 from tirage.models.embedded import is_nano
 
 SOLVER = Role(
@@ -92,7 +91,9 @@ class T1:
             for start in range(0, self.n, self.width):
                 draws = range(start, min(self.n, start + self.width))
                 checked = await draw_and_check(script, self.solver, self.verifier, draws, checks=self.checks)
-                await self._rate(script, [item for item in read_pool(script.tree, script.problem) if item.node in checked and item.survives])
+                await self._rate(
+                    script, [item for item in read_pool(script.tree, script.problem) if item.node in checked and item.survives]
+                )
             pool = read_pool(script.tree, script.problem)
             if not any(item.survives for item in pool):
                 await self._rate(script, [item for item in pool if item.checks])

@@ -128,9 +128,7 @@ class Tree:
             raise ValueError("the root is not a trajectory: no step was taken")
         return self.extended(node.parent, node.step, stop=node.stop, error=node.error, answer=self.answers.get(index))
 
-    def extended(
-        self, parent: int, step: Step, *, stop: StopReason, error: Failure | None = None, answer: str | None = None
-    ) -> Trajectory:
+    def extended(self, parent: int, step: Step, *, stop: StopReason, error: Failure | None = None, answer: str | None = None) -> Trajectory:
         """What `trajectory` would give for a child of `parent` with this step."""
         before = self.conversation(parent) if step.opening is None else ()
         steps = (*(node.step for node in before if node.step is not None), step)

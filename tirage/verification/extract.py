@@ -66,7 +66,8 @@ def final_answer(response: str) -> str | None:
 def conclusion(path: Trajectory) -> str:
     """Where to look for the final answer: what the policy said itself; nothing when it gave up, or broke off before it stated any.
 
-    Where the path's agent reads answers in its own way, that answer alone, stated. A path breaks off at the limit of calls or steps, at what cannot be read, and with code that was not run.
+    Where the path's agent reads answers in its own way, that answer alone, stated. A path breaks off at the limit of calls or steps, at
+    what cannot be read, and with code that was not run.
     """
     if path.answer is not None:
         return as_response(path.answer) if path.answer else ""
