@@ -16,6 +16,29 @@ async def test_every_name_opens_and_carries_its_version(name):
     await verifier.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "left", "right", "equal"),
+    [
+        ("math", r"\dfrac{1}{2}", "0.5", True),
+        ("math", "(1,2)", "(1, 2)", True),
+        ("math", "3", "4", False),
+        ("numeric", "2.00001", "2", True),
+        ("numeric", "x", "2", None),
+        ("exact", "a  b", "a b", True),
+        ("exact", "a", "b", False),
+        ("choice", "(c)", "C", True),
+        ("choice", "seven", "C", None),
+        ("gym", "0.50", "1/2", True),
+    ],
+)
+async def test_every_verifier_says_whether_two_answers_are_equal(name, left, right, equal):
+    verifier = open_verifier(name)
+    try:
+        assert await verifier.equal(left, right) is equal
+    finally:
+        await verifier.close()
+
+
 async def test_options_reach_the_verifier():
     verdict = await open_verifier("numeric", relative=0.5).verify(Problem(prompt="?", answer="10"), "14")
     assert verdict.correct

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
-from tirage.verification.equivalence import algebraic, close, normalise, parse_quantity, quick_equal
+from tirage.verification.equivalence import Quantity, algebraic, close, normalise, parse_quantity, quick_equal
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Extraction, Method, extract
 from tirage.verification.workers import WorkerPool
 
@@ -45,10 +45,14 @@ class MathVerifier:
         if verdict is not None:
             return verdict
         assert found.answer is not None
-        correct, detail = await self.equal(found.answer, problem.answer or "")
+        correct, detail = await self.compare(found.answer, problem.answer or "")
         return judge(self.name, found, correct, detail)
 
-    async def equal(self, answer: str, gold: str) -> tuple[bool | None, str]:
+    async def equal(self, answer: str, gold: str) -> bool | None:
+        """Whether two final answers are equal; see `Equivalence.equal`."""
+        return (await self.compare(answer, gold))[0]
+
+    async def compare(self, answer: str, gold: str) -> tuple[bool | None, str]:
         """Whether two final answers are equal, and for an undecided pair (None) why nobody could say."""
         quick = quick_equal(answer, gold)
         if quick is not None:
@@ -81,10 +85,14 @@ class ExactVerifier:
         verdict = prejudge(self.name, problem, found)
         if verdict is not None:
             return verdict
-        answer, gold = " ".join((found.answer or "").split()), " ".join((problem.answer or "").split())
+        return judge(self.name, found, await self.equal(found.answer or "", problem.answer or ""))
+
+    async def equal(self, answer: str, gold: str) -> bool:
+        """The same text; see `Equivalence.equal`."""
+        answer, gold = " ".join(answer.split()), " ".join(gold.split())
         if self.ignore_case:
             answer, gold = answer.casefold(), gold.casefold()
-        return judge(self.name, found, answer == gold or normalise(answer) == normalise(gold))
+        return answer == gold or normalise(answer) == normalise(gold)
 
     async def close(self) -> None:
         """Nothing to end."""
@@ -116,8 +124,16 @@ class NumericVerifier:
             )
         if given is None:
             return judge(self.name, found, False, "the answer is not a number")
+        return judge(self.name, found, self._near(given, gold))
+
+    async def equal(self, answer: str, gold: str) -> bool | None:
+        """Within the tolerance; None when either is no number. See `Equivalence.equal`."""
+        given, wanted = parse_quantity(answer), parse_quantity(gold)
+        return None if given is None or wanted is None else self._near(given, wanted)
+
+    def _near(self, given: Quantity, gold: Quantity) -> bool:
         limit = max(Fraction(self.absolute), Fraction(self.relative) * abs(gold.value))
-        return judge(self.name, found, abs(given.value - gold.value) <= limit or close(given, gold))
+        return abs(given.value - gold.value) <= limit or close(given, gold)
 
     async def close(self) -> None:
         """Nothing to end."""
@@ -144,6 +160,11 @@ class ChoiceVerifier:
         if gold is None:
             return judge(self.name, found, None, f"the reference {problem.answer!r} of problem {problem.id} is not a choice letter")
         return judge(self.name, Extraction(given, found.how), given == gold)
+
+    async def equal(self, answer: str, gold: str) -> bool | None:
+        """The same letter; None when either names none. See `Equivalence.equal`."""
+        given, wanted = letter(answer), letter(gold)
+        return None if given is None or wanted is None else given == wanted
 
     async def close(self) -> None:
         """Nothing to end."""

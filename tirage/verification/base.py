@@ -6,7 +6,18 @@ from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
 
 
-class Verifier(Protocol):
+class Equivalence(Protocol):
+    """Says whether two final answers are the same: the one notion of votes, discriminators, agreement and grading."""
+
+    async def equal(self, answer: str, gold: str) -> bool | None:
+        """Whether two final answers (no prose, no box) mean the same; None when nobody can say. Never raises for what they contain.
+
+        A unit or a name (`x = 5`) may be missing on one side. May be called concurrently and from any event loop.
+        """
+        ...
+
+
+class Verifier(Equivalence, Protocol):
     """Says whether a response solves a problem. `verify` may be called concurrently and from any event loop."""
 
     @property

@@ -5,6 +5,7 @@ from typing import Any
 from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
 from tirage.verification.answer import judge
+from tirage.verification.equivalence import normalise, quick_equal
 from tirage.verification.extract import TEXT_POLICY, Method, extract
 from tirage.verification.workers import WorkerPool
 
@@ -37,6 +38,10 @@ class GymVerifier:
         if not 0.0 <= score <= 1.0:
             return judge(self.name, found, None, f"the scorer gave {score}, which is not in [0, 1]")
         return Verdict(correct=score == 1.0, score=score, verifier=self.name, answer=found.answer, extraction=found.how, detail=note)
+
+    async def equal(self, answer: str, gold: str) -> bool:
+        """The same text or number; the family's scorer compares with its own entry only. See `Equivalence.equal`."""
+        return bool(quick_equal(answer, gold)) or normalise(answer).casefold() == normalise(gold).casefold()
 
     async def close(self) -> None:
         """End the workers."""
