@@ -7,7 +7,7 @@ reason in its head. It sees the problem and the proposed answer, never the refer
 import re
 
 from tirage.agents.explorer import Agent
-from tirage.agents.valuers import Estimate, Valuer
+from tirage.agents.valuers import Estimate, Valuer, most_tokens_of
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Usage
@@ -36,6 +36,8 @@ class Critic:
         self._template = template
         self._checks = checks
         self._inner = inner
+        path = getattr(agent, "most_tokens", None)
+        self.most_tokens = None if path is None else max(checks * path, most_tokens_of(inner) or 0)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """0 for a path without an answer; None when no check came to a verdict."""

@@ -65,6 +65,12 @@ class Explorer:
         self.steering = steering or Steering()
         self.limits = (limits or PathLimits()).within(self.steering.budget)
 
+    @property
+    def most_tokens(self) -> int | None:
+        """Sampled on one path at most, where the policy says what it samples for a step."""
+        step = getattr(self.policy, "most_tokens", None)
+        return None if step is None else step * self.limits.max_steps
+
     async def solve(
         self,
         problem: Problem,

@@ -13,6 +13,7 @@ from tirage.core.message import Message
 from tirage.core.problem import Problem
 from tirage.core.step import Source, Span
 from tirage.core.trajectory import Trajectory
+from tirage.models.allowance import complete
 from tirage.models.base import Completion, Model, Sampling
 from tirage.verification.reading import answer_of
 
@@ -36,6 +37,7 @@ class GenerativeReward:
             )
         self._model = model
         self._template = template
+        self.most_tokens = _MOST_TOKENS
         self._mode = choose_mode(model, uses_schemas=False)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
@@ -51,7 +53,7 @@ class GenerativeReward:
         sampling = Sampling(temperature=0.0, max_tokens=_MOST_TOKENS, seed=seed, logprobs=True, stop=("\n",))
         place = Path(messages=messages, prompt=prompt, steps=())
         request = build_request(self._mode, place, (Span(Source.FORCED, LEAD, ids),), sampling, (), "reward")
-        (completion,) = await self._model.complete(request)
+        (completion,) = await complete(self._model, request)
         return Estimate(value=self._probability(completion), usage=completion.usage)
 
     def _probability(self, completion: Completion) -> float | None:

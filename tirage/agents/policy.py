@@ -13,6 +13,7 @@ from tirage.core.message import Message, Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step, Usage, mean_probability
+from tirage.models.allowance import complete
 from tirage.models.base import Completion, Model, Sampling
 from tirage.search.hint_moves import PREFIX
 from tirage.tools.base import ToolSpec
@@ -135,6 +136,11 @@ class ModelPolicy:
         self._think_close = markers[1] if markers is not None else None
         self.id = f"{model.name}|{dialect.name}|{'hinted' if hints is not None else 'free'}"
 
+    @property
+    def most_tokens(self) -> int:
+        """Sampled for one step at most."""
+        return self.sampling.max_tokens
+
     def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
         """System message if any, then the problem as the user's message."""
         user = Message(role="user", content=problem.prompt)
@@ -161,7 +167,7 @@ class ModelPolicy:
         shown = (self.inject(Source.FORCED, aside), *opening) if aside else opening
         schema = self.schema if self.model.capabilities.structured else None
         request = build_request(self.mode, path, shown, sampling, self._schemas, self.tag, schema)
-        (completion,) = await self.model.complete(request)
+        (completion,) = await complete(self.model, request)
         if request.ids is not None and completion.prompt_ids is not None and completion.prompt_ids != request.ids:
             raise ModelError(
                 f"{self.model.name} used other prompt ids than it was sent ({len(request.ids)} sent); its tokens cannot be trusted"

@@ -10,6 +10,7 @@ from tirage.core.errors import CapabilityError
 from tirage.core.message import Message, ToolCall
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Source, Span, Step, join_ids
+from tirage.models.allowance import complete, share_of
 from tirage.models.base import Completion, Model, Request, Sampling
 
 
@@ -97,13 +98,14 @@ def build_request(
 
 
 async def draw(model: Model, request: Request, count: int) -> list[Completion]:
-    """`count` completions of one request: in one call where the back end can, else side by side with seeds derived from its own."""
+    """Up to `count` completions of one request, fewer where there is an allowance of fewer tokens: in one call where the back end can, else side by side with seeds derived from its own."""
     sampling = request.sampling
     if count == 1 or model.capabilities.n:
-        return list(await model.complete(replace(request, sampling=replace(sampling, n=count))))
+        return list(await complete(model, replace(request, sampling=replace(sampling, n=count))))
+    sampling = share_of(sampling, count)
     seeds = [None if sampling.seed is None else derive_seed(sampling.seed, "draw", number) for number in range(count)]
     requests = [replace(request, sampling=replace(sampling, seed=seed)) for seed in seeds]
-    return [completion for found in await asyncio.gather(*map(model.complete, requests)) for completion in found]
+    return [completion for found in await asyncio.gather(*(complete(model, single) for single in requests)) for completion in found]
 
 
 async def ask(model: Model, text: str, sampling: Sampling, *, tag: str, begun: str = "") -> Completion:
@@ -115,7 +117,7 @@ async def ask(model: Model, text: str, sampling: Sampling, *, tag: str, begun: s
     ids = model.renderer.encode(begun) if mode is Mode.TOKENS and model.renderer is not None else None
     opening = (Span(Source.FORCED, begun, ids),) if begun else ()
     path = Path(messages=messages, prompt=render_prompt(model, mode, messages), steps=())
-    (completion,) = await model.complete(build_request(mode, path, opening, sampling, (), tag))
+    (completion,) = await complete(model, build_request(mode, path, opening, sampling, (), tag))
     return completion
 
 

@@ -86,6 +86,11 @@ class RStarPolicy(ModelPolicy):
         self._last = last
         self._alike = alike
 
+    @property
+    def most_tokens(self) -> int:
+        """A sub-question, and all samples of its answer."""
+        return self.sampling.max_tokens * (1 + max(self._samples, self._last))
+
     async def propose(
         self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
     ) -> Draft:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tirage.core.message import Message, Observation, ObservationStatus, ToolCall
 from tirage.core.usage import Usage
+from tirage.models.allowance import complete
 from tirage.models.base import Model, Request, Sampling
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec, needs_text, text_argument
@@ -159,5 +160,5 @@ class SummarisingSearch:
 async def _ask(model: Model, prompt: str, tag: str, max_tokens: int) -> tuple[str, Usage]:
     """What a model answers to one message, greedily, and what that cost."""
     message = Message(role="user", content=prompt)
-    (completion,) = await model.complete(Request(messages=(message,), sampling=Sampling(max_tokens=max_tokens), tag=tag))
+    (completion,) = await complete(model, Request(messages=(message,), sampling=Sampling(max_tokens=max_tokens), tag=tag))
     return completion.text.strip(), completion.usage
