@@ -195,7 +195,7 @@ class Growth:
         return min([*found, *([] if known is None else [known])], default=None)
 
     def _most(self) -> int | None:
-        """Tokens that a trial may sample at most: the step, what its tools ask of models, and its value. None where somebody does not say."""
+        """Tokens that a trial samples at most: the step, what its tools ask of models, its value. None where somebody does not say."""
         agent = self._agent
         tools = sum(getattr(tool, "most_tokens", 0) for tool in agent.tools.values())
         valuer = most_tokens_of(agent.steering.valuer) if self.search.valued else 0

@@ -98,7 +98,10 @@ def build_request(
 
 
 async def draw(model: Model, request: Request, count: int) -> list[Completion]:
-    """Up to `count` completions of one request, fewer where there is an allowance of fewer tokens: in one call where the back end can, else side by side with seeds derived from its own."""
+    """Up to `count` completions of one request, fewer where fewer tokens are left of an allowance.
+
+    In one call where the back end can, else side by side with seeds derived from its own.
+    """
     sampling = request.sampling
     if count == 1 or model.capabilities.n:
         return list(await complete(model, replace(request, sampling=replace(sampling, n=count))))

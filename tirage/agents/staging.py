@@ -9,12 +9,13 @@ from tirage.agents.pool import Candidate
 from tirage.agents.roles import Role
 from tirage.agents.stepper import FATAL, ONE_CALL
 from tirage.agents.transcript import Call, OutOfBudget, Transcript
-from tirage.agents.valuers import Estimate, Valuer
+from tirage.agents.valuers import Estimate, Valuer, most_tokens_of
 from tirage.core.errors import TirageError, boundary
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
+from tirage.models.allowance import spending
 from tirage.verification.reading import answer_of
 
 
@@ -66,7 +67,9 @@ async def appraise(script: Transcript, nodes: Sequence[int], valuer: Valuer) -> 
     reason = script.spent()
     if reason is not None:
         raise OutOfBudget(reason)
-    found = await asyncio.gather(*(_value(script, node, valuer) for node in nodes))
+    left = script.left()
+    part = None if left is None else left // max(1, len(nodes))
+    found = await asyncio.gather(*(_value(script, node, valuer, part) for node in nodes))
     for node, estimate in zip(nodes, found, strict=True):
         script.tree.judging = script.tree.judging + estimate.usage
         if estimate.value is not None:
@@ -75,12 +78,15 @@ async def appraise(script: Transcript, nodes: Sequence[int], valuer: Valuer) -> 
             remark(script.tree, node, estimate.note)
 
 
-async def _value(script: Transcript, node: int, valuer: Valuer) -> Estimate:
+async def _value(script: Transcript, node: int, valuer: Valuer, tokens: int | None) -> Estimate:
+    """What a valuer says on at most `tokens` sampled tokens."""
+    if tokens == 0 and most_tokens_of(valuer) != 0:
+        return Estimate(value=None, note="not valued: the budget is spent")
     path, seed = script.tree.trajectory(node), derive_seed(script.tree.seed, "value", node)
     estimate = Estimate(value=None)
     script.meter.reserve(ONE_CALL)
     try:
-        with boundary("model"):
+        with boundary("model"), spending(tokens):
             estimate = await valuer.value(script.problem, path, seed)
     except FATAL:
         raise

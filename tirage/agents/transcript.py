@@ -23,6 +23,7 @@ from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step
 from tirage.core.trajectory import Failure, StopReason
 from tirage.core.tree import ROOT, Tree
+from tirage.models.allowance import spending
 from tirage.sandbox.base import Sandbox
 from tirage.tools.base import Tool
 from tirage.verification.alike import Alike, Spelling, quickly
@@ -142,7 +143,8 @@ class Transcript:
         """Turns that do not depend on each other, side by side; in the order of `calls`. Raises as `ask`."""
         first = self._begin(len(calls))
         try:
-            trees = await _all(self._solve(call, first + place) for place, call in enumerate(calls))
+            works = enumerate(zip(calls, self._shares(calls), strict=True), start=first)
+            trees = await _all(self._solve(call, number, meter) for number, (call, meter) in works)
         finally:
             self._busy = False
         turns = [self._join(call, tree) for call, tree in zip(calls, trees, strict=True)]
@@ -162,9 +164,9 @@ class Transcript:
         number = self._begin(1)
         log = Share(self.log, number, self.meter) if self.log is not None else None
         try:
-            settled = await self.bench.use(
-                ToolCall(name=tool, arguments=arguments), log, after=after, move=role or tool, timeout_s=timeout_s
-            )
+            asked = ToolCall(name=tool, arguments=arguments)
+            with spending(self.left()):
+                settled = await self.bench.use(asked, log, after=after, move=role or tool, timeout_s=timeout_s)
         finally:
             self._busy = False
         node = self.tree.add(after, settled.step, stop=settled.stop, error=settled.error, move=settled.move)
@@ -188,6 +190,11 @@ class Transcript:
     def given(self, node: int, text: str) -> None:
         """Have the answer to the problem read in a text that no policy sampled and that node `node` holds."""
         self.tree.answers[node] = answer_in(text, self.problem) or ""
+
+    def left(self) -> int | None:
+        """Tokens that may still be sampled, what is in flight taken off; None without a limit."""
+        left = self.meter.left("tokens_out")
+        return None if left is None else max(0, int(left))
 
     def offer(self, turn: Turn[Any]) -> None:
         """What is the answer unless a better one is offered."""
@@ -240,13 +247,25 @@ class Transcript:
             known["key"] = self.key
         return known
 
-    async def _solve(self, call: Call[T], number: int) -> Tree:
+    def _shares(self, calls: Sequence[Call[Any]]) -> list[Meter]:
+        """What each of several turns may spend: equal parts of the tokens that are left, for no more turns than can take a whole step.
+
+        The parts are settled before any turn begins, so that none of them depends on which turn is faster.
+        """
+        left = self.left()
+        if left is None:
+            return [self.meter] * len(calls)
+        steps = (getattr(getattr(self.company.player(call.role), "policy", None), "most_tokens", 1) for call in calls)
+        most = max(1, min(len(calls), -(-left // max(1, *steps))))
+        return [Meter(Budget(tokens_out=left // most if place < most else 0), above=self.meter) for place in range(len(calls))]
+
+    async def _solve(self, call: Call[T], number: int, meter: Meter) -> Tree:
         """The turn as a tree of its own."""
         asked = Problem(prompt=call.role.messages(self._fields(call))[-1].content, kind=self.problem.kind)
         log = Share(self.log, number, self.meter) if self.log is not None else None
         seed = derive_seed(self.tree.seed, number, call.role.name, call.draw)
         async with self._places:
-            return await self.company.player(call.role).solve(asked, seed=seed, meter=self.meter, log=log)
+            return await self.company.player(call.role).solve(asked, seed=seed, meter=meter, log=log)
 
     def _join(self, call: Call[T], part: Tree) -> Turn[T]:
         """Hang a turn's tree below the node that it answers."""

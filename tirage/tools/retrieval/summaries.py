@@ -62,6 +62,8 @@ class QueryRewriter:
         """`max_tokens` of a rewritten query."""
         self.model = model
         self._max_tokens = max_tokens
+        self.most_tokens = 3 * max_tokens
+        """Of one call: a judgement of the query, its rewriting, a summary."""
 
     async def rewrite(self, query: str, reasoning: str) -> tuple[str, Usage]:
         """The query followed by the model's version of it, and what that cost; the query alone when the model says nothing."""
@@ -93,6 +95,8 @@ class SummarisingSearch:
         self.refused = 0
         """Queries that asked for reasoning, over all problems."""
         self._max_tokens = max_tokens
+        self.most_tokens = 3 * max_tokens
+        """Of one call: a judgement of the query, its rewriting, a summary."""
         about = search.about or "a collection of documents"
         self.spec = ToolSpec(
             name=search.spec.name,
