@@ -23,7 +23,7 @@ from tirage.tools.retrieval import Collection, SearchTool
 from tirage.traces.jsonl import TraceStore
 from tirage.verification.verifiers import Verifiers
 
-REFERENCES = ("42", "a canary: 7 birds", None)
+REFERENCES = ("42", "977", None)
 SAID = "Step 1: 6 * 7 = {}. Step 1 is correct.\nConclusion: correct\nVerdict: correct\nScore: 7\nSo the answer is \\boxed{{{}}}."
 
 
