@@ -38,7 +38,7 @@ def search(
     strategy: Annotated[str, typer.Option("--strategy", "-s", help="How the tree grows; --list names them.")] = "mcts",
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
     budget: Annotated[
-        list[str] | None, typer.Option("--budget", "-b", help="Limit, kept to within a step: tokens=20000; repeatable.")
+        list[str] | None, typer.Option("--budget", "-b", help="Kept to within a step, e.g. tokens=20000; repeatable.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Steps of a tree in flight at once.")] = 16,
     valuer: Annotated[str, typer.Option(help="What values a path: auto, critic, confidence, execution, prm, oracle, none.")] = "auto",
