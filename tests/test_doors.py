@@ -25,7 +25,7 @@ def test_a_solution_holds_answer_tree_and_verdict(script: str) -> None:
     solution = tirage.solve("What is 6 * 7?", model=script, answer="42")
     assert solution.answer == "42"
     assert solution.verdict is not None
-    assert (solution.verdict.correct, solution.verdict.verifier) == (True, "math/1")
+    assert (solution.verdict.correct, solution.verdict.verifier) == (True, "math/2")
     trajectory = solution.trajectory
     assert trajectory is not None
     assert (trajectory.response, trajectory.stop) == ("\\boxed{42}", StopReason.ANSWERED)

@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from tirage.core.problem import Problem
-from tirage.verification.answer import ChoiceVerifier, ExactVerifier, MathVerifier, NumericVerifier, letter
+from tirage.verification.answer import ChoiceVerifier, ExactVerifier, MathVerifier, NumericVerifier
+from tirage.verification.choice import letter
 from tirage.verification.workers import WorkerPool
 
 
@@ -86,7 +87,7 @@ async def test_exact_compares_text():
     assert (await exact.verify(problem("a  b\nc"), "a b c")).correct
     assert (await exact.verify(problem("Yes"), "yes")).correct is False
     assert (await ExactVerifier(ignore_case=True).verify(problem("Yes"), "the answer is yes.")).correct
-    assert exact.name == "exact/1"
+    assert exact.name == "exact/2"
 
 
 async def test_numeric_tolerance_by_hand():

@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from tirage.verification.equivalence import algebraic, is_prose, normalise, parse_quantity, quick_equal
+from tirage.verification.equivalence import is_prose, normalise, parse_quantity, quick_equal
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,6 @@ def test_normalise_keeps_what_has_meaning():
     assert normalise(r"a \\ b") == r"a \\ b"
     assert normalise(r"x \leftarrow y") == r"x \leftarrow y"
     assert normalise(r"1\,000") == "1 000"
-
-
-def test_plain_functions_become_latex():
-    assert algebraic("2*sqrt(3)+pi") == r"2*\sqrt{3}+\pi"
-    assert algebraic("x**2 + exp(x)") == r"x^2 + \exp(x)"
-    assert algebraic(r"\sqrt{2}\pi") == r"\sqrt{2}\pi"
 
 
 def test_prose():

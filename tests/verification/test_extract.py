@@ -43,7 +43,7 @@ def test_mathematics_order(text, answer, how):
     [
         ("(A) is wrong, so (C)", "C"),
         ("I think B. A good choice", "B"),
-        ("The answer is (D).", "(D)"),
+        ("The answer is (D).", "D"),
         (r"\boxed{B}", "B"),
         ("it's I who say so", None),
         ("Option E", "E"),

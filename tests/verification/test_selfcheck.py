@@ -9,8 +9,8 @@ async def test_sound_problems_pass():
     ]
     problems += [Problem(prompt="c", answer="B", kind="choice", verifier="choice")]
     math, choice = await check_problems(problems)
-    assert (math.family, math.verifier, math.problems, math.passed, math.caught, math.ok) == ("f", "math/1", 4, 4, 4, True)
-    assert (choice.verifier, choice.ok, choice.faults) == ("choice/1", True, ())
+    assert (math.family, math.verifier, math.problems, math.passed, math.caught, math.ok) == ("f", "math/2", 4, 4, 4, True)
+    assert (choice.verifier, choice.ok, choice.faults) == ("choice/2", True, ())
 
 
 async def test_a_wrong_pairing_is_reported():

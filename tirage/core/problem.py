@@ -42,6 +42,13 @@ class Problem:
         return replace(self, answer=None, metadata={})
 
     @property
+    def accepted(self) -> tuple[str, ...]:
+        """Every reference answer of which one suffices: `answer`, and what `metadata["accepted"]` lists beside it. Empty without one."""
+        others = self.metadata.get("accepted")
+        listed = [item for item in others if isinstance(item, str)] if isinstance(others, (list, tuple)) else []
+        return () if self.answer is None else tuple(dict.fromkeys((self.answer, *listed)))
+
+    @property
     def family(self) -> str:
         """The group a report shows it under: `metadata['family']`, else the source, else `all`."""
         return str(self.metadata.get("family") or self.source or "all")

@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,7 +17,10 @@ from tirage.problems.base import ProblemSet
 
 Format = Literal["jsonl", "parquet", "dataset"]
 _PROMPTS = ("prompt", "question", "problem", "input", "instruction")
-_ANSWERS = ("answer", "final_answer", "gold", "gt", "target", "label")
+_ANSWERS = ("answer", "answers", "final_answer", "gold", "gt", "ground_truth", "target", "label")
+_REWARD = "reward_model"
+"""verl keeps the reference in `reward_model.ground_truth`."""
+_OWN_ID = re.compile(r"[0-9a-f]{16}")
 _VERIFIERS = {"math": "math", "science": "math", "choice": "choice", "text": "exact"}
 _FIELDS = frozenset(item.name for item in fields(Problem))
 Row = Mapping[str, Any]
@@ -27,9 +31,11 @@ class Columns:
     """How a row becomes a problem."""
 
     prompt: str | None = None
-    """Column of the question; None takes the first present of prompt, question, problem, input, instruction."""
+    """Column of the question, a text or a list of messages; None takes the first present of prompt, question, problem, input,
+    instruction."""
     answer: str | None = None
-    """Column of the reference; None takes the first present of answer, final_answer, gold, gt, target, label."""
+    """Column of the reference, or of a list of references of which each is accepted; None takes the first present of answer, answers,
+    final_answer, gold, gt, ground_truth, target, label, and `reward_model.ground_truth`."""
     answer_after: str = ""
     """Keep only what follows the last occurrence of this marker in the answer, e.g. `####` for GSM8K; empty keeps all."""
     choices: str | None = None
@@ -168,27 +174,33 @@ def _dataset(path: Path, part: str) -> Iterator[tuple[str, Row]]:
 
 def _problem(row: Row, where: str, columns: Columns, *, source: str, split: str) -> Problem:
     """One row as a problem."""
-    if "id" in row and "prompt" in row and row.keys() <= _FIELDS:
+    if "prompt" in row and row.keys() <= _FIELDS and _OWN_ID.fullmatch(str(row.get("id"))):
         return _own(row, where, columns)
-    prompt = _cell(row, columns.prompt, _PROMPTS, where, "prompt")
+    if isinstance(row.get(_REWARD), Mapping) and "ground_truth" in row[_REWARD]:
+        row = {**row, "ground_truth": row[_REWARD]["ground_truth"]}
+    prompt = _question(_cell(row, columns.prompt, _PROMPTS, where, "prompt"), where)
     if not isinstance(prompt, str) or not prompt.strip():
         raise DataError(f"{where}: the question is {prompt!r}; a non-empty text is expected")
     answer = _cell(row, columns.answer, _ANSWERS, where, "answer", optional=columns.unanswered)
     options = row.get(columns.choices) if columns.choices else None
     if columns.choices:
         prompt, answer = _with_options(prompt, answer, options, where)
-    text = _reference(answer, columns, where)
+    accepted = _references(answer, columns, where)
     verifier = columns.verifier or _VERIFIERS.get(columns.kind)
     if verifier is None:
         raise ConfigError(f"problems of kind {columns.kind!r} have no default verifier; name one as `verifier`")
     return Problem(
         prompt=prompt,
-        answer=text,
+        answer=accepted[0] if accepted else None,
         kind=columns.kind,
         source=source,
         split=split,
         verifier=verifier,
-        metadata={name: row[name] for name in columns.metadata if name in row},
+        metadata={
+            **({"row_id": row["id"]} if isinstance(row.get("id"), (str, int)) else {}),
+            **({"accepted": list(accepted)} if len(accepted) > 1 else {}),
+            **{name: row[name] for name in columns.metadata if name in row},
+        },
     )
 
 
@@ -217,12 +229,48 @@ def _cell(row: Row, name: str | None, candidates: Sequence[str], where: str, wha
     raise DataError(f"{where}: no {wanted}; the row has {', '.join(map(repr, row)) or 'no columns'}; name its {what}_column")
 
 
+def _question(prompt: Any, where: str) -> Any:
+    """A prompt given as chat messages as text: the system message, then the one user message. Everything else unchanged."""
+    if isinstance(prompt, (list, tuple)) and len(prompt) == 1 and isinstance(prompt[0], (list, tuple)):
+        prompt = prompt[0]
+    if not isinstance(prompt, (list, tuple)) or not prompt or not all(isinstance(message, Mapping) for message in prompt):
+        return prompt
+    roles = [message.get("role") for message in prompt]
+    if roles not in (["user"], ["system", "user"], ["developer", "user"]):
+        raise DataError(
+            f"{where}: the prompt has messages of the roles {', '.join(map(str, roles))}; one user message is expected, with or without a "
+            "system message before it"
+        )
+    texts = [_content(message.get("content"), where).strip() for message in prompt]
+    return "\n\n".join(text for text in texts if text)
+
+
+def _content(content: Any, where: str) -> str:
+    """The text of a message, also when it comes in parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, (list, tuple)) and all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in content):
+        return "\n".join(part["text"] for part in content)
+    raise DataError(f"{where}: the content of a message is {content!r:.80}; a text, or a list of parts with text, is expected")
+
+
+def _references(answer: Any, columns: Columns, where: str) -> tuple[str, ...]:
+    """Every accepted reference once, the first one first; none only where that is allowed."""
+    if not isinstance(answer, (list, tuple)) or not all(isinstance(item, str) for item in answer):
+        text = _reference(answer, columns, where)
+        return () if text is None else (text,)
+    if not answer and not columns.unanswered:
+        raise DataError(f"{where}: {_NO_ANSWER}")
+    found = [_reference(item, columns, where) for item in answer]
+    return tuple(dict.fromkeys(text for text in found if text is not None))
+
+
 def _reference(answer: Any, columns: Columns, where: str) -> str | None:
     """The reference as text; None only where that is allowed."""
     if isinstance(answer, (bool, int, float)):
         answer = str(answer)
     if answer is not None and not isinstance(answer, str):
-        raise DataError(f"{where}: the answer is a {type(answer).__name__}; a text or a number is expected")
+        raise DataError(f"{where}: the answer is a {type(answer).__name__}; a text, a number or a list of texts is expected")
     if answer is not None and columns.answer_after:
         if columns.answer_after not in answer:
             raise DataError(f"{where}: the answer has no marker {columns.answer_after!r}; mend the row or leave `answer_after` out")

@@ -1,14 +1,21 @@
 """Verifiers that compare a final answer with the problem's reference: math, exact, numeric, choice."""
 
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
-from tirage.verification.equivalence import Quantity, algebraic, close, normalise, parse_quantity, quick_equal
+from tirage.verification.choice import letters
+from tirage.verification.equivalence import Quantity, close, normalise, parse_quantity, quick_equal
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Extraction, Method, extract
+from tirage.verification.statements import stated
 from tirage.verification.workers import WorkerPool
 
+Compare = Callable[[str, str], Awaitable[tuple[bool | None, str]]]
+"""An answer and a reference in; whether they are equal (None: nobody can say), and a note, out."""
+_PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}(?:\s|$)")
 _LONGEST = 2000
 """Answers this much longer than their reference are not worth the algebra."""
 
@@ -19,19 +26,27 @@ def judge(name: str, found: Extraction, correct: bool | None, detail: str = "") 
     return Verdict(correct=correct, score=score, verifier=name, answer=found.answer, extraction=found.how, detail=detail)
 
 
-def prejudge(name: str, problem: Problem, found: Extraction) -> Verdict | None:
-    """The verdict that needs no comparison: no reference, or no answer. None when there is something to compare."""
+async def judge_answer(name: str, problem: Problem, found: Extraction, compare: Compare) -> Verdict:
+    """Compare an extracted answer with every accepted reference: right when it equals one, wrong when it equals none of them."""
     if problem.answer is None:
         return judge(name, found, None, f"problem {problem.id} has no reference answer")
     if found.answer is None:
         return judge(name, found, False, "no final answer found")
-    return None
+    notes: list[str] = []
+    open_question = False
+    for gold in problem.accepted:
+        verdict, note = await compare(found.answer, gold)
+        if verdict:
+            return judge(name, found, True)
+        open_question |= verdict is None
+        notes += [note] if note else []
+    return judge(name, found, None if open_question else False, "; ".join(dict.fromkeys(notes)))
 
 
 class MathVerifier:
-    """Mathematical equality: numbers at once, the rest by math-verify in a worker process with a time limit."""
+    """Mathematical equality: numbers and units at once, the rest by algebra in a worker process with a time limit."""
 
-    name = "math/1"
+    name = "math/2"
 
     def __init__(self, *, policy: tuple[Method, ...] = MATH_POLICY, workers: WorkerPool | None = None) -> None:
         """`workers` is closed with the verifier."""
@@ -40,13 +55,7 @@ class MathVerifier:
 
     async def verify(self, problem: Problem, response: str) -> Verdict:
         """Judge the final answer of `response`; see `Verifier.verify`."""
-        found = extract(response, self._policy)
-        verdict = prejudge(self.name, problem, found)
-        if verdict is not None:
-            return verdict
-        assert found.answer is not None
-        correct, detail = await self.compare(found.answer, problem.answer or "")
-        return judge(self.name, found, correct, detail)
+        return await judge_answer(self.name, problem, extract(response, self._policy), self.compare)
 
     async def equal(self, answer: str, gold: str) -> bool | None:
         """Whether two final answers are equal; see `Equivalence.equal`."""
@@ -55,11 +64,14 @@ class MathVerifier:
     async def compare(self, answer: str, gold: str) -> tuple[bool | None, str]:
         """Whether two final answers are equal, and for an undecided pair (None) why nobody could say."""
         quick = quick_equal(answer, gold)
+        if quick is None and _PROSE.search(answer):
+            answer = stated(answer, strict=True)
+            quick = quick_equal(answer, gold)
         if quick is not None:
             return quick, ""
         if len(answer) > _LONGEST + 4 * len(gold):
             return False, f"the answer has {len(answer)} characters, which is no final answer to {gold[:40]!r}"
-        reply = await self._workers.ask({"answer": algebraic(answer), "gold": algebraic(gold)})
+        reply = await self._workers.ask({"answer": answer, "gold": gold})
         return (None, reply.failure) if reply.failure else (bool(reply.value), "")
 
     async def close(self) -> None:
@@ -77,15 +89,11 @@ class ExactVerifier:
     @property
     def name(self) -> str:
         """Name and version."""
-        return "exact/1"
+        return "exact/2"
 
     async def verify(self, problem: Problem, response: str) -> Verdict:
         """Judge the final answer of `response`; see `Verifier.verify`."""
-        found = extract(response, self.policy)
-        verdict = prejudge(self.name, problem, found)
-        if verdict is not None:
-            return verdict
-        return judge(self.name, found, await self.equal(found.answer or "", problem.answer or ""))
+        return await judge_answer(self.name, problem, extract(response, self.policy), self._compare)
 
     async def equal(self, answer: str, gold: str) -> bool:
         """The same text; see `Equivalence.equal`."""
@@ -94,13 +102,16 @@ class ExactVerifier:
             answer, gold = answer.casefold(), gold.casefold()
         return answer == gold or normalise(answer) == normalise(gold)
 
+    async def _compare(self, answer: str, gold: str) -> tuple[bool, str]:
+        return await self.equal(answer, gold), ""
+
     async def close(self) -> None:
         """Nothing to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumericVerifier:
-    """A number within a tolerance of the reference: |a - g| <= max(absolute, relative * |g|)."""
+    """A number within a tolerance of the reference: |a - g| <= max(absolute, relative * |g|), in the reference's unit."""
 
     relative: float = 1e-4
     absolute: float = 0.0
@@ -109,31 +120,32 @@ class NumericVerifier:
     @property
     def name(self) -> str:
         """Name and version."""
-        return "numeric/1"
+        return "numeric/2"
 
     async def verify(self, problem: Problem, response: str) -> Verdict:
         """Judge the final answer of `response`; see `Verifier.verify`."""
-        found = extract(response, self.policy)
-        verdict = prejudge(self.name, problem, found)
-        if verdict is not None:
-            return verdict
-        gold, given = parse_quantity(problem.answer or ""), parse_quantity(found.answer or "")
-        if gold is None:
-            return judge(
-                self.name, found, None, f"the reference {problem.answer!r} of problem {problem.id} is not a number; use verifier math"
-            )
-        if given is None:
-            return judge(self.name, found, False, "the answer is not a number")
-        return judge(self.name, found, self._near(given, gold))
+        return await judge_answer(self.name, problem, extract(response, self.policy), self._compare)
 
     async def equal(self, answer: str, gold: str) -> bool | None:
         """Within the tolerance; None when either is no number. See `Equivalence.equal`."""
         given, wanted = parse_quantity(answer), parse_quantity(gold)
         return None if given is None or wanted is None else self._near(given, wanted)
 
+    async def _compare(self, answer: str, gold: str) -> tuple[bool | None, str]:
+        wanted, given = parse_quantity(gold), parse_quantity(answer) or parse_quantity(stated(answer, strict=True))
+        if wanted is None:
+            return None, f"the reference {gold!r} is not a number; use verifier math"
+        return (False, "the answer is not a number") if given is None else (self._near(given, wanted), "")
+
     def _near(self, given: Quantity, gold: Quantity) -> bool:
-        limit = max(Fraction(self.absolute), Fraction(self.relative) * abs(gold.value))
-        return abs(given.value - gold.value) <= limit or close(given, gold)
+        if close(given, gold):
+            return True
+        value = given.value
+        if given.unit is not None and gold.unit is not None:
+            if not given.unit.fits(gold.unit):
+                return False
+            value = value * given.unit.factor / gold.unit.factor if given.unit.dimension and gold.unit.dimension else value
+        return abs(value - gold.value) <= max(Fraction(self.absolute), Fraction(self.relative) * abs(gold.value))
 
     async def close(self) -> None:
         """Nothing to end."""
@@ -141,38 +153,27 @@ class NumericVerifier:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceVerifier:
-    """One letter out of several; `(b)`, `B.` and `**B**` are the same choice."""
+    """One letter out of several; `(b)`, `B.`, `**B**` and `B, not C` are the same choice; `A or B` is none."""
 
     policy: tuple[Method, ...] = CHOICE_POLICY
 
     @property
     def name(self) -> str:
         """Name and version."""
-        return "choice/1"
+        return "choice/2"
 
     async def verify(self, problem: Problem, response: str) -> Verdict:
-        """Judge the letter that `response` ends on; see `Verifier.verify`."""
-        found = extract(response, self.policy)
-        verdict = prejudge(self.name, problem, found)
-        if verdict is not None:
-            return verdict
-        gold, given = letter(problem.answer or ""), letter(found.answer or "")
-        if gold is None:
-            return judge(self.name, found, None, f"the reference {problem.answer!r} of problem {problem.id} is not a choice letter")
-        return judge(self.name, Extraction(given, found.how), given == gold)
+        """Judge the letter that `response` states; see `Verifier.verify`."""
+        return await judge_answer(self.name, problem, extract(response, self.policy), self._compare)
 
     async def equal(self, answer: str, gold: str) -> bool | None:
-        """The same letter; None when either names none. See `Equivalence.equal`."""
-        given, wanted = letter(answer), letter(gold)
-        return None if given is None or wanted is None else given == wanted
+        """The same letters; None when either names none. See `Equivalence.equal`."""
+        given, wanted = letters(answer), letters(gold)
+        return given == wanted if given and wanted else None
+
+    async def _compare(self, answer: str, gold: str) -> tuple[bool | None, str]:
+        wanted = letters(gold)
+        return (letters(answer) == wanted, "") if wanted else (None, f"the reference {gold!r} is not a choice letter")
 
     async def close(self) -> None:
         """Nothing to end."""
-
-
-def letter(text: str) -> str | None:
-    """The choice letter a short text stands for, in upper case; None when it names none."""
-    bare = normalise(text).strip("()[]{}.:*_ \"'")
-    if len(bare) == 1 and bare.isalpha():
-        return bare.upper()
-    return extract(text, ("choice",)).answer

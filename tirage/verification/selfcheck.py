@@ -25,6 +25,8 @@ class FamilyCheck:
     """Problems with nothing to check; not counted below."""
     passed: int
     """References their verifier accepts."""
+    unreadable: int
+    """References that equal themselves as text but cannot be read, so that no other way of writing them would pass; not in `passed`."""
     caught: int
     """Problems whose damaged references are all refused (wrong or ungraded, but not correct)."""
     faults: tuple[str, ...]
@@ -58,7 +60,7 @@ async def check_problems(problems: Iterable[Problem]) -> list[FamilyCheck]:
 
 
 async def _check_family(family: str, problems: Sequence[Problem], verifier: Verifier) -> FamilyCheck:
-    passed = caught = missing = 0
+    passed = caught = missing = unreadable = 0
     faults: list[str] = []
     for problem in problems:
         if problem.answer is None:
@@ -69,7 +71,12 @@ async def _check_family(family: str, problems: Sequence[Problem], verifier: Veri
             passed += 1
         else:
             faults.append(f"{problem.id}: its own reference {problem.answer[:60]!r} is refused: {verdict.detail or verdict.answer!r}")
-        slips = [wrong for wrong in damaged(problem) if (await verifier.verify(problem, as_response(wrong))).correct]
+        verdicts = [(wrong, await verifier.verify(problem, as_response(wrong))) for wrong in damaged(problem)]
+        slips = [wrong for wrong, verdict in verdicts if verdict.correct]
+        ungraded = next((verdict.detail for _, verdict in verdicts if verdict.ungraded and verdict.detail), "")
+        if verdict.correct and ungraded:
+            passed, unreadable = passed - 1, unreadable + 1
+            faults.append(f"{problem.id}: its reference {problem.answer[:60]!r} cannot be compared with other answers: {ungraded}")
         caught += not slips
         faults += [f"{problem.id}: {wrong[:60]!r} is accepted for {problem.answer[:60]!r}" for wrong in slips]
     return FamilyCheck(
@@ -78,6 +85,7 @@ async def _check_family(family: str, problems: Sequence[Problem], verifier: Veri
         problems=len(problems),
         without_reference=missing,
         passed=passed,
+        unreadable=unreadable,
         caught=caught,
         faults=tuple(faults[:10]),
     )

@@ -1,0 +1,249 @@
+"""Units behind a number: which words are units, of what dimension, and how large.
+
+Only words of this table, and plural nouns that count things, are units. Anything else behind a number means something.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+Dimension = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit in terms of base units: `factor` of them, with their exponents. No exponents: a mere "units"."""
+
+    dimension: Dimension
+    factor: Fraction
+
+    def fits(self, other: "Unit") -> bool:
+        """Whether values in the two can be compared: the same dimension, or one says less (`$18` and `$18 per day`; `units`)."""
+        if self.dimension == other.dimension or not self.dimension or not other.dimension:
+            return True
+        shorter, longer = sorted((dict(self.dimension), dict(other.dimension)), key=len)
+        rest = {base: power for base, power in longer.items() if shorter.get(base) != power}
+        return set(shorter) <= set(longer) and any(base in _CURRENCIES for base in shorter) and all(power < 0 for power in rest.values())
+
+
+def _table() -> Mapping[str, tuple[Dimension, Fraction]]:
+    """Every word and sign with its dimension and factor."""
+    table: dict[str, tuple[Dimension, Fraction]] = {}
+
+    def add(dimension: Mapping[str, int], **words: str) -> None:
+        for factor, names in words.items():
+            amount = Fraction(factor.removeprefix("x").replace("_", "/").replace("p", "."))
+            for name in names.split():
+                table[name] = (tuple(sorted(dimension.items())), amount)
+
+    add(
+        {"m": 1},
+        x1="m meter meters metre metres",
+        x1000="km kms kilometer kilometers kilometre kilometres",
+        x0p01="cm cms centimeter centimeters centimetre centimetres",
+        x0p1="dm decimeter decimeters decimetre decimetres",
+        x0p001="mm millimeter millimeters millimetre millimetres",
+        x1_1000000="um μm micrometer micrometers micron microns",
+        x1_1000000000="nm nanometer nanometers",
+        x0p0254="in inch inches",
+        x0p3048="ft foot feet",
+        x0p9144="yd yds yard yards",
+        x1609p344="mi mile miles",
+        x1852="nmi",
+    )
+    add(
+        {"s": 1},
+        x1="s sec secs second seconds",
+        x60="min mins minute minutes",
+        x3600="h hr hrs hour hours",
+        x86400="day days",
+        x604800="week weeks wk wks",
+        x0p001="ms millisecond milliseconds",
+        x1_1000000="μs us microsecond microseconds",
+        x1_1000000000="ns",
+    )
+    add({"month": 1}, x1="month months", x12="year years yr yrs", x120="decade decades", x1200="century centuries")
+    add(
+        {"kg": 1},
+        x0p001="g gm gms gram grams gramme grammes",
+        x1="kg kgs kilogram kilograms",
+        x1_1000000="mg milligram milligrams",
+        x0p45359237="lb lbs pound pounds",
+        x0p028349523125="oz ounce ounces",
+        x1000="tonne tonnes",
+        x907p18474="ton tons",
+    )
+    add({"USD": 1}, x1="$ US$ USD usd dollar dollars buck bucks", x0p01="cent cents ¢", x0p05="nickel nickels", x0p1="dime dimes")
+    add({"EUR": 1}, x1="€ EUR euro euros")
+    add({"GBP": 1}, x1="£ GBP", x0p01="pence")
+    add({"JPY": 1}, x1="¥ JPY yen")
+    add({"CNY": 1}, x1="CNY RMB yuan")
+    add({"INR": 1}, x1="₹ Rs Rs. rs INR rupee rupees")
+    add({"deg": 1}, x1="deg degs degree degrees ^\\circ ^{\\circ} °")
+    add({"rad": 1}, x1="rad rads radian radians")
+    add({"celsius": 1}, x1="^\\circC ^{\\circ}C celsius Celsius")
+    add({"fahrenheit": 1}, x1="^\\circF ^{\\circ}F fahrenheit Fahrenheit")
+    add({"K": 1}, x1="K kelvin kelvins Kelvin")
+    add(
+        {"m": 3},
+        x0p001="L liter liters litre litres",
+        x0p000001="ml mL milliliter milliliters millilitre millilitres cc",
+        x0p00001="cl cL",
+        x0p003785411784="gal gallon gallons",
+        x0p000946352946="quart quarts",
+        x0p000473176473="pint pints",
+    )
+    add({"m": 2}, x4046p8564224="acre acres", x10000="ha hectare hectares")
+    add({"m": 1, "s": -1}, x0p44704="mph", x5_18="kph kmph kmh")
+    add({"s": -1}, x1="Hz hertz", x1000="kHz", x1000000="MHz", x1000000000="GHz", x1_60="rpm")
+    add({"kg": 1, "m": 1, "s": -2}, x1="N newton newtons", x1000="kN")
+    add({"kg": 1, "m": 2, "s": -2}, x1="J joule joules", x1000="kJ", x1000000="MJ", x4p184="cal calories", x4184="kcal", x3600000="kWh")
+    add({"kg": 1, "m": 2, "s": -3}, x1="W watt watts", x1000="kW", x1000000="MW")
+    add({"eV": 1}, x1="eV", x1000="keV", x1000000="MeV", x1000000000="GeV")
+    add({"kg": 1, "m": -1, "s": -2}, x1="Pa pascal pascals", x1000="kPa", x1000000="MPa", x101325="atm", x100000="bar")
+    add({"A": 1}, x1="A amp amps ampere amperes", x0p001="mA")
+    add({"V": 1}, x1="V volt volts", x1000="kV", x0p001="mV")
+    add({"ohm": 1}, x1="ohm ohms Ω \\Omega", x1000="kΩ")
+    add({"C": 1}, x1="C coulomb coulombs")
+    add({"F": 1}, x1="F farad farads", x1_1000000="μF uF")
+    add({"T": 1}, x1="T tesla")
+    add({"mol": 1}, x1="mol mols mole moles", x0p001="mmol")
+    add({"M": 1}, x1="mol/L")
+    add({"byte": 1}, x1="byte bytes", x1024="KB kB", x1048576="MB", x1073741824="GB")
+    add({}, x1="unit units")
+    return table  # fmt: skip
+
+
+TABLE = _table()
+_CURRENCIES = frozenset({"USD", "EUR", "GBP", "JPY", "CNY", "INR"})
+CURRENCY_SIGNS = "$€£¥₹"
+_BARE_LETTERS = frozenset("mghsNJWVAKCFLT")
+"""Single letters that are units where a blank stands before them; attached to the number they are variables."""
+_TOKEN = re.compile(
+    r"\s*(?:(?P<degree>\^\{?\\circ\}?\s?[CF]?(?![A-Za-z]))|(?P<power>(?:\^\{?(-?\d)\}?))|(?P<per>/|\bper\b|\b(?:each|every|an?)\b)"
+    r"|(?P<times>\*|\\cdot(?![A-Za-z])|\\times(?![A-Za-z])|·|-)|(?P<word>\\Omega|[A-Za-zμΩ]+\.?|[$€£¥₹¢]))"
+)
+_AREAS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3}
+_IRREGULAR = frozenset("people children men women mice sheep fish cattle dice teeth geese oxen deer change money".split())
+_SCALE_WORDS = frozenset("hundred thousand million billion trillion dozen score lakh crore gross".split())
+_CHANGING = frozenset(
+    "plus minus times mod modulo choose factorial squared cubed square cube root roots power percent percents negative reciprocal inverse "
+    "opposite doubled tripled halved twice double triple remainder modulus complement conjugate transpose prime vec hat bar base "
+    "sin tan cos sec csc cot arcsin arccos arctan asin acos atan sinh cosh tanh log ln exp sqrt cbrt abs gcd lcm max min det lim limit sup "
+    "arg dim rem infinity inf pi half halves third thirds quarter quarters hundreds thousands tens dozens scores millions billions "
+    "less more least most other others or and not than over under below above between until except without if to else where true false yes "
+    "no none any both neither equals versus".split()
+)
+"""Words that change what a number beside them says: operations, parts, scales, comparisons, conditions."""
+_GLUE = frozenset("is as does was has this its us always of in at by then all the from about approximately".split())
+"""Words that name no unit and count nothing, but leave a number beside them alone."""
+_FRACTION_WORD = re.compile(r"\w*(?:ourth|ifth|ixth|eventh|ighth|ninth|tenth|welfth|teenth|tieth|dredth|usandth|lionth)s?")
+
+
+@lru_cache(maxsize=4096)
+def read_unit(text: str, *, attached: bool = False, one: bool = False) -> Unit | None:
+    """The unit that `text` is, wholly; None when it is something else, or only partly a unit.
+
+    Args:
+        text: normalised, e.g. `cm^{2}`, `miles per hour`, `m/s^2`, `fresh eggs`, `sq. units`.
+        attached: no blank stood between the number and it.
+        one: the number is 1, so that a noun may be singular.
+    """
+    if len(text) > 60:
+        return None
+    text = text.strip()
+    known = TABLE.get(text)
+    if known is not None and (len(text) > 1 or not text.isalpha() or (not attached and text in _BARE_LETTERS)):
+        return Unit(*known)
+    if (
+        attached
+        and len(text) > 1
+        and text[0].isalpha()
+        and not text[1].isalpha()
+        and not (text[0] == "m" and text[1:4] in ("^{2", "^{3", "/s", "/s^"))
+    ):
+        return None
+    return _compound(text, one) or _count(text, one)
+
+
+def _compound(text: str, one: bool) -> Unit | None:
+    """A product and quotient of units of the table, powers included."""
+    powers: dict[str, int] = {}
+    factor, place, sign, area, read = Fraction(1), 0, 1, 1, False
+    last: tuple[Dimension, Fraction, int] | None = None
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None:
+            return None
+        place = match.end()
+        if match["per"]:
+            if not read and match["per"] not in ("each", "every"):
+                return None
+            sign, last = -1, None
+        elif match["times"]:
+            if last is None:
+                return None
+            last = None
+        elif match["power"]:
+            if last is None:
+                return None
+            exponent = int(match[3])
+            factor = _multiply(powers, factor, last[0], last[1], last[2] * (exponent - 1))
+            last = None
+        elif match["word"] in _AREAS:
+            area = _AREAS[match["word"]]
+        else:
+            found = _word(match, below=sign < 0)
+            if found is None:
+                return None
+            last = (found[0], found[1], sign)
+            factor = _multiply(powers, factor, found[0], found[1], sign * area)
+            area, read = 1, True
+    if not read:
+        return None
+    return Unit(tuple(sorted((base, power) for base, power in powers.items() if power)), factor)
+
+
+def _word(match: re.Match[str], *, below: bool) -> tuple[Dimension, Fraction] | None:
+    """A word of the table; below a fraction line any noun (`per student`)."""
+    word = (match["degree"] or match["word"]).replace("{", "").replace("}", "").replace(" ", "")
+    if match["word"] and len(word) == 1 and word.isalpha() and word not in _BARE_LETTERS:
+        return None
+    found = TABLE.get(word) or TABLE.get(word.rstrip("."))
+    if found is None and below and word.isalpha() and len(word) > 2 and word not in _CHANGING | _GLUE:
+        return ((_singular(word), 1),), Fraction(1)
+    return found
+
+
+def _multiply(powers: dict[str, int], factor: Fraction, dimension: Dimension, amount: Fraction, exponent: int) -> Fraction:
+    for base, power in dimension:
+        powers[base] = powers.get(base, 0) + power * exponent
+    return factor * amount**exponent
+
+
+def _count(text: str, one: bool) -> Unit | None:
+    """Things that are counted: at most three words, the last of them a plural noun (`eggs`), no word of which carries meaning."""
+    words = text.rstrip(".").split(" ")
+    if len(words) > 3 or any(len(word) < 3 or not word.isascii() or not word.isalpha() for word in words):
+        return None
+    lower = [word.lower() for word in words]
+    if any(word in _CHANGING or word in _GLUE or _FRACTION_WORD.fullmatch(word) for word in lower):
+        return None
+    noun = lower[-1]
+    if len(noun) < 4 and not one and noun not in _IRREGULAR:
+        return None
+    plural = (noun.endswith("s") and not noun.endswith(("ss", "us", "is"))) or noun in _IRREGULAR
+    return Unit(((_singular(noun), 1),), Fraction(1)) if plural or one else None
+
+
+def _singular(noun: str) -> str:
+    return noun[:-3] + "y" if noun.endswith("ies") else noun.removesuffix("s")
+
+
+def carries_meaning(word: str) -> bool:
+    """Whether a word beside a number may change its value: scales, parts, operations, comparisons, negations, lone letters."""
+    lower = word.lower()
+    scale = lower.removesuffix("s") in _SCALE_WORDS
+    return scale or lower in _CHANGING or _FRACTION_WORD.fullmatch(lower) is not None or (len(word) == 1 and word not in "aAI")
