@@ -35,8 +35,9 @@ from tirage.event_loop import open_loop
 from tirage.improve import improve_round
 from tirage.rollouts.runner import judge
 from tirage.stages import Silent
-from tirage.verification.extract import conclusion, final_answer
 from tirage.verification.factory import open_verifier
+from tirage.verification.reading import answer_of
+from tirage.verification.verifiers import Verifiers
 
 T = TypeVar("T")
 
@@ -71,9 +72,9 @@ async def open_agent(
     settings, driven = SandboxOptions(), agent or AgentConfig()
     opened = await open_models(model, options, driven)
     try:
-        async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools:
+        async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools, Verifiers() as alike:
             chosen = sampling or SamplingConfig(temperature=0.0)
-            yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, tools=tools)
+            yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, alike=alike, tools=tools)
     finally:
         await opened.close()
 
@@ -105,8 +106,7 @@ async def solve_with(
     log: Log | None = None,
 ) -> Solution:
     """Solve one problem with an agent whose parts are open."""
-    tree = await agent.solve(problem, seed=derive_seed(0, problem.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
-    answer = final_answer(conclusion(tree.trajectory(tree.chosen))) if tree.chosen else None
+    tree = await agent.solve(problem, seed=derive_seed(0, problem.asked.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
     verdict = None
     if problem.answer is not None and tree.chosen:
         verifier = open_verifier(problem.verifier)
@@ -114,6 +114,7 @@ async def solve_with(
             verdict = (await judge(tree, problem, verifier)).get(tree.chosen)
         finally:
             await verifier.close()
+    answer = answer_of(tree.trajectory(tree.chosen), problem) if tree.chosen else None
     return Solution(answer=answer, tree=tree, verdict=verdict)
 
 

@@ -23,7 +23,7 @@ from tirage.core.tree import Tree
 from tirage.doors import open_agent
 from tirage.rollouts.runner import Store, rollout_key
 from tirage.traces.messages import to_messages
-from tirage.verification.extract import conclusion, final_answer
+from tirage.verification.reading import answer_of
 
 if TYPE_CHECKING:
     from inspect_ai.solver import Generate, Solver, TaskState
@@ -72,7 +72,7 @@ def as_solver(
             started = time.monotonic()
             problem = Problem(prompt=state.user_prompt.text)
             async with seat.taken() as opened:
-                tree = await opened.solve(problem, seed=derive_seed(0, problem.id, state.epoch), meter=Meter(budget or Budget()))
+                tree = await opened.solve(problem, seed=derive_seed(0, problem.asked.id, state.epoch), meter=Meter(budget or Budget()))
             rollout = _rollout(problem, tree, stage, store, model=agent, started=started)
             if store is not None:
                 store.append(rollout)
@@ -151,7 +151,7 @@ async def _tell(state: "TaskState", rollout: Rollout, *, whole: bool) -> None:
     path, usage = rollout.trajectory, rollout.tree.usage
     if path is not None and path.error is not None:
         raise TirageError(f"{path.error.boundary} failed: {path.error.kind}: {path.error.message}")
-    answer = final_answer(conclusion(path)) if path is not None else None
+    answer = answer_of(path, rollout.problem)
     said = path.steps[-1].policy_text if path is not None else ""
     if path is not None:
         told = to_messages(rollout, rollout.chosen)

@@ -26,6 +26,7 @@ from tirage.tools.base import Tool
 from tirage.tools.function import Refuse, tool
 from tirage.tools.python import clip
 from tirage.tools.toolset import toolset
+from tirage.verification.verifiers import Verifiers
 
 __all__ = ["OWN", "load_tools", "offer_http", "offer_stdio", "wire"]
 OWN = ("python", "shell")
@@ -49,7 +50,8 @@ async def _offered(
             model = await open_models(config.model, config.model_options, config.agent)
             held.push_async_callback(model.close)
             tools = await held.enter_async_context(open_tools(config.agent, model))
-            offered.append(solve_tool(model, config, sandbox, tools))
+            alike = await held.enter_async_context(Verifiers())
+            offered.append(solve_tool(model, config, sandbox, alike, tools))
         yield toolset(*offered), sandbox
 
 
@@ -85,8 +87,8 @@ def _searches(paths: Sequence[Path], held: AsyncExitStack) -> Iterable[Tool]:
         yield SearchTool(held.enter_context(closing(existing_collection(item.index))), name=item.name)
 
 
-def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, tools: Mapping[str, Tool]) -> Tool:
-    """The tool `solve`: an agent with these parts on a question."""
+def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, alike: Verifiers, tools: Mapping[str, Tool]) -> Tool:
+    """The tool `solve`: an agent with these parts on a question; `alike` says which answers are the same."""
 
     @tool(timeout_s=_SOLVE_S, clip_chars=4 * _RESPONSE)
     async def solve(
@@ -110,9 +112,8 @@ def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, tools: Mapping
             sampling = (
                 config.sampling if best_of > 1 or agent.search is not None else config.sampling.model_copy(update={"temperature": 0.0})
             )
-            explorer = make_agent(
-                model, agent, sampling, sandbox=sandbox, options=config.sandbox, hints=solve_hints(config.model, None), tools=tools
-            )
+            hints = solve_hints(config.model, None)
+            explorer = make_agent(model, agent, sampling, sandbox=sandbox, options=config.sandbox, hints=hints, alike=alike, tools=tools)
         except ConfigError as error:
             raise Refuse(str(error)) from error
         found = as_data(await solve_with(explorer, Problem(prompt=question)))

@@ -96,6 +96,8 @@ def trees(draw):
         )
         tree.visits[node.index] = draw(COUNT)
         tree.value_sum[node.index] = draw(REAL)
+        if draw(st.booleans()):
+            tree.answers[node.index] = draw(TEXT)
     tree.chosen = draw(st.integers(0, len(tree.nodes) - 1))
     return tree
 

@@ -4,7 +4,18 @@ from collections import Counter
 
 import pytest
 
-from tirage.evaluation import Outcome, accuracy, best_at_k, maj_at_k, number_key, pass_at_k, per_problem, tool_rate, verified_yield
+from tirage.evaluation import (
+    Outcome,
+    accuracy,
+    best_at_k,
+    maj_at_k,
+    number_key,
+    pass_at_k,
+    per_problem,
+    text_key,
+    tool_rate,
+    verified_yield,
+)
 from tirage.evaluation.metrics import MAX_POOL, best_probability, majority_credit, pass_probability
 
 
@@ -91,7 +102,7 @@ def test_majority_is_exact_for_large_pools_and_says_where_it_ends():
 def test_maj_at_k_uses_the_callers_classes():
     answers = [("0.5", True), ("1/2", True), ("7", False), ("7", False), ("8", False)]
     made = [Outcome(problem_id="p", sample=i, correct=right, answer=text) for i, (text, right) in enumerate(answers)]
-    by_text, by_number = maj_at_k(made, 5), maj_at_k(made, 5, key=number_key)
+    by_text, by_number = maj_at_k(made, 5, key=text_key), maj_at_k(made, 5, key=number_key)
     assert by_text.value == 0.0  # 7 has two votes, the right answer one and one
     assert by_number.value == pytest.approx(0.5)
     assert maj_at_k([*made, Outcome(problem_id="q", correct=True)], 5).short == 1

@@ -29,6 +29,11 @@ class Arms:
         self.id = "+".join([first.id, *(policy.id for policy in others.values())])
         self.waiting = tuple(dict.fromkeys(text for policy in (first, *others.values()) for text in policy.waiting))
 
+    @property
+    def most_tokens(self) -> int:
+        """Of the arm that may sample most."""
+        return max(policy.most_tokens for policy in (self._first, *self._others.values()))
+
     def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
         """The first one's."""
         return self._first.prompt(problem)

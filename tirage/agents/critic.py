@@ -7,12 +7,13 @@ reason in its head. It sees the problem and the proposed answer, never the refer
 import re
 
 from tirage.agents.explorer import Agent
-from tirage.agents.valuers import Estimate, Valuer
+from tirage.agents.valuers import Estimate, Valuer, most_tokens_of
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Usage
 from tirage.core.trajectory import StopReason, Trajectory
-from tirage.verification.extract import conclusion, final_answer, final_match
+from tirage.verification.extract import final_match
+from tirage.verification.reading import answer_of
 
 VERDICT = re.compile(r"Verdict:\s*(correct|wrong)", re.IGNORECASE)
 NANO_CHECK = "Check: {problem}\nProposed answer: {answer}"
@@ -35,12 +36,14 @@ class Critic:
         self._template = template
         self._checks = checks
         self._inner = inner
+        path = getattr(agent, "most_tokens", None)
+        self.most_tokens = None if path is None else max(checks * path, most_tokens_of(inner) or 0)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """0 for a path without an answer; None when no check came to a verdict."""
         if path.stop is StopReason.OPEN:
             return await self._inner.value(problem, path, seed) if self._inner is not None else Estimate(value=None)
-        answer = final_answer(conclusion(path))
+        answer = answer_of(path, problem)
         if answer is None:
             return Estimate(value=NO_ANSWER)
         question = Problem(prompt=self._template.format(problem=problem.prompt, answer=answer))
@@ -49,7 +52,7 @@ class Critic:
         for check in range(self._checks):
             tree = await self._agent.solve(question, seed=derive_seed(seed, "check", check))
             usage = usage + tree.usage
-            response = tree.trajectory(tree.chosen).response if tree.chosen else ""
+            response = tree.trajectory(tree.chosen).own_text if tree.chosen else ""
             found = final_match(VERDICT, response)
             if found is not None:
                 verdicts.append(found.group(1).lower() == "correct")

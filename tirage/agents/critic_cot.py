@@ -13,11 +13,11 @@ from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.pool import Candidate, read_pool, select
 from tirage.agents.roles import Role, Unreadable, whole
-from tirage.agents.staging import draw_and_check, put, remark
+from tirage.agents.staging import draw_and_check, put, remark, spelt
 from tirage.agents.transcript import Transcript, Workflow
 from tirage.core.tree import ROOT, Tree
 from tirage.models.embedded import is_nano
-from tirage.verification.extract import conclusion, final_answer
+from tirage.verification.reading import answer_of
 
 SOLVER = Role(
     name="solver",
@@ -83,25 +83,26 @@ class CriticFilter:
             for start in range(0, self.n, self.width):
                 draws = range(start, min(self.n, start + self.width))
                 await draw_and_check(script, self.solver, self.critic, draws, checks=self.critiques)
-                if self.rule == "best" and any(item.reward == 1 for item in self._pool(script.tree)):
+                if self.rule == "best" and any(item.reward == 1 for item in self._pool(script)):
                     break
         finally:
-            self._choose(script.tree)
+            await self._choose(script)
 
-    def _pool(self, tree: Tree) -> list[Candidate]:
-        pool = read_pool(tree, verifier=self.critic.name, find=self._finding)
+    def _pool(self, script: Transcript) -> list[Candidate]:
+        pool = read_pool(script.tree, script.problem, verifier=self.critic.name, find=self._finding)
         return [replace(item, reward=item.checks.count(True) / len(item.checks) if item.checks else None) for item in pool]
 
     def _finding(self, tree: Tree, node: int) -> bool | None:
         path, first = tree.trajectory(node), tree.conversation(node)[0]
         steps = split_steps(tree.trajectory(first.parent).response)
         try:
-            return None if path.error is not None else self.critic.read(path.response).finds(len(steps))
+            return None if path.error is not None else self.critic.read(path.own_text).finds(len(steps))
         except Unreadable:
             return None
 
-    def _choose(self, tree: Tree) -> None:
-        pool = self._pool(tree)
+    async def _choose(self, script: Transcript) -> None:
+        tree = script.tree
+        pool = await spelt(script, self._pool(script))
         for item in pool:
             if item.reward is not None:
                 tree.values[item.node] = item.reward
@@ -146,7 +147,7 @@ class CriticRefinement:
         tree = script.tree
         for draw in range(self.restarts):
             turn = await script.ask(self.solver, draw=draw)
-            if tree.chosen == ROOT or final_answer(conclusion(tree.trajectory(tree.chosen))) is None:
+            if tree.chosen == ROOT or answer_of(tree.trajectory(tree.chosen), script.problem) is None:
                 script.offer(turn)
             accepted = await self._refine(script, turn.text, turn.node)
             if accepted is not None:
@@ -157,7 +158,7 @@ class CriticRefinement:
     async def _refine(self, script: Transcript, solution: str, node: int) -> int | None:
         """The node of the accepted solution; None when it was rejected to the end, has no answer, or nobody could criticise it."""
         for refined in range(self.rounds + 1):
-            answer = final_answer(conclusion(script.tree.trajectory(node)))
+            answer = answer_of(script.tree.trajectory(node), script.problem)
             critique = await script.ask(self.critic, after=node, solution=solution, answer=answer)
             wrong = critique.value.wrong_step
             if wrong is None:

@@ -15,6 +15,7 @@ from tirage.sandbox.base import Sandbox
 from tirage.search.base import SearchMaker
 from tirage.search.stopping import StopRule
 from tirage.tools.base import Tool
+from tirage.verification.alike import Alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Chooser(Protocol):
     """Chooses the answer of a tree that is grown. It never sees the reference."""
 
     async def choose(self, problem: Problem, tree: Tree, answers: Mapping[int, str | None], seed: int) -> Choice:
-        """One of the ended paths. `answers`: of each ended leaf, equal numbers written the same. Raises the `TirageError` family."""
+        """One of the ended paths. `answers`: of each ended leaf, equal answers spelt the same. Raises the `TirageError` family."""
         ...
 
 
@@ -79,7 +80,9 @@ class Equipment(Protocol):
     tools: Mapping[str, Tool]
     sandbox: Sandbox | None
     search: SearchMaker
-    answer_of: Callable[[str], str | None]
-    """Finds the final answer in a response."""
+    answer_of: Callable[[str], str | None] | None
+    """Finds the final answer in what the policy said; None leaves that to the problem's verifier."""
+    alike: Alike
+    """Which answers are the same, in votes and between siblings."""
     limits: PathLimits
     steering: Steering

@@ -16,7 +16,7 @@ from tirage.sandbox.base import Sandbox
 from tirage.search.base import Search, SearchMaker
 from tirage.search.best_of_n import BestOfN
 from tirage.tools.base import Tool
-from tirage.verification.extract import final_answer
+from tirage.verification.alike import Alike, quickly
 
 
 class Agent(Protocol):
@@ -50,7 +50,8 @@ class Explorer:
         tools: Mapping[str, Tool],
         sandbox: Sandbox | None,
         search: SearchMaker = one_chain,
-        answer_of: Callable[[str], str | None] = final_answer,
+        answer_of: Callable[[str], str | None] | None = None,
+        alike: Alike = quickly,
         limits: PathLimits | None = None,
         steering: Steering | None = None,
     ) -> None:
@@ -60,8 +61,15 @@ class Explorer:
         self.sandbox = sandbox
         self.search = search
         self.answer_of = answer_of
+        self.alike = alike
         self.steering = steering or Steering()
         self.limits = (limits or PathLimits()).within(self.steering.budget)
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Sampled on one path at most, where the policy says what it samples for a step."""
+        step = getattr(self.policy, "most_tokens", None)
+        return None if step is None else step * self.limits.max_steps
 
     async def solve(
         self,

@@ -13,8 +13,9 @@ from tirage.core.message import Message
 from tirage.core.problem import Problem
 from tirage.core.step import Source, Span
 from tirage.core.trajectory import Trajectory
+from tirage.models.allowance import complete
 from tirage.models.base import Completion, Model, Sampling
-from tirage.verification.extract import conclusion, final_answer
+from tirage.verification.reading import answer_of
 
 LEAD = "Verdict:"
 QUESTION = (
@@ -36,11 +37,12 @@ class GenerativeReward:
             )
         self._model = model
         self._template = template
+        self.most_tokens = _MOST_TOKENS
         self._mode = choose_mode(model, uses_schemas=False)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """P("correct"), taken as 1 - p("wrong") where that is what was said; 0 without an answer, None for a reply that is neither."""
-        answer = final_answer(conclusion(path))
+        answer = answer_of(path, problem)
         if answer is None:
             return Estimate(value=0.0)
         question = self._template.format(problem=problem.prompt, solution=path.response, answer=answer)
@@ -51,7 +53,7 @@ class GenerativeReward:
         sampling = Sampling(temperature=0.0, max_tokens=_MOST_TOKENS, seed=seed, logprobs=True, stop=("\n",))
         place = Path(messages=messages, prompt=prompt, steps=())
         request = build_request(self._mode, place, (Span(Source.FORCED, LEAD, ids),), sampling, (), "reward")
-        (completion,) = await self._model.complete(request)
+        (completion,) = await complete(self._model, request)
         return Estimate(value=self._probability(completion), usage=completion.usage)
 
     def _probability(self, completion: Completion) -> float | None:

@@ -6,29 +6,32 @@ same tree however the answers are timed, and a log of the outcomes gives it agai
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tirage.agents.equipment import Equipment
 from tirage.agents.sessions import Sessions
 from tirage.agents.siblings import Siblings
 from tirage.agents.stepper import FATAL, ONE_CALL, Stepper, Taken, recorded_tool, run_tool
-from tirage.agents.valuers import Estimate, shown_to
+from tirage.agents.valuers import Estimate, most_tokens_of, shown_to, together
 from tirage.core.budget import Meter
 from tirage.core.errors import TirageError, boundary
 from tirage.core.message import Message, Observation, ToolCall
+from tirage.core.own_text import read_own
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Usage
-from tirage.core.trajectory import StopReason
+from tirage.core.step import Step, Usage
+from tirage.core.trajectory import StopReason, Trajectory
 from tirage.core.tree import ROOT, Node, Tree
+from tirage.models.allowance import allowed, spending
 from tirage.sandbox.base import Session
 from tirage.search.base import Search, Trial
 from tirage.search.stopping import StopRule, first_reason
 from tirage.traces.search_log import Settled
-from tirage.verification.answer_keys import number_key
+from tirage.verification.alike import Spelling
 from tirage.verification.extract import conclusion
+from tirage.verification.reading import answer_in, answer_of
 
 SWEEP_EVERY = 16
 """Tells between two looks at all sessions: a search may close nodes far from the one that was told."""
@@ -61,6 +64,8 @@ class _Result:
 
     settled: Settled
     session: Session | None = None
+    logged: bool = False
+    """Whether it was done by an interrupted run."""
 
 
 class Growth:
@@ -80,7 +85,7 @@ class Growth:
         """`meter` is shared with other trees; the agent's budget is this tree's own."""
         self.search: Search = agent.search(seed=derive_seed(tree.seed, "search"))
         self.answers: dict[int, str | None] = {}
-        """Answer of each ended leaf, equal numbers written the same; those of paths that broke are None."""
+        """Answer of each ended leaf, equal answers spelt the same; those of paths that broke are None."""
         self._agent = agent
         self._problem = problem
         self._tree = tree
@@ -91,35 +96,39 @@ class Growth:
         self._rules: Sequence[StopRule] = agent.steering.stop_rules()
         self._stepper = Stepper(agent, problem.asked, messages, tree)
         self._sessions = Sessions(agent.sandbox, tree, self._replay)
-        self._siblings = Siblings(tree, agent.answer_of, agent.steering.merge or "state")
-        self._spellings: dict[Hashable, str] = {}
+        self._spelling = Spelling(problem.asked, agent.alike)
+        self._siblings = Siblings(tree, self._answer_in, agent.steering.merge or "state")
+        self._promised: dict[int, Usage] = {}
+        """What is set aside for each trial in flight, by its number."""
         self._told = 0
         self._started = time.monotonic()
 
     async def run(self) -> None:
         """Grow until nothing is left to do. What is in flight when a limit is reached still joins the tree."""
-        waiting: dict[int, tuple[Trial, Usage, asyncio.Task[_Result]]] = {}
+        waiting: dict[int, tuple[Trial, asyncio.Task[_Result]]] = {}
         try:
             while True:
-                trials = [] if self._full() else self.search.ask(self._tree, self._room(len(waiting)))
+                trials = [] if self._full(bool(waiting)) else self.search.ask(self._tree, self._room(len(waiting)))
                 if len(trials) == 1 and not waiting:
                     # A task for a lone trial would cost turns of the event loop, between which every other rollout goes first.
-                    trial, reserved = trials[0], self._reserve()
-                    result = await self._outcome(trial)
+                    trial = trials[0]
+                    result = await self._outcome(trial, self._reserve(trial))
                 else:
                     for trial in trials:
-                        waiting[trial.id] = (trial, self._reserve(), asyncio.ensure_future(self._outcome(trial)))
+                        waiting[trial.id] = (trial, asyncio.ensure_future(self._outcome(trial, self._reserve(trial))))
                     if not waiting:
                         return
-                    trial, reserved, task = waiting[self._told]
+                    trial, task = waiting[self._told]
                     result = await task
                     del waiting[self._told]
                 self._told += 1
-                self._own.settle(reserved, result.settled.step.usage + result.settled.judging)
+                self._pay(trial, result)
                 await self._settle(trial, result)
         finally:
+            for reserved in self._promised.values():
+                self._shared.settle(reserved, ONE_CALL)
             if waiting:
-                tasks = [task for _, _, task in waiting.values()]
+                tasks = [task for _, task in waiting.values()]
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -129,7 +138,7 @@ class Growth:
         chooser, tree = self._agent.steering.chooser, self._tree
         if chooser is not None and (self._own.exhausted() or self._shared.exhausted()) is None:
             try:
-                with boundary("model"):
+                with boundary("model"), spending(self._left()):
                     choice = await chooser.choose(self._problem.asked, tree, self.answers, derive_seed(tree.seed, "choose"))
             except FATAL:
                 raise
@@ -148,18 +157,22 @@ class Growth:
 
     # -- limits ----------------------------------------------------------------------------------------------
 
-    def _full(self) -> bool:
-        """Whether nothing may start: the tree has ended, for the reason in `tree.ended`, or what is in flight may use up its budget."""
+    def _full(self, waiting: bool) -> bool:
+        """Whether nothing may start: the tree has ended, for the reason in `tree.ended`, or what is in flight may use up a budget."""
         if self._tree.ended:
             return True
         elapsed = time.monotonic() - self._started
-        spent = self._own.exhausted(elapsed_s=elapsed, in_flight=False) or self._shared.exhausted(elapsed_s=elapsed)
+        promised = self._own.exhausted() or self._shared.exhausted()
+        spent = self._own.exhausted(elapsed_s=elapsed, in_flight=False) or self._shared.exhausted(elapsed_s=elapsed, in_flight=False)
+        if not waiting:
+            # What others have in flight will not come back to this tree.
+            spent = spent or promised
         nodes = self._own.budget.nodes
         if spent is None and nodes is not None and len(self._tree.nodes) > nodes:
             spent = "nodes"
         if spent is not None:
             self._tree.ended = f"budget: {spent}"
-        return spent is not None or self._own.exhausted() is not None
+        return (spent or promised) is not None
 
     def _room(self, waiting: int) -> int:
         """How many trials may start now."""
@@ -168,37 +181,53 @@ class Growth:
             calls = meter.left("model_calls")
             if calls is not None:
                 room = min(room, int(calls))
+        left, most = self._left(), self._most()
+        if left is not None:
+            room = min(room, 1 if most is None else -(-left // max(1, most)))
         nodes = self._own.budget.nodes
         return room if nodes is None else min(room, nodes - (len(self._tree.nodes) - 1) - waiting)
 
-    def _reserve(self) -> Usage:
-        """Count a trial as in flight on the tree's own budget: a call, and the tokens that a step took on average so far."""
-        spent, nodes = self._own.spent, max(1, len(self._tree.nodes) - 1)
-        expected = Usage(model_calls=1, tokens_in=spent.tokens_in // nodes, tokens_out=spent.tokens_out // nodes)
-        self._own.reserve(expected)
-        return expected
+    def _left(self) -> int | None:
+        """Tokens that may still be sampled, what is in flight taken off; None without a limit."""
+        left = (meter.left("tokens_out") for meter in (self._own, self._shared))
+        found = [int(tokens) for tokens in left if tokens is not None]
+        known = allowed()
+        return min([*found, *([] if known is None else [known])], default=None)
 
-    def _most_tokens(self) -> int | None:
-        """Tokens that a step may sample at most."""
-        left = (meter.left("tokens_out", in_flight=False) for meter in (self._own, self._shared))
-        return min((int(tokens) for tokens in left if tokens is not None), default=None)
+    def _most(self) -> int | None:
+        """Tokens that a trial samples at most: the step, what its tools ask of models, its value. None where somebody does not say."""
+        agent = self._agent
+        tools = sum(getattr(tool, "most_tokens", 0) for tool in agent.tools.values())
+        valuer = most_tokens_of(agent.steering.valuer) if self.search.valued else 0
+        return together(getattr(agent.policy, "most_tokens", None), tools, valuer)
+
+    def _reserve(self, trial: Trial) -> int | None:
+        """Set aside what a trial may cost: a call, and the most that it may sample, capped by what is left. Returns those tokens."""
+        left, most = self._left(), self._most()
+        tokens = left if left is None or most is None else min(left, most)
+        prompt = self._own.spent.tokens_in // max(1, len(self._tree.nodes) - 1)
+        reserved = Usage(model_calls=1, tokens_in=prompt, tokens_out=tokens or 0)
+        self._promised[trial.id] = reserved
+        self._own.reserve(reserved)
+        self._shared.reserve(reserved)
+        return tokens
+
+    def _pay(self, trial: Trial, result: _Result) -> None:
+        """Count what a trial did cost. What a log gives back was paid by the run before."""
+        reserved, actual = self._promised.pop(trial.id), result.settled.step.usage + result.settled.judging
+        self._own.settle(reserved, actual)
+        self._shared.settle(reserved, Usage() if result.logged else actual)
 
     # -- one trial -------------------------------------------------------------------------------------------
 
-    async def _outcome(self, trial: Trial) -> _Result:
-        """What becomes of a trial: from the log, or by taking the step."""
+    async def _outcome(self, trial: Trial, tokens: int | None) -> _Result:
+        """What becomes of a trial: from the log, or by taking the step, for which at most `tokens` are sampled."""
         known = self._log.take(trial.id, trial.parent, trial.sample, trial.move) if self._log is not None else None
         if known is not None:
-            return _Result(known)
-        self._shared.reserve(ONE_CALL)
-        actual = ONE_CALL
-        try:
-            taken = await self._stepper.take(trial, self._sessions, most_tokens=self._most_tokens())
-            actual = taken.step.usage
+            return _Result(known, logged=True)
+        with spending(tokens):
+            taken = await self._stepper.take(trial, self._sessions, most_tokens=tokens)
             estimate = await self._value(trial, taken)
-            actual = actual + estimate.usage
-        finally:
-            self._shared.settle(ONE_CALL, actual)
         settled = Settled(
             trial=trial.id,
             parent=trial.parent,
@@ -221,7 +250,9 @@ class Growth:
         valuer = self._agent.steering.valuer
         if valuer is None or not self.search.valued or taken.error is not None:
             return Estimate(value=taken.value)
-        path = self._tree.extended(trial.parent, taken.step, stop=taken.stop)
+        if allowed() == 0 and most_tokens_of(valuer) != 0:
+            return Estimate(value=taken.value, note="not valued: the budget is spent")
+        path = self._read(self._tree.extended(trial.parent, taken.step, stop=taken.stop))
         try:
             with boundary("model"):
                 return await valuer.value(shown_to(valuer, self._problem), path, derive_seed(self._tree.seed, "value", trial.id))
@@ -236,7 +267,7 @@ class Growth:
         settled, tree, steering = result.settled, self._tree, self._agent.steering
         stop, first = settled.stop, len(tree.nodes)
         if settled.error is None and (steering.merge or steering.lm_share is not None):
-            first = self._siblings.first(trial.parent, settled.step, settled.stop)
+            first = await self._siblings.first(trial.parent, settled.step, settled.stop)
         merged = bool(steering.merge) and first != len(tree.nodes)
         if merged:
             stop = StopReason.MERGED
@@ -269,21 +300,32 @@ class Growth:
             index = tree.nodes[index].parent
         if self._told % SWEEP_EVERY == 0:
             await self._sessions.sweep(self.search.is_closed)
-        self._watch(node)
+        await self._watch(node, ended=settled.stop is not StopReason.OPEN)
         if self._on_step is not None:
             self._on_step(StepEvent(self._problem, tree, node))
 
-    def _watch(self, node: Node) -> None:
+    async def _watch(self, node: Node, *, ended: bool) -> None:
         """Note the answer of a path that ended, and hear the stop rules."""
         answer = None
-        if node.stop is not StopReason.OPEN:
-            answer = self._agent.answer_of(conclusion(self._tree.trajectory(node.index)))
-            if answer is not None:
-                answer = self._spellings.setdefault(number_key(answer), answer)
+        if ended:
+            path = self._read(self._tree.trajectory(node.index))
+            if path.answer is not None:
+                self._tree.answers[node.index] = path.answer
+            answer = None if path.stop is StopReason.ERROR else await self._spelling.of(answer_of(path, self._problem))
             self.answers[node.index] = answer
         reason = first_reason(self._rules, self._tree, node, answer)
         if reason is not None and not self._tree.ended:
             self._tree.ended = reason
+
+    def _read(self, path: Trajectory) -> Trajectory:
+        """An ended path with its answer, where the agent reads answers in its own way."""
+        own = self._agent.answer_of
+        return path if own is None or path.stop is StopReason.OPEN else replace(path, answer=own(conclusion(path)) or "")
+
+    async def _answer_in(self, step: Step) -> str | None:
+        """The answer in a step that ended its path."""
+        text, own = read_own((step,)).text, self._agent.answer_of
+        return await self._spelling.of(answer_in(text, self._problem) if own is None else own(text))
 
     async def _replay(self, call: ToolCall, session: Session) -> Observation:
         return await run_tool(recorded_tool(call, self._agent.tools), call, session)

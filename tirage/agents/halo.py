@@ -19,12 +19,15 @@ from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT
 from tirage.search.role_search import RoleSearch
 from tirage.verification.bleu import bleu
-from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Method, extract
+from tirage.verification.extract import CHOICE_POLICY, TEXT_POLICY, Method, extract
+from tirage.verification.reading import answer_of
 
 ALIKE = 0.7
 """BLEU from which two programs or texts count as the same answer."""
 POLICIES: Mapping[str, tuple[Method, ...]] = {"choice": CHOICE_POLICY, "code": ("fenced", "whole"), "text": TEXT_POLICY}
-"""Where an answer is looked for, by the kind of problem; as for mathematics where the kind is not named."""
+"""Where an answer is looked for, by the kind of problem; where the kind is not named, as whoever grades it."""
+BY_LIKENESS = ("code", "text")
+"""Kinds of problems whose answers agree by likeness, not by the verifier's equivalence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +102,13 @@ class Halo:
             done.append(await work.perform())
             if done[-1].success:
                 script.offer(done[-1].turn)
-            if (place := agreed(self._answers(script, done), _same(script))) is not None:
+            if (place := agreed(await _answers(script, done), _same(script))) is not None:
                 script.note(done[place].turn, f"early stop: the answers to {len(done)} subtasks agree")
                 script.offer(done[place].turn)
                 return
             after = done[-1].turn.node
         script.tree.ended = f"limit: {self.subtasks} subtasks"
-        script.offer(done[favoured(self._answers(script, done), _same(script))].turn)
+        script.offer(done[favoured(await _answers(script, done), _same(script))].turn)
 
     async def _refine(self, script: Transcript) -> tuple[str, int]:
         """The request as a prompt made for it, and its node."""
@@ -146,10 +149,6 @@ class Halo:
             found = [(turn.value.prompt or draft, turn.node) for turn, (draft, _) in zip(turns, found, strict=True)]
         return found
 
-    def _answers(self, script: Transcript, done: Sequence[Done]) -> list[str | None]:
-        policy = POLICIES.get(script.problem.kind, MATH_POLICY)
-        return [extract(item.turn.value, policy).answer for item in done]
-
 
 def agreed(answers: Sequence[str | None], same: Callable[[str, str], bool] = equal) -> int | None:
     """Index of the last answer of the largest class where that holds at least two thirds of the answers; None where none does.
@@ -168,9 +167,16 @@ def favoured(answers: Sequence[str | None], same: Callable[[str, str], bool] = e
     return max(range(len(numbers)), key=lambda place: (numbers[place] >= 0, numbers.count(numbers[place]), place))
 
 
+async def _answers(script: Transcript, done: Sequence[Done]) -> list[str | None]:
+    """Of each subtask; equal ones are spelt the same, where there is an equivalence."""
+    policy, paths = POLICIES.get(script.problem.kind), [script.tree.trajectory(item.turn.node) for item in done]
+    answers = [answer_of(path, script.problem) if policy is None else extract(path.own_text, policy).answer for path in paths]
+    return answers if script.problem.kind in BY_LIKENESS else await script.spelt(answers)
+
+
 def _same(script: Transcript) -> Callable[[str, str], bool]:
     """Whether two answers to a problem of this kind agree."""
-    return (lambda answer, first: bleu(answer, first) >= ALIKE) if script.problem.kind in ("code", "text") else equal
+    return (lambda answer, first: bleu(answer, first) >= ALIKE) if script.problem.kind in BY_LIKENESS else equal
 
 
 def _told(done: Sequence[Done]) -> str:

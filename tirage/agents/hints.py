@@ -18,6 +18,7 @@ import yaml
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.hint import Hint, HintPosition
 from tirage.core.message import ObservationStatus
+from tirage.core.own_text import read_own
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Step
@@ -114,7 +115,7 @@ def agreed(steps: Sequence[Step], text: str) -> bool:
         rounds[-1].append(step)
     if len(rounds) < 2 or not any(item.status is ObservationStatus.OK for step in rounds[-1] for item in step.observations):
         return False
-    before, now = (final_answer("".join(step.text for step in part) + after) for part, after in ((rounds[-2], ""), (rounds[-1], text)))
+    before, now = (final_answer(read_own(part).text + after) for part, after in ((rounds[-2], ""), (rounds[-1], text)))
     return before is not None and now is not None and quick_equal(now, before) is True
 
 

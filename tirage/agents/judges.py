@@ -237,6 +237,7 @@ class Debiased:
         self._inner = inner
         self._wrap = wrap
         self.sees_answer = getattr(inner, "sees_answer", False)
+        self.most_tokens = getattr(inner, "most_tokens", None)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The wrapped score; notes and costs of everything that `inner` was asked."""

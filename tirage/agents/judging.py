@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from tirage.agents.requests import ask
-from tirage.agents.valuers import Estimate, Valuer
+from tirage.agents.valuers import Estimate, Valuer, most_tokens_of, together
 from tirage.core.problem import Problem
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.models.base import Model, Sampling
@@ -34,6 +34,7 @@ class Rating:
         self._model = model
         self._sampling = sampling or Sampling()
         self._template = template
+        self.most_tokens = self._sampling.max_tokens
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """None when no rating can be read."""
@@ -54,6 +55,7 @@ class Reflecting:
         self._sampling = sampling or Sampling()
         self._template = template
         self.sees_answer = getattr(inner, "sees_answer", False)
+        self.most_tokens = together(most_tokens_of(inner), self._sampling.max_tokens)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """A path has failed when it ended without an answer, or with one worth nothing."""

@@ -23,7 +23,7 @@ from tirage.models.base import Model, Sampling
 from tirage.sandbox.base import Sandbox
 from tirage.search.base import SearchMaker
 from tirage.tools.base import Tool
-from tirage.verification.extract import final_answer
+from tirage.verification.alike import Alike, quickly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,8 @@ class Kit:
     """How the critic is asked."""
     verifiers: Callable[[Problem], Judge] | None = None
     """What an oracle asks; None where nobody may see the reference."""
+    alike: Alike = quickly
+    """Which answers are the same: the verifiers' word, where they are at hand."""
 
     @property
     def second(self) -> Model:
@@ -89,7 +91,7 @@ class Kit:
         limits: PathLimits | None = None,
         steering: Steering | None = None,
         tools: Mapping[str, Tool] | None = None,
-        answer_of: Callable[[str], str | None] = final_answer,
+        answer_of: Callable[[str], str | None] | None = None,
     ) -> Explorer:
         """An explorer over the kit's sandbox; the kit's own search comes before `search`. Raises what making a search raises."""
         make = self.search or search
@@ -100,6 +102,7 @@ class Kit:
             sandbox=self.sandbox,
             search=make,
             answer_of=answer_of,
+            alike=self.alike,
             limits=limits or self.limits,
             steering=steering or self.steering,
         )
@@ -129,7 +132,7 @@ class Kit:
             dialect=self.dialect,
             limits=self.limits if budget is None else self.limits.within(budget),
         )
-        return Workflow(play, cast, budget=budget, desk=desk)
+        return Workflow(play, cast, budget=budget, desk=desk, alike=self.alike)
 
     def hinted(self) -> dict[str, Agent]:
         """Who draws a play's candidates: the kit's own policy where it gives hints, else nobody, which leaves it to the role `solver`."""
@@ -138,7 +141,7 @@ class Kit:
     def checker(self) -> Explorer:
         """The agent that checks answers: greedy and without hints."""
         kit = replace(self, sampling=replace(self.sampling, temperature=0.0), hints=None)
-        return Explorer(kit.policy(), tools=self.tools, sandbox=self.sandbox, limits=self.limits)
+        return Explorer(kit.policy(), tools=self.tools, sandbox=self.sandbox, limits=self.limits, alike=self.alike)
 
     def critic(self, inner: Valuer | None = None, *, checks: int = 1) -> Critic:
         """A valuer that checks ended paths with code; `inner` values the others."""

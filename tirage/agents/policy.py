@@ -17,6 +17,7 @@ from tirage.core.message import Message, Observation
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Source, Span, Step, mean_probability
+from tirage.models.allowance import complete
 from tirage.models.base import Completion, Model, Renderer, Request, Sampling
 from tirage.search.hint_moves import PREFIX
 from tirage.tools.base import ToolSpec
@@ -90,6 +91,11 @@ class ModelPolicy:
         self._think_close = markers[1] if markers is not None else None
         self.id = f"{model.name}|{dialect.name}|{'hinted' if hints is not None else 'free'}"
 
+    @property
+    def most_tokens(self) -> int:
+        """Sampled for one step at most."""
+        return self.sampling.max_tokens
+
     def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
         """What stands before the problem, then the problem as the user's message."""
         messages = (*self._before, Message(role="user", content=problem.prompt))
@@ -112,7 +118,7 @@ class ModelPolicy:
         # Whoever has thought it through twice, with code, needs no further hint; what ended the thinking then ends a step, not the turn.
         sure = due is not None and use is None and agreed(path.steps, completion.text)
         if due is not None and not sure and not reading.calls:
-            cut = self._cut(completion, reading, due, hint_seed, len(path.steps), limited=most_tokens)
+            cut = self._cut(completion, reading, due, hint_seed, len(path.steps))
             if cut is not None:
                 return Draft(spans=(*opening, *cut), finish=Finish.CUT, hint=use, aside=aside, usage=completion.usage)
         calls, written = reading.calls, self.span(completion)
@@ -178,7 +184,7 @@ class ModelPolicy:
         opening = (self.inject(Source.FORCED, text if not read or read.endswith("\n") else "\n" + text),)
         limit = self.elicitation.max_tokens if most_tokens is None else min(self.elicitation.max_tokens, most_tokens)
         request = self._request(path, opening, ("\n",) if self.mode in CONTINUING else (), seed=seed, most_tokens=limit)
-        (completion,) = await self.model.complete(request)
+        (completion,) = await complete(self.model, request)
         self._check_prompt(request, completion)
         return Draft(
             spans=(*opening, self.span(completion)),
@@ -191,6 +197,9 @@ class ModelPolicy:
     def reopened(self, path: Path, step: Step) -> Step | None:
         """`step`, which would end the path, as one that is followed by the elicitation of an answer; None where there is none to elicit."""
         if self.elicitation is None or any(earlier.finish is Finish.ELICIT for earlier in path.steps):
+            return None
+        if step.finish is Finish.LENGTH and step.usage.tokens_out < self.sampling.max_tokens:
+            # The budget ended it.
             return None
         if extract("\n".join(part.policy_text for part in (*path.steps, step)), STATED).answer is not None:
             return None
@@ -262,15 +271,11 @@ class ModelPolicy:
         )
         return tuple(spans), use
 
-    def _cut(
-        self, completion: Completion, reading: Reading, due: PlannedHint, hint_seed: int, depth: int, *, limited: int | None
-    ) -> tuple[Span, ...] | None:
-        """What is kept of a completion at whose end (or inside which) the due hint belongs; None when it is not the place.
-
-        `limited`: tokens that the budget leaves; at its end no hint helps.
-        """
+    def _cut(self, completion: Completion, reading: Reading, due: PlannedHint, hint_seed: int, depth: int) -> tuple[Span, ...] | None:
+        """What is kept of a completion at whose end (or inside which) the due hint belongs; None when it is not the place."""
         at_end = completion.finish == "stop_string" and completion.stop_string == self._think_close and self._think_close is not None
-        at_limit = completion.finish == "length" and (limited is None or limited > self.sampling.max_tokens)
+        # Where the budget ended it no hint helps.
+        at_limit = completion.finish == "length" and completion.usage.tokens_out >= self.sampling.max_tokens
         if due.position is HintPosition.START or not (at_end or at_limit or completion.finish == "stop"):
             return None
         text = completion.text

@@ -13,13 +13,16 @@ from typing import Literal
 
 from tirage.agents.ballot import classes, plurality
 from tirage.core.message import ObservationStatus
+from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import Tree
 from tirage.core.verdict import Verdict
-from tirage.verification.extract import conclusion, final_answer, final_match
+from tirage.verification.extract import final_match
+from tirage.verification.reading import answer_of
 
 Rule = Literal["majority", "best", "weighted"]
+MATHEMATICAL = Problem(prompt="?")
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 RM_ONLY = "fallback=rm_only"
 _SAID = re.compile(r"\b(True|False)\W*\Z")
@@ -73,18 +76,23 @@ def select(pool: Sequence[Candidate], *, rule: Rule = "weighted", filtered: bool
 
 
 def read_pool(
-    tree: Tree, *, solver: str = "solver", verifier: str = "verifier", find: Callable[[Tree, int], bool | None] | None = None
+    tree: Tree,
+    problem: Problem = MATHEMATICAL,
+    *,
+    solver: str = "solver",
+    verifier: str = "verifier",
+    find: Callable[[Tree, int], bool | None] | None = None,
 ) -> list[Candidate]:
     """The candidates of a tree with their checks and rewards, in order; those that were checked, where any was.
 
-    `find` reads a check at its last node; `finding` by default.
+    `problem` says how answers are read; as those of mathematics by default. `find` reads a check at its last node; `finding` by default.
     """
     find = find or finding
     ends = [node.index for node in tree.nodes[1:] if node.move == solver and node.stop not in (StopReason.OPEN, StopReason.ERROR)]
     pool = [
         Candidate(
             node=end,
-            answer=final_answer(conclusion(tree.trajectory(end))),
+            answer=answer_of(tree.trajectory(end), problem),
             checks=tuple(find(tree, turn_end(tree, child)) for child in tree.children[end] if tree.nodes[child].move == verifier),
             reward=tree.values.get(end),
         )
@@ -120,7 +128,7 @@ def finding(tree: Tree, check: int) -> bool | None:
     said = _SAID.search(seen[-1].text.rstrip()) if called == ["python"] else None
     if said is not None:
         return said[1] == "True"
-    verdict = final_match(_VERDICT, path.response)
+    verdict = final_match(_VERDICT, path.own_text)
     return None if verdict is None else verdict[1].lower() in ("correct", "right")
 
 

@@ -103,9 +103,9 @@ def rstar(
     """RStar (arXiv 2408.06195): five actions, and a second model that completes masked paths; `consistency` None leaves that out."""
     steering = kit.steering
     if consistency is not None:
-        steering = replace(steering, chooser=MutualConsistency(kit.second, mode=consistency))
+        steering = replace(steering, chooser=MutualConsistency(kit.second, mode=consistency, alike=kit.alike))
     return kit.explorer(
-        RStarPolicy(kit.model, sampling=kit.policy().sampling, samples=samples, last=last),
+        RStarPolicy(kit.model, sampling=kit.policy().sampling, samples=samples, last=last, alike=kit.alike),
         search=lambda seed: RStar(seed=seed, c=c, schedule=schedule, depth=depth, rollouts=rollouts),
         steering=steering,
         limits=replace(kit.limits, max_steps=depth),

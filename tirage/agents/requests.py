@@ -10,6 +10,7 @@ from tirage.core.errors import CapabilityError
 from tirage.core.message import Message, ToolCall
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Source, Span, Step, join_ids
+from tirage.models.allowance import complete, share_of
 from tirage.models.base import Completion, Model, Request, Sampling
 
 _PARTS = 64
@@ -108,12 +109,12 @@ async def write(model: Model, request: Request, goes_on: Callable[[Completion], 
 
     For requests that continue a turn. What is taken up has a seed of its own, and `max_tokens` holds for all parts together.
     """
-    (whole,) = await model.complete(request)
+    (whole,) = await complete(model, request)
     part = 0
     while part < _PARTS and (left := request.sampling.max_tokens - whole.usage.tokens_out) > 0 and goes_on(whole):
         part += 1
         seed = None if request.sampling.seed is None else derive_seed(request.sampling.seed, "part", part)
-        (more,) = await model.complete(_behind(request, whole, replace(request.sampling, seed=seed, max_tokens=left)))
+        (more,) = await complete(model, _behind(request, whole, replace(request.sampling, seed=seed, max_tokens=left)))
         whole = _joined(whole, more)
     return whole
 
@@ -146,13 +147,17 @@ def _joined(first: Completion, then: Completion) -> Completion:
 
 
 async def draw(model: Model, request: Request, count: int) -> list[Completion]:
-    """`count` completions of one request: in one call where the back end can, else side by side with seeds derived from its own."""
+    """Up to `count` completions of one request, fewer where fewer tokens are left of an allowance.
+
+    In one call where the back end can, else side by side with seeds derived from its own.
+    """
     sampling = request.sampling
     if count == 1 or model.capabilities.n:
-        return list(await model.complete(replace(request, sampling=replace(sampling, n=count))))
+        return list(await complete(model, replace(request, sampling=replace(sampling, n=count))))
+    sampling = share_of(sampling, count)
     seeds = [None if sampling.seed is None else derive_seed(sampling.seed, "draw", number) for number in range(count)]
     requests = [replace(request, sampling=replace(sampling, seed=seed)) for seed in seeds]
-    return [completion for found in await asyncio.gather(*map(model.complete, requests)) for completion in found]
+    return [completion for found in await asyncio.gather(*(complete(model, single) for single in requests)) for completion in found]
 
 
 async def ask(model: Model, text: str, sampling: Sampling, *, tag: str, begun: str = "") -> Completion:
@@ -164,7 +169,7 @@ async def ask(model: Model, text: str, sampling: Sampling, *, tag: str, begun: s
     ids = model.renderer.encode(begun) if mode is Mode.TOKENS and model.renderer is not None else None
     opening = (Span(Source.FORCED, begun, ids),) if begun else ()
     path = Path(messages=messages, prompt=render_prompt(model, mode, messages), steps=())
-    (completion,) = await model.complete(build_request(mode, path, opening, sampling, (), tag))
+    (completion,) = await complete(model, build_request(mode, path, opening, sampling, (), tag))
     return completion
 
 

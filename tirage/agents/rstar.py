@@ -17,7 +17,9 @@ from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Usage, mean_probability
 from tirage.models.base import Completion, Model, Sampling
 from tirage.search.rstar import ANSWER, ONE_STEP, REANSWER, REPHRASE, SUBQUESTION
+from tirage.verification.alike import Alike, Spelling, quickly
 from tirage.verification.extract import STATED, extract, final_answer, final_match
+from tirage.verification.reading import answer_in
 
 CAN_ANSWER = "now we can answer the question"
 """A sub-question that says so, or that repeats the problem, is the last one."""
@@ -63,14 +65,32 @@ _OPENING = re.compile(
 class RStarPolicy(ModelPolicy):
     """Makes the moves A1 to A5, over any model."""
 
-    def __init__(self, model: Model, *, sampling: Sampling, system: str | None = REASONING, samples: int = 10, last: int = 32) -> None:
-        """`samples` answers are drawn per sub-question, `last` where the path ends with the answer. Raises ValueError below 1."""
+    def __init__(
+        self,
+        model: Model,
+        *,
+        sampling: Sampling,
+        system: str | None = REASONING,
+        samples: int = 10,
+        last: int = 32,
+        alike: Alike = quickly,
+    ) -> None:
+        """`samples` answers are drawn per sub-question, `last` where the path ends with the answer; `alike` says which of them agree.
+
+        Raises ValueError below 1.
+        """
         if min(samples, last) < 1:
             raise ValueError(f"rStar needs at least 1 sample of an answer, got {samples} and {last}")
         super().__init__(model, Plain(), sampling=sampling, system=system)
         self.id = f"{model.name}|rstar|{samples}+{last}"
         self._samples = samples
         self._last = last
+        self._alike = alike
+
+    @property
+    def most_tokens(self) -> int:
+        """A sub-question, and all samples of its answer."""
+        return self.sampling.max_tokens * (1 + max(self._samples, self._last))
 
     async def propose(
         self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
@@ -92,7 +112,8 @@ class RStarPolicy(ModelPolicy):
             turn.keep(asked)
             final = asks_the_whole(asked.text, problem)
         answers = await turn.write(_REPLY if move == SUBQUESTION else _CUES[move], number, count=self._last if final else self._samples)
-        best, share = majority([final_answer(completion.text) for completion in answers])
+        found = [answer_in(completion.text, problem) for completion in answers]
+        best, share = majority(await Spelling(problem, self._alike).all(found))
         return turn.draft(answers[best], final=final, value=share)
 
 

@@ -2,7 +2,7 @@
 
 import ast
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from tirage.core.message import ToolCall
@@ -18,19 +18,19 @@ Sameness = Literal["state", "text"]
 class Siblings:
     """Remembers the children of one tree by what they change. Children are told in the order of the tree's nodes."""
 
-    def __init__(self, tree: Tree, answer_of: Callable[[str], str | None], same: Sameness) -> None:
-        """`answer_of` finds the final answer in the text of a step that ended its path."""
+    def __init__(self, tree: Tree, answer_in: Callable[[Step], Awaitable[str | None]], same: Sameness) -> None:
+        """`answer_in` finds the final answer in a step that ended its path; equal answers are spelt the same."""
         self._tree = tree
-        self._answer_of = answer_of
+        self._answer_in = answer_in
         self._same = same
         self._first: dict[object, int] = {}
         self._sizes: Counter[int] = Counter()
         self._class: dict[int, int] = {}
         self._judged: dict[int, float] = {}
 
-    def first(self, parent: int, step: Step, stop: StopReason) -> int:
+    async def first(self, parent: int, step: Step, stop: StopReason) -> int:
         """The earliest child of `parent` in the state that `step` leads to; the tree's next node when there is none."""
-        return self._first.setdefault((parent, *self._effect(step, stop)), len(self._tree.nodes))
+        return self._first.setdefault((parent, *await self._effect(step, stop)), len(self._tree.nodes))
 
     def agree(self, index: int, first: int, share: float) -> None:
         """Node `index` was added in the state of `first`: blend the values of the open siblings with how many siblings agree with each.
@@ -48,12 +48,12 @@ class Siblings:
                 agreement = self._sizes[self._class[child]] / len(known)
                 tree.values[child] = share * self._judged[child] + (1 - share) * agreement
 
-    def _effect(self, step: Step, stop: StopReason) -> tuple[object, ...]:
+    async def _effect(self, step: Step, stop: StopReason) -> tuple[object, ...]:
         """What a step changes."""
         text = step.text.strip()
         if self._same == "state" and step.calls:
             return tuple(plain_call(call) for call in step.calls) + tuple(item.text for item in step.observations)
-        answer = self._answer_of(step.text) if self._same == "state" and stop is not StopReason.OPEN else None
+        answer = await self._answer_in(step) if self._same == "state" and stop is not StopReason.OPEN else None
         return answer or text, stop
 
 

@@ -153,7 +153,7 @@ class Socratic:
             (root,) = questions
             shown = [_fields(script, root, [hint]) for hint in root.hints] or [_fields(script, root)]
             turns = await script.together([Call(role=role, fields=item, after=root.node, draw=draw) for draw, item in enumerate(shown)])
-            best = [turns[place] for place in winners([turn.value.answer for turn in turns]) or range(len(turns))]
+            best = [turns[place] for place in winners(await script.spelt(turn.value.answer for turn in turns)) or range(len(turns))]
             root.node = best[0].node
             root.said = replace(best[0].value, confidence=statistics.mode(turn.value.confidence for turn in best))
             script.offer(best[0])

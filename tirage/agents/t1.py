@@ -16,10 +16,9 @@ from tirage.agents.options import play_of
 from tirage.agents.pool import Candidate, Rule, read_pool, select
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
 from tirage.agents.roles import Role, whole
-from tirage.agents.staging import appraise, draw_and_check, remark
+from tirage.agents.staging import appraise, draw_and_check, remark, spelt
 from tirage.agents.transcript import Transcript, Workflow
 from tirage.agents.valuers import Confidence, Valuer
-from tirage.core.tree import Tree
 from tirage.models.embedded import is_nano
 
 SOLVER = Role(
@@ -92,15 +91,18 @@ class T1:
             for start in range(0, self.n, self.width):
                 draws = range(start, min(self.n, start + self.width))
                 checked = await draw_and_check(script, self.solver, self.verifier, draws, checks=self.checks)
-                await self._rate(script, [item for item in read_pool(script.tree) if item.node in checked and item.survives])
-            pool = read_pool(script.tree)
+                await self._rate(
+                    script, [item for item in read_pool(script.tree, script.problem) if item.node in checked and item.survives]
+                )
+            pool = read_pool(script.tree, script.problem)
             if not any(item.survives for item in pool):
                 await self._rate(script, [item for item in pool if item.checks])
         finally:
-            self._choose(script.tree)
+            await self._choose(script)
 
-    def _choose(self, tree: Tree) -> None:
-        pool = read_pool(tree)
+    async def _choose(self, script: Transcript) -> None:
+        tree = script.tree
+        pool = await spelt(script, read_pool(tree, script.problem))
         for item in pool:
             if None in item.checks:
                 remark(tree, item.node, f"abstained={item.checks.count(None)}/{len(item.checks)}")

@@ -14,7 +14,7 @@ from tirage.agents.approval import Action, Desk, Terminated
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
 from tirage.agents.log_share import Share
-from tirage.agents.roles import Role, Unreadable
+from tirage.agents.roles import Role, Unreadable, whole
 from tirage.agents.workbench import Workbench
 from tirage.core.budget import Budget, Meter
 from tirage.core.message import Observation, ToolCall
@@ -23,8 +23,11 @@ from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step
 from tirage.core.trajectory import Failure, StopReason
 from tirage.core.tree import ROOT, Tree
+from tirage.models.allowance import spending
 from tirage.sandbox.base import Sandbox
 from tirage.tools.base import Tool
+from tirage.verification.alike import Alike, Spelling, quickly
+from tirage.verification.reading import answer_in
 
 T = TypeVar("T")
 PERSON = "person"
@@ -114,6 +117,8 @@ class Transcript:
     """The reference answer where the play has `sees_key`, shown to roles that are declared to see it."""
     log: Log | None = None
     on_step: Callable[[StepEvent], None] | None = None
+    alike: Alike = quickly
+    """Which answers are the same."""
     turns: int = 0
     """Turns asked for so far."""
     concurrency: int = 16
@@ -138,7 +143,8 @@ class Transcript:
         """Turns that do not depend on each other, side by side; in the order of `calls`. Raises as `ask`."""
         first = self._begin(len(calls))
         try:
-            trees = await _all(self._solve(call, first + place) for place, call in enumerate(calls))
+            works = enumerate(zip(calls, self._shares(calls), strict=True), start=first)
+            trees = await _all(self._solve(call, number, meter) for number, (call, meter) in works)
         finally:
             self._busy = False
         turns = [self._join(call, tree) for call, tree in zip(calls, trees, strict=True)]
@@ -158,9 +164,9 @@ class Transcript:
         number = self._begin(1)
         log = Share(self.log, number, self.meter) if self.log is not None else None
         try:
-            settled = await self.bench.use(
-                ToolCall(name=tool, arguments=arguments), log, after=after, move=role or tool, timeout_s=timeout_s
-            )
+            asked = ToolCall(name=tool, arguments=arguments)
+            with spending(self.left()):
+                settled = await self.bench.use(asked, log, after=after, move=role or tool, timeout_s=timeout_s)
         finally:
             self._busy = False
         node = self.tree.add(after, settled.step, stop=settled.stop, error=settled.error, move=settled.move)
@@ -176,6 +182,19 @@ class Transcript:
         if nodes is not None and len(self.tree.nodes) > nodes:
             return "nodes"
         return self.meter.exhausted(elapsed_s=time.monotonic() - self._started)
+
+    async def spelt(self, answers: Iterable[str | None]) -> list[str | None]:
+        """The answers with equal ones spelt the same, for whoever counts them."""
+        return await Spelling(self.problem, self.alike).all(answers)
+
+    def given(self, node: int, text: str) -> None:
+        """Have the answer to the problem read in a text that no policy sampled and that node `node` holds."""
+        self.tree.answers[node] = answer_in(text, self.problem) or ""
+
+    def left(self) -> int | None:
+        """Tokens that may still be sampled, what is in flight taken off; None without a limit."""
+        left = self.meter.left("tokens_out")
+        return None if left is None else max(0, int(left))
 
     def offer(self, turn: Turn[Any]) -> None:
         """What is the answer unless a better one is offered."""
@@ -211,7 +230,8 @@ class Transcript:
             step = Step(spans=(Span(Source.FORCED, decision.text),), finish=Finish.STOP, opening=Opening(messages=(), prompt=()))
             stop = StopReason.ANSWERED if call.role.answers else StopReason.OPEN
             node = self.tree.add(turn.node, step, stop=stop, move=PERSON)
-            return self._read(call.role, decision.text, node.index, None)
+            self.given(node.index, decision.text)
+            return self._read(call.role, decision.text, decision.text, node.index, None)
         if decision.action is Action.REJECT:
             objection = f"{asked}\n\nAn earlier attempt was rejected:\n{turn.text}\n\nThe objection: {decision.text or 'none was given'}"
             again = replace(call, role=replace(call.role, template="{_asked}"), fields={"_asked": objection}, after=turn.node)
@@ -227,13 +247,25 @@ class Transcript:
             known["key"] = self.key
         return known
 
-    async def _solve(self, call: Call[T], number: int) -> Tree:
+    def _shares(self, calls: Sequence[Call[Any]]) -> list[Meter]:
+        """What each of several turns may spend: equal parts of the tokens that are left, for no more turns than can take a whole step.
+
+        The parts are settled before any turn begins, so that none of them depends on which turn is faster.
+        """
+        left = self.left()
+        if left is None:
+            return [self.meter] * len(calls)
+        steps = (getattr(getattr(self.company.player(call.role), "policy", None), "most_tokens", 1) for call in calls)
+        most = max(1, min(len(calls), -(-left // max(1, *steps))))
+        return [Meter(Budget(tokens_out=left // most if place < most else 0), above=self.meter) for place in range(len(calls))]
+
+    async def _solve(self, call: Call[T], number: int, meter: Meter) -> Tree:
         """The turn as a tree of its own."""
         asked = Problem(prompt=call.role.messages(self._fields(call))[-1].content, kind=self.problem.kind)
         log = Share(self.log, number, self.meter) if self.log is not None else None
         seed = derive_seed(self.tree.seed, number, call.role.name, call.draw)
         async with self._places:
-            return await self.company.player(call.role).solve(asked, seed=seed, meter=self.meter, log=log)
+            return await self.company.player(call.role).solve(asked, seed=seed, meter=meter, log=log)
 
     def _join(self, call: Call[T], part: Tree) -> Turn[T]:
         """Hang a turn's tree below the node that it answers."""
@@ -252,6 +284,8 @@ class Transcript:
             places[node.index] = new.index
             if node.index in part.values:
                 tree.values[new.index] = part.values[node.index]
+            if node.index in part.answers:
+                tree.answers[new.index] = part.answers[node.index]
             if node.index in part.notes:
                 tree.notes[new.index] = part.notes[node.index]
             if self.on_step is not None:
@@ -260,14 +294,14 @@ class Transcript:
         if part.chosen == ROOT:
             return Turn(role=role.name, node=call.after, text="", value=role.default, readable=False)
         path = part.trajectory(part.chosen)
-        return self._read(role, path.response, places[part.chosen], path.error)
+        return self._read(role, path.response, path.own_text, places[part.chosen], path.error)
 
-    def _read(self, role: Role[T], text: str, node: int, error: Failure | None) -> Turn[T]:
-        """What a turn says."""
+    def _read(self, role: Role[T], text: str, own: str, node: int, error: Failure | None) -> Turn[T]:
+        """What a turn says: a reply as a whole is `text`, anything in particular is looked for in the player's `own` words."""
         try:
             if error is not None:
                 raise Unreadable(error.message)
-            return Turn(role=role.name, node=node, text=text, value=role.read(text))
+            return Turn(role=role.name, node=node, text=text, value=role.read(text if role.read is whole else own))
         except Unreadable as reason:
             self.tree.notes[node] = f"default taken: {reason}"
             return Turn(role=role.name, node=node, text=text, value=role.default, readable=False, error=error)
@@ -303,8 +337,11 @@ class Play(Protocol):
 class Workflow:
     """The agent that performs a play; fits the `Agent` port."""
 
-    def __init__(self, play: Play, company: Company, *, budget: Budget | None = None, desk: Desk | None = None) -> None:
-        """`budget`: of each problem by itself; `desk`: where turns wait for a person, of one run."""
+    def __init__(
+        self, play: Play, company: Company, *, budget: Budget | None = None, desk: Desk | None = None, alike: Alike = quickly
+    ) -> None:
+        """`budget`: of each problem by itself; `desk`: where turns wait for a person, of one run; `alike`: which answers are the same."""
+        self.alike = alike
         self.desk = desk
         self.play = play
         self.company = company
@@ -330,6 +367,7 @@ class Workflow:
             key=problem.answer if getattr(self.play, "sees_key", False) else None,
             log=log,
             on_step=on_step,
+            alike=self.alike,
         )
         try:
             await self.play.play(script)

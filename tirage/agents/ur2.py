@@ -160,7 +160,7 @@ class Outcome(StrEnum):
 
 def outcome(path: Trajectory) -> Outcome:
     """How `path` ended."""
-    if tagged_answer(path.response) is not None:
+    if tagged_answer(path.own_text) is not None:
         return Outcome.FINISHED
     if path.stop is StopReason.CALLS:
         return Outcome.MAX_ROUNDS

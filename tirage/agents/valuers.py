@@ -28,7 +28,8 @@ class Estimate:
 class Valuer(Protocol):
     """Estimates prefixes and ended paths."""
 
-    # A valuer may have an attribute `sees_answer`: True hands it the problem with its reference. Without it nobody does.
+    # A valuer may have an attribute `sees_answer`: True hands it the problem with its reference. Without it nobody does. It may have an
+    # attribute `most_tokens`: what it samples for one value at most. Without it nobody knows, see `most_tokens_of`.
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The worth of `path`. `seed` fixes every draw. Raises the `TirageError` family when what it asks is broken."""
@@ -38,6 +39,17 @@ class Valuer(Protocol):
 def shown_to(judge: object, problem: Problem) -> Problem:
     """The problem as `judge` may see it: with its reference only where the judge declares `sees_answer`."""
     return problem if getattr(judge, "sees_answer", False) else problem.asked
+
+
+def most_tokens_of(valuer: object) -> int | None:
+    """Tokens that a valuer samples for one value at most; 0 where it is none, None where it does not say."""
+    return 0 if valuer is None else getattr(valuer, "most_tokens", None)
+
+
+def together(*parts: int | None) -> int | None:
+    """The sum; None as soon as a part is unknown."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 class Judge(Protocol):
@@ -51,6 +63,8 @@ class Judge(Protocol):
 class Confidence:
     """Geometric mean of the probabilities of the tokens that the policy sampled on the path, in (0, 1]. Costs nothing."""
 
+    most_tokens = 0
+
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """None where the model gave no log-probabilities."""
         scores = (score for span in path.spans if span.source is Source.POLICY for score in span.logprobs or ())
@@ -59,6 +73,8 @@ class Confidence:
 
 class Execution:
     """Did its code run? 1 when the last observation is whole, 0.5 before any, 0 when the last one is an error. Costs nothing."""
+
+    most_tokens = 0
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The last observation decides."""
@@ -75,6 +91,7 @@ class Oracle:
         """`inner` values the paths that have not ended."""
         self._verifiers = verifiers
         self._inner = inner
+        self.most_tokens = most_tokens_of(inner)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The score, or 1 and 0; None when ungraded."""
@@ -94,6 +111,7 @@ class Stages:
         self._cheap = cheap
         self._full = full
         self._gate = gate
+        self.most_tokens = together(most_tokens_of(cheap), most_tokens_of(full))
         self.sees_answer = any(getattr(valuer, "sees_answer", False) for valuer in (cheap, full))
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
@@ -115,6 +133,7 @@ class Signed:
         """`inner` says values in [0, 1]."""
         self._inner = inner
         self.sees_answer = getattr(inner, "sees_answer", False)
+        self.most_tokens = most_tokens_of(inner)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """Twice the value, less 1; None stays None."""
@@ -129,6 +148,7 @@ class Batched:
         """`values` scores up to `most` paths; it may be slow and runs in a thread."""
         self._values = values
         self._most = most
+        self.most_tokens = 0
         self._waiting: list[tuple[Problem, Trajectory, asyncio.Future[float | None]]] = []
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:

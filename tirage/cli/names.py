@@ -214,14 +214,17 @@ def make_agent(
     options: SandboxOptions,
     hints: HintsConfig | None = None,
     verifiers: Verifiers | None = None,
+    alike: Verifiers | None = None,
     tools: Mapping[str, Tool] | None = None,
 ) -> Agent:
     """An agent over `model`; hinted when `hints` is given.
 
-    `verifiers` is what an oracle asks, if there is one; `tools` are those that `open_tools` opened. Raises `ConfigError` for a tool that
-    the dialect cannot call.
+    `verifiers` is what an oracle asks, if there is one; `alike` says which answers are the same, by default they; `tools` are those that
+    `open_tools` opened. Raises `ConfigError` for a tool that the dialect cannot call.
     """
     kit = _kit(model, config, sampling, tools or {}, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
+    equals = alike or verifiers
+    kit = kit if equals is None else replace(kit, alike=equals.of)
     if config.name is not None:
         if config.search is not None:
             raise ConfigError(f"agent.name={config.name} brings its own search; leave agent.search out and set agent.options")

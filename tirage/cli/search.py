@@ -27,7 +27,7 @@ from tirage.runs import RunFolder
 from tirage.search.strategies import STRATEGIES, option_names
 from tirage.stages import Display, Plan, roll_plans
 from tirage.traces.jsonl import TraceStore
-from tirage.verification.extract import conclusion, final_answer
+from tirage.verification.reading import answer_of
 
 STAGE = "search"
 
@@ -37,7 +37,9 @@ def search(
     problems: Annotated[str | None, typer.Option("--problems", "-p", help="Many: a file, nano:SPLIT or gym:FAMILY[,FAMILY].")] = None,
     strategy: Annotated[str, typer.Option("--strategy", "-s", help="How the tree grows; --list names them.")] = "mcts",
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
-    budget: Annotated[list[str] | None, typer.Option("--budget", "-b", help="Limit of a tree, e.g. tokens=20000; repeatable.")] = None,
+    budget: Annotated[
+        list[str] | None, typer.Option("--budget", "-b", help="Kept to within a step, e.g. tokens=20000; repeatable.")
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Steps of a tree in flight at once.")] = 16,
     valuer: Annotated[str, typer.Option(help="What values a path: auto, critic, confidence, execution, prm, oracle, none.")] = "auto",
     stop: Annotated[list[str] | None, typer.Option(help="End early: solved, converged, saturated; repeatable.")] = None,
@@ -123,7 +125,7 @@ def summary(rollout: Rollout) -> dict[str, Any]:
     value = tree.values.get(tree.chosen)
     return {
         "key": rollout.key,
-        "answer": final_answer(conclusion(path)) if path is not None else None,
+        "answer": answer_of(path, rollout.problem),
         "correct": rollout.correct if rollout.problem.answer is not None or rollout.problem.verifier != "math" else None,
         "value": value,
         "ended": tree.ended or "exhausted",

@@ -41,7 +41,9 @@ def solve(
     second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains or an agent.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
-    budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all.")] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Sampled tokens in all, judging included; kept to within one step.")
+    ] = None,
     tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
     collection: Annotated[

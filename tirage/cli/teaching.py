@@ -127,7 +127,7 @@ class _Work:
         config, key = self.config, rollout_key(STAGE, problem, 0)
         if key not in self.run.store.keys(STAGE):
             driven = config.agent.model_copy(update={"options": {"topology": team}})
-            agent = make_agent(self.model, driven, config.sampling, sandbox=self.sandbox, options=config.sandbox)
+            agent = make_agent(self.model, driven, config.sampling, sandbox=self.sandbox, options=config.sandbox, alike=self.verifiers)
             stage = stage_of(config, Plan(name=STAGE, problems=(problem,), sampling=config.sampling, agent=driven), self.model)
             await Runner(agent, self.verifiers.of, self.run.store, seed=seed).run(stage, on_start=self.run.begun)
         rollout = self.run.store.get(key)

@@ -35,7 +35,10 @@ class Problem:
 
     @property
     def asked(self) -> "Problem":
-        """What may be seen by those who must not know the reference: no answer and no metadata, so another `id`."""
+        """What may be seen by those who must not know the reference: no answer and no metadata.
+
+        Its `id` is that of the question alone, whatever the reference: seeds of everything that a policy sees derive from it.
+        """
         return replace(self, answer=None, metadata={})
 
     @property

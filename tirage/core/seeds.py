@@ -6,7 +6,7 @@ import hashlib
 def derive_seed(*parts: str | int) -> int:
     """Hash `parts`, in order, to a seed in [0, 2**63).
 
-    The usual call is `derive_seed(run_seed, problem_id, sample, step)`. Parts are length-prefixed, so
+    The usual call is `derive_seed(run_seed, problem.asked.id, sample, step)`. Parts are length-prefixed, so
     ("ab", "c") and ("a", "bc") differ; 1 and "1" differ too.
     """
     texts = [f"{type(part).__name__}:{part}".encode() for part in parts]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tirage.core.hint import HintUse
+from tirage.core.own_text import OwnText, read_own
 from tirage.core.step import Source, Span, Step, Usage, join_ids
 
 
@@ -54,6 +55,8 @@ class Trajectory:
     steps: tuple[Step, ...]
     stop: StopReason
     error: Failure | None = None
+    answer: str | None = None
+    """What its agent reads as its answer, empty for none; None where the agent leaves the reading to whoever grades the problem."""
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -64,6 +67,21 @@ class Trajectory:
     def response(self) -> str:
         """Everything after the prompt, as text."""
         return "".join(step.text for step in self.steps)
+
+    @property
+    def own(self) -> OwnText:
+        """What the policy said itself, and whether its last code was left unrun."""
+        return read_own(self.steps)
+
+    @property
+    def own_text(self) -> str:
+        """What the policy said itself: the only place where its answer may be looked for.
+
+        That is what it sampled, what was forced right before that in the same step (the beginning of an answer that it was made to
+        finish), and what it handed to a tool that ends the path. Prompts, hints, glue, notices and what tools returned are left out;
+        where they stood a new line begins, so that nothing grows together. A fenced block of its own keeps its fences, whoever wrote them.
+        """
+        return self.own.text
 
     @property
     def token_ids(self) -> tuple[int, ...] | None:

@@ -60,6 +60,9 @@ class Tree:
     """What the valuer said of a node by itself, by index; no entry where nobody was asked or nobody could say."""
     notes: dict[int, str] = field(default_factory=dict)
     """What was said about nodes in words, by index: reflections on failures, critiques."""
+    answers: dict[int, str] = field(default_factory=dict)
+    """What agents that read answers in their own way read at ends of paths, by index, empty for none; of others, which leave the reading
+    to the problem's verifier, there is no entry."""
     judging: Usage = field(default_factory=Usage)
     """What values and notes cost, on top of the steps."""
 
@@ -123,9 +126,9 @@ class Tree:
         node = self.nodes[index]
         if node.step is None:
             raise ValueError("the root is not a trajectory: no step was taken")
-        return self.extended(node.parent, node.step, stop=node.stop, error=node.error)
+        return self.extended(node.parent, node.step, stop=node.stop, error=node.error, answer=self.answers.get(index))
 
-    def extended(self, parent: int, step: Step, *, stop: StopReason, error: Failure | None = None) -> Trajectory:
+    def extended(self, parent: int, step: Step, *, stop: StopReason, error: Failure | None = None, answer: str | None = None) -> Trajectory:
         """What `trajectory` would give for a child of `parent` with this step."""
         before = self.conversation(parent) if step.opening is None else ()
         steps = (*(node.step for node in before if node.step is not None), step)
@@ -138,6 +141,7 @@ class Tree:
             steps=steps,
             stop=stop,
             error=error,
+            answer=answer,
         )
 
     def leaves(self) -> Iterator[int]:

@@ -18,7 +18,7 @@ def checked_rows(rollouts: Iterable[Rollout], *, rule: Rule = "weighted") -> dic
 
     def pools() -> Iterator[tuple[Tree, Mapping[int, Verdict]]]:
         for rollout in rollouts:
-            pool = read_pool(rollout.tree)
+            pool = read_pool(rollout.tree, rollout.problem)
             if any(item.checks for item in pool):
                 right = {item.node: item.node in rollout.verdicts and rollout.verdicts[item.node].correct is True for item in pool}
                 curves.append(selection_curve(pool, right, rule=rule))

@@ -14,8 +14,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from tirage.agents.ballot import classes
 from tirage.evaluation.outcomes import Outcome, by_problem
-from tirage.verification.answer_keys import AnswerKey, text_key
+from tirage.verification.answer_keys import AnswerKey
 
 MAX_POOL = 1000
 """Most samples per problem for which the counts of subsets fit a float (comb(1000, 500) is about 1e299)."""
@@ -148,16 +149,19 @@ def pass_at_k(outcomes: Iterable[Outcome], k: int, *, ungraded_as_wrong: bool = 
     return _at_k("pass", k, values, short)
 
 
-def maj_at_k(outcomes: Iterable[Outcome], k: int, *, key: AnswerKey = text_key, ungraded_as_wrong: bool = False) -> AtK:
+def maj_at_k(outcomes: Iterable[Outcome], k: int, *, key: AnswerKey | None = None, ungraded_as_wrong: bool = False) -> AtK:
     """Unbiased maj@k: exact expectation over all k-subsets; ties split evenly, see `majority_curve`.
 
-    Answers with the same `key` are one class. Where the verifier tells members of a class apart, the class earns the share of its correct
+    Answers with the same `key` are one class; without a key those that mean the same, see `ballot.classes`, and those that the verifier
+    found equal to the reference. Where the verifier tells members of a class apart, the class earns the share of its correct
     members.
     """
     return maj_at_many(outcomes, [k], key=key, ungraded_as_wrong=ungraded_as_wrong)[0]
 
 
-def maj_at_many(outcomes: Iterable[Outcome], ks: Sequence[int], *, key: AnswerKey = text_key, ungraded_as_wrong: bool = False) -> list[AtK]:
+def maj_at_many(
+    outcomes: Iterable[Outcome], ks: Sequence[int], *, key: AnswerKey | None = None, ungraded_as_wrong: bool = False
+) -> list[AtK]:
     """`maj_at_k` for several k at the price of the largest."""
     values: dict[int, list[float]] = {k: [] for k in ks}
     short: Counter[int] = Counter()
@@ -214,13 +218,17 @@ def per_problem(outcomes: Sequence[Outcome], field: str) -> float | None:
     return math.fsum(getattr(outcome, field) for outcome in outcomes) / len(by_problem(outcomes))
 
 
-def _votes(group: Sequence[tuple[Outcome, bool]], key: AnswerKey) -> tuple[list[tuple[int, float]], int]:
+def _votes(group: Sequence[tuple[Outcome, bool]], key: AnswerKey | None) -> tuple[list[tuple[int, float]], int]:
     """Size and credit of each answer class, and the number of samples without an answer."""
     sizes: Counter[object] = Counter()
     right: Counter[object] = Counter()
-    for outcome, correct in group:
+    named: Sequence[object]
+    if key is None:
+        named = classes([None if item.answer is None else item.vote or item.answer for item, _ in group])
+    else:
+        named = [None if item.answer is None else key(item.answer) for item, _ in group]
+    for (outcome, correct), name in zip(group, named, strict=True):
         if outcome.answer is not None:
-            name = key(outcome.answer)
             sizes[name] += 1
             right[name] += correct
     return [(size, right[name] / size) for name, size in sizes.items()], len(group) - sizes.total()

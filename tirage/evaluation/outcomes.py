@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from tirage.core import Rollout, Trajectory, Usage, Verdict
 
+_COMPARING = ("math", "numeric", "exact", "choice")
+"""Verifiers by which an answer is right because it equals the reference; of others different answers may be right."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -28,6 +31,8 @@ class Outcome:
     hinted: bool = False
     """True when the chosen path holds at least one hint."""
     answer: str | None = None
+    vote: str | None = None
+    """What the answer counts as in a vote, where that is not itself: the reference that it was found equal to."""
     stop: str = ""
     """Why the chosen path ended; empty when nothing was produced."""
     tokens_in: int = 0
@@ -115,6 +120,7 @@ def _outcome(
         used_tool=path is not None and path.used_tool,
         hinted=path is not None and bool(path.hints),
         answer=verdict.answer if verdict is not None else None,
+        vote=problem.answer if verdict is not None and verdict.correct and problem.verifier in _COMPARING else None,
         stop=path.stop.value if path is not None else "",
         tokens_in=usage.tokens_in,
         tokens_out=usage.tokens_out,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tirage.evaluation.intervals import Interval, mean_interval
 from tirage.evaluation.metrics import accuracy, correctness, maj_at_many, pass_at_k, per_problem, share, tool_rate
 from tirage.evaluation.outcomes import Outcome, by_problem
-from tirage.verification.answer_keys import AnswerKey, text_key
+from tirage.verification.answer_keys import AnswerKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Measuring:
     resamples: int = 10_000
     seed: int = 0
     ungraded_as_wrong: bool = False
-    key: AnswerKey = text_key
+    key: AnswerKey | None = None
     """When two answers are the same vote in maj@k."""
 
 

@@ -158,7 +158,7 @@ class Runner:
     ) -> Rollout | None:
         """One rollout; None when the shared budget left nothing to do."""
         started = time.monotonic()
-        seed = derive_seed(self.seed, stage.name, problem.id, sample)
+        seed = derive_seed(self.seed, stage.name, problem.asked.id, sample)
         log = self._logs(key) if self._logs is not None else None
         tree = await self.agent.solve(problem, seed=seed, meter=self.meter, on_step=on_step, log=log)
         if len(tree.nodes) == 1 and self.meter.exhausted() is not None:

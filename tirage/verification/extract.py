@@ -94,13 +94,28 @@ def final_answer(response: str) -> str | None:
 
 
 def conclusion(path: Trajectory) -> str:
-    """Where to look for the final answer: the response; nothing when the path was given up, or broke off before it stated any.
+    """Where to look for the final answer: what the policy said itself; nothing when it gave up, or broke off before it stated any.
 
-    It breaks off at the limit of calls or steps, and at what cannot be read.
+    Where the path's agent reads answers in its own way, that answer alone, stated. A path breaks off at the limit of calls or steps, at
+    what cannot be read, and with code that was not run.
     """
-    if path.stop in (StopReason.CALLS, StopReason.MALFORMED) and extract(path.response, STATED).answer is None:
+    if path.answer is not None:
+        return as_response(path.answer) if path.answer else ""
+    own = path.own
+    broken = path.stop in (StopReason.CALLS, StopReason.MALFORMED) or own.unrun
+    if path.stop is StopReason.GAVE_UP or (broken and extract(own.text, STATED).answer is None):
         return ""
-    return "" if path.stop is StopReason.GAVE_UP else path.response
+    return own.text
+
+
+def as_response(answer: str) -> str:
+    """A response that gives `answer` as a model would: boxed, unless its braces do not pair up."""
+    depth = 0
+    for sign in re.sub(r"\\\\|\\[{}]", "", answer):
+        depth += (sign == "{") - (sign == "}")
+        if depth < 0:
+            return answer
+    return answer if depth or answer.endswith("\\") else f"\\boxed{{{answer}}}"
 
 
 def final_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

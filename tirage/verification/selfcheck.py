@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tirage.core.problem import Problem
 from tirage.verification.base import Verifier
+from tirage.verification.extract import as_response
 from tirage.verification.factory import open_verifier
 
 _NUMBER = re.compile(r"\d+")
@@ -88,16 +89,6 @@ async def _check_family(family: str, problems: Sequence[Problem], verifier: Veri
         caught=caught,
         faults=tuple(faults[:10]),
     )
-
-
-def as_response(answer: str) -> str:
-    """A response that gives `answer` as a model would: boxed, unless its braces do not pair up."""
-    depth = 0
-    for sign in re.sub(r"\\\\|\\[{}]", "", answer):
-        depth += (sign == "{") - (sign == "}")
-        if depth < 0:
-            return answer
-    return answer if depth or answer.endswith("\\") else f"\\boxed{{{answer}}}"
 
 
 def damaged(problem: Problem) -> list[str]:

@@ -9,7 +9,7 @@ from tirage.agents.teams.topology import Edge, Member, Topology
 from tirage.agents.transcript import Call, OutOfBudget, Transcript, Turn
 from tirage.core.errors import ConfigError
 from tirage.core.tree import ROOT, Tree
-from tirage.verification.extract import final_answer
+from tirage.verification.reading import answer_of
 
 TEMPLATE = "{problem}{heard}"
 SYSTEMS = {
@@ -94,13 +94,13 @@ class Team:
                 try:
                     turns = await script.together(calls)
                 except OutOfBudget as spent:
-                    self._decide(script, last | now | {turn.role: turn for turn in spent.turns})
+                    await self._decide(script, last | now | {turn.role: turn for turn in spent.turns})
                     raise
                 for member, words, turn in zip(layer, heard, turns, strict=True):
                     now[member.name] = turn
                     if words.cut:
                         script.note(turn, f"{words.cut} characters of what others said were left out to fit the window of {self.window}")
-                self._decide(script, last | now)
+                await self._decide(script, last | now)
             last = now
 
     def _heard(self, name: str, number: int, now: Mapping[str, Turn[str]], last: Mapping[str, Turn[str]]) -> Heard:
@@ -119,12 +119,13 @@ class Team:
         nodes = [now[other].node for other in speakers.now] + [last[other].node for other in speakers.before]
         return Call(role=self.roles[member.name], fields={"heard": heard.text}, after=max(nodes, default=ROOT), draw=number - 1)
 
-    def _decide(self, script: Transcript, said: Mapping[str, Turn[str]]) -> None:
+    async def _decide(self, script: Transcript, said: Mapping[str, Turn[str]]) -> None:
         """Offer the decider's turn, or the first of the majority's; while the decider has not spoken, that of those who answer."""
         turn = said.get(self.topology.decider or "")
         turns = [item for name, item in said.items() if self.roles[name].answers]
         if turn is None and turns:
-            place = plurality([final_answer(item.text) for item in turns])
+            answers = [answer_of(script.tree.trajectory(item.node), script.problem) for item in turns]
+            place = plurality(await script.spelt(answers))
             turn = turns[0 if place is None else place]
         if turn is not None:
             script.offer(turn)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tirage.core.message import Message, Observation, ObservationStatus, ToolCall
 from tirage.core.usage import Usage
+from tirage.models.allowance import complete
 from tirage.models.base import Model, Request, Sampling
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec, needs_text, text_argument
@@ -61,6 +62,8 @@ class QueryRewriter:
         """`max_tokens` of a rewritten query."""
         self.model = model
         self._max_tokens = max_tokens
+        self.most_tokens = 3 * max_tokens
+        """Of one call: a judgement of the query, its rewriting, a summary."""
 
     async def rewrite(self, query: str, reasoning: str) -> tuple[str, Usage]:
         """The query followed by the model's version of it, and what that cost; the query alone when the model says nothing."""
@@ -92,6 +95,8 @@ class SummarisingSearch:
         self.refused = 0
         """Queries that asked for reasoning, over all problems."""
         self._max_tokens = max_tokens
+        self.most_tokens = 3 * max_tokens
+        """Of one call: a judgement of the query, its rewriting, a summary."""
         about = search.about or "a collection of documents"
         self.spec = ToolSpec(
             name=search.spec.name,
@@ -159,5 +164,5 @@ class SummarisingSearch:
 async def _ask(model: Model, prompt: str, tag: str, max_tokens: int) -> tuple[str, Usage]:
     """What a model answers to one message, greedily, and what that cost."""
     message = Message(role="user", content=prompt)
-    (completion,) = await model.complete(Request(messages=(message,), sampling=Sampling(max_tokens=max_tokens), tag=tag))
+    (completion,) = await complete(model, Request(messages=(message,), sampling=Sampling(max_tokens=max_tokens), tag=tag))
     return completion.text.strip(), completion.usage
