@@ -265,7 +265,7 @@ async def test_each_kind_of_problem_agrees_in_its_own_way(kind, answers, subtask
 
 @pytest.mark.parametrize(
     ("answers", "answer"),
-    [(["1", "2", "3", "1", "4"], "1"), (["1", "2", "3", "4", "5"], "5"), (["one", "two", "none", "some", "any"], "any")],
+    [(["1", "2", "3", "1", "4"], "1"), (["1", "2", "3", "4", "5"], "5"), (["here", "there", "none", "some", "any"], "any")],
 )
 async def test_at_the_last_subtask_the_plurality_else_the_last(answers, answer):
     """The reference returns a failure there."""

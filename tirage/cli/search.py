@@ -37,9 +37,7 @@ def search(
     problems: Annotated[str | None, typer.Option("--problems", "-p", help="Many: a file, nano:SPLIT or gym:FAMILY[,FAMILY].")] = None,
     strategy: Annotated[str, typer.Option("--strategy", "-s", help="How the tree grows; --list names them.")] = "mcts",
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
-    budget: Annotated[
-        list[str] | None, typer.Option("--budget", "-b", help="Kept to within a step, e.g. tokens=20000; repeatable.")
-    ] = None,
+    budget: Annotated[list[str] | None, typer.Option("--budget", "-b", help="Kept to within a step:  tokens=20000; repeatable.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Steps of a tree in flight at once.")] = 16,
     valuer: Annotated[str, typer.Option(help="What values a path: auto, critic, confidence, execution, prm, oracle, none.")] = "auto",
     stop: Annotated[list[str] | None, typer.Option(help="End early: solved, converged, saturated; repeatable.")] = None,

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tirage.core import Rollout, Trajectory, Usage, Verdict
+from tirage.core import Problem, Rollout, Trajectory, Usage, Verdict
 
 _COMPARING = ("math", "numeric", "exact", "choice")
-"""Verifiers by which an answer is right because it equals the reference; of others different answers may be right."""
+"""Verifiers that compare with a reference; by others, such as the scorers of reasoning-gym, different answers may be right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,11 @@ def read_leaf_outcomes(rollouts: Iterable[Rollout]) -> list[Outcome]:
     return outcomes
 
 
+def _compares(problem: Problem) -> bool:
+    """Whether answers are right because they equal one reference, so that right ones equal each other."""
+    return problem.verifier in _COMPARING and len(problem.accepted) == 1
+
+
 def by_stage(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     """Group by stage, in order of first appearance: the conditions of a report."""
     groups: dict[str, list[Outcome]] = {}
@@ -120,7 +125,7 @@ def _outcome(
         used_tool=path is not None and path.used_tool,
         hinted=path is not None and bool(path.hints),
         answer=verdict.answer if verdict is not None else None,
-        vote=problem.answer if verdict is not None and verdict.correct and problem.verifier in _COMPARING else None,
+        vote=problem.answer if verdict is not None and verdict.correct and _compares(problem) else None,
         stop=path.stop.value if path is not None else "",
         tokens_in=usage.tokens_in,
         tokens_out=usage.tokens_out,

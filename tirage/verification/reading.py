@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from tirage.core.problem import Problem
 from tirage.core.trajectory import Trajectory
-from tirage.verification.choice import letters
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Method, conclusion, extract
 
 POLICIES: Mapping[str, tuple[Method, ...]] = {"choice": CHOICE_POLICY, "exact": TEXT_POLICY, "gym": TEXT_POLICY}
@@ -12,9 +11,8 @@ POLICIES: Mapping[str, tuple[Method, ...]] = {"choice": CHOICE_POLICY, "exact": 
 
 
 def answer_in(text: str, problem: Problem) -> str | None:
-    """The final answer in a policy's text, found as the problem's verifier finds it; None when there is none. Of a choice the letter."""
-    found = extract(text, POLICIES.get(problem.verifier, MATH_POLICY)).answer
-    return ", ".join(letters(found)) or None if found is not None and problem.verifier == "choice" else found
+    """The final answer in a policy's text, found as the problem's verifier finds it; None when there is none."""
+    return extract(text, POLICIES.get(problem.verifier, MATH_POLICY)).answer
 
 
 def answer_of(path: Trajectory | None, problem: Problem) -> str | None:
