@@ -1,5 +1,7 @@
-# demo: one improvement round on the embedded model    test: everything    lint: style and types    bench: speed, beside peers
+# demo: one improvement round on the embedded model; demo MODEL=smollm2: two on a real chat model, behind vLLM
+# test: everything    lint: style and types    bench: speed, beside peers
 PYTHON ?= python3
+MODEL ?= nano
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
@@ -7,10 +9,16 @@ TIRAGE_DATA ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data))
 export TIRAGE_DATA
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test lint bench install vllm clean
+.PHONY: demo demo-nano demo-smollm2 test lint bench install vllm clean
 
-demo: $(VENV)/.train
+demo: demo-$(MODEL)
+
+demo-nano: $(VENV)/.train
 	$(BIN)/tirage improve examples/nano.yaml --run runs/demo
+
+demo-smollm2: $(VENV)/.train vllm
+	bash scripts/smollm2.sh
+	$(BIN)/python benchmarks/real_round.py; test $$? -le 1
 
 test: $(VENV)/.dev lint $(if $(TIRAGE_WITH_VLLM),vllm)
 	$(BIN)/python -m pytest --durations=25

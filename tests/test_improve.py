@@ -22,8 +22,27 @@ from tirage.training.rows import IGNORED
 pytest.importorskip("trl", reason="install the training extra: pip install 'tirage[train]'")
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "nano.yaml"
-SMALL = ["problems.train.count=33", "problems.heldout.count=22", "problems.unseen.count=4", "sampling.max_tokens=160", "training.epochs=1"]
-STAGES = {"before", "before-unseen", "train-alone", "train-hinted", "train-unhinted", "hinted", "after", "after-unseen", "control"}
+SMALL = [
+    "rounds=2",
+    "problems.train.count=33",
+    "problems.heldout.count=22",
+    "problems.unseen.count=4",
+    "sampling.max_tokens=160",
+    "training.epochs=1",
+]
+STAGES = {
+    "after-round-1",
+    "train-round-2",
+    "before",
+    "before-unseen",
+    "train-alone",
+    "train-hinted",
+    "train-unhinted",
+    "hinted",
+    "after",
+    "after-unseen",
+    "control",
+}
 
 
 def command(folder: Path) -> list[str]:

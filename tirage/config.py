@@ -299,11 +299,18 @@ class RolloutConfig(RunConfig):
 
 
 class ImproveConfig(RunConfig):
-    """One improvement round."""
+    """Improvement: one round, or several."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="the run folder is runs/NAME unless --run names another")
     problems: SplitsConfig = Field(description="training, held-out and unseen problems")
-    samples: int = Field(1, ge=1, description="hinted (and, for the control, unhinted) samples per training problem")
+    samples: int = Field(1, ge=1, description="samples per training problem and round; the control's are as many in all, without hints")
+    rounds: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="rounds of sampling and training: the first samples with hints, each later one samples the checkpoint before it as it "
+        "is (START's second round); every checkpoint is trained from the base",
+    )
     hints: HintsConfig = Field(HintsConfig(), description="hints while sampling")
     recipe: HintRFTConfig = Field(HintRFTConfig(), description="how traces become rows")
     training: SFTSettings = Field(SFTSettings(), description="how rows become a checkpoint")

@@ -3,25 +3,27 @@
     problems -> agents reason and act -> verify -> traces -> rows -> a trained checkpoint -> measured again
 
 One round in the manner of START (arXiv 2503.04625): hints elicit tool use while sampling, rejection sampling keeps what
-the verifier accepts, and fine-tuning moves the behaviour into the weights, where it is measured without hints. Every
+the verifier accepts, and fine-tuning moves the behaviour into the weights, where it is measured without hints. A later
+round samples the checkpoint before it as it is, and trains the base on what was right (START's second round). Every
 stage is resumable: what is finished is never redone, what was half done is redone.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from tirage.config import ImproveConfig, SamplingConfig
+from tirage.config import AgentConfig, ImproveConfig, SamplingConfig
 from tirage.core.problem import Problem
 from tirage.evaluation import Report, write_report
 from tirage.problems import load_problems
 from tirage.rollouts.runner import unique
-from tirage.round_report import RoundRecord, round_report
+from tirage.round_report import RoundRecord, measured_round, round_report, sampled_round
 from tirage.runs import RunFolder
 from tirage.stages import Display, Parts, Plan, roll_plans
 from tirage.training.filters import HeldOut
 from tirage.training.job import Checkpoint, run_job
 from tirage.training.manifest import Manifest
 from tirage.training.recipes import RFT, HintRFT, RFTConfig
+from tirage.training.selection import NothingKept, SelectionConfig
 from tirage.training.spec import SFTSpec
 
 RUN_FROM_DATASET = "../.."
@@ -49,10 +51,12 @@ async def improve_round(config: ImproveConfig, folder: Path, parts: Parts, show:
         round_ = _Round(config, run, splits, parts, show)
         await round_.base()
         tuned = await round_.train("hint-rft", base_weights)
+        for number in range(2, config.rounds + 1):
+            await round_.again(number, parts.served_like(config.model, str(tuned.path)))
+            tuned = await round_.train(later_round(number), base_weights)
         await round_.measure("after", parts.served_like(config.model, str(tuned.path)), unseen=True)
         if config.control:
-            control = await round_.train("control", base_weights, steps=tuned.steps)
-            await round_.measure("control", parts.served_like(config.model, str(control.path)))
+            await round_.control(base_weights, steps=tuned.steps)
         report = round_report(config, run, round_.record)
         write_report(report, folder)
         return report
@@ -82,26 +86,50 @@ class _Round:
         """Everything that samples from the base model, so that a server is started once.
 
         Measure it as it is; see which training problems it fails alone (greedy, as START does); sample those problems
-        with hints; sample them without, with the same effort, for the control; and measure what hints alone give.
+        with hints and demonstrations; sample them without, with the same effort, for the control; and measure what
+        hints and demonstrations alone give.
         """
-        config, splits = self.config, self.splits
+        config, splits, free = self.config, self.splits, _free(self.config)
         greedy = _greedy(config)
         plans = [
-            Plan(name="before", problems=splits.heldout, sampling=greedy),
-            Plan(name="before-unseen", problems=splits.unseen, sampling=greedy),
-            Plan(name="train-alone", problems=splits.train, sampling=greedy),
+            Plan(name="before", problems=splits.heldout, sampling=greedy, agent=free),
+            Plan(name="before-unseen", problems=splits.unseen, sampling=greedy, agent=free),
+            Plan(name="train-alone", problems=splits.train, sampling=greedy, agent=free),
             Plan(name="train-hinted", problems=splits.train, sampling=config.sampling, hints=config.hints, samples=config.samples),
             Plan(name="hinted", problems=splits.heldout, sampling=greedy, hints=config.hints),
         ]
         if config.control:
-            plans.append(Plan(name="train-unhinted", problems=splits.train, sampling=config.sampling, samples=config.samples))
+            effort = config.samples * config.rounds
+            plans.append(Plan(name="train-unhinted", problems=splits.train, sampling=config.sampling, samples=effort, agent=free))
         await self._roll(config.model, plans)
+
+    async def again(self, number: int, model: str) -> None:
+        """Measure the checkpoint of the round before `number`, and sample it, as it is."""
+        config, splits, free = self.config, self.splits, _free(self.config)
+        plans = [
+            Plan(name=measured_round(number - 1), problems=splits.heldout, sampling=_greedy(config), agent=free),
+            Plan(name=sampled_round(number), problems=splits.train, sampling=config.sampling, samples=config.samples, agent=free),
+        ]
+        await self._roll(model, plans)
+
+    async def control(self, base: str, *, steps: int) -> None:
+        """Train the base on its own unhinted samples and measure it; where none is right, the control is the base itself."""
+        try:
+            checkpoint = await self.train("control", base, steps=steps)
+            model = self.parts.served_like(self.config.model, str(checkpoint.path))
+        except NothingKept:
+            note = "The control found nothing to train on: none of the base model's unhinted samples was fit, so it is the base model."
+            self.show.note(note)
+            self.record.notes.append(note)
+            model = self.config.model
+        await self.measure("control", model)
 
     async def measure(self, stage: str, model: str, *, unseen: bool = False) -> None:
         """Measure a checkpoint on the held-out problems, greedy and without hints."""
-        plans = [Plan(name=stage, problems=self.splits.heldout, sampling=_greedy(self.config))]
+        greedy, free = _greedy(self.config), _free(self.config)
+        plans = [Plan(name=stage, problems=self.splits.heldout, sampling=greedy, agent=free)]
         if unseen:
-            plans.append(Plan(name=f"{stage}-unseen", problems=self.splits.unseen, sampling=_greedy(self.config)))
+            plans.append(Plan(name=f"{stage}-unseen", problems=self.splits.unseen, sampling=greedy, agent=free))
         await self._roll(model, plans)
 
     async def train(self, name: str, base: str, *, steps: int | None = None) -> Checkpoint:
@@ -125,14 +153,26 @@ class _Round:
             (problem.prompt for problem in (*self.splits.heldout, *self.splits.unseen)), mode=self.config.problems.overlap_mode
         )
         out = self.run.dataset(name)
-        if name == "control":
-            recipe = RFT(RFTConfig(stage="train-unhinted", per_problem=self.config.recipe.per_problem))
-            return recipe.build(self.run.store, out, run=RUN_FROM_DATASET, heldout=heldout)
+        if name != "hint-rft":
+            stage = "train-unhinted" if name == "control" else sampled_round(int(name.removeprefix(later_round(""))))
+            settings = {key: getattr(self.config.recipe, key) for key in SelectionConfig.model_fields}
+            own = RFTConfig(**settings, stage=stage, per_problem=self.config.recipe.per_problem, require_tool=name != "control")
+            return RFT(own).build(self.run.store, out, run=RUN_FROM_DATASET, heldout=heldout)
         chosen = self.config.recipe.model_copy(update={"hinted_stage": "train-hinted", "unhinted_stage": "train-alone"})
         return HintRFT(chosen).build(self.run.store, out, run=RUN_FROM_DATASET, heldout=heldout)
 
     async def _roll(self, model: str, plans: list[Plan]) -> None:
         await roll_plans(self.config, self.run, self.parts, self.show, model, plans)
+
+
+def later_round(number: int | str) -> str:
+    """Name of the dataset and the job of a round after the first."""
+    return f"rft-{number}"
+
+
+def _free(config: ImproveConfig) -> AgentConfig:
+    """The agent without what is given only while sampling with hints: demonstrations and elicitation."""
+    return config.agent.model_copy(update={"demonstrations": None, "elicit": False})
 
 
 def _greedy(config: ImproveConfig) -> SamplingConfig:

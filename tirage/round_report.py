@@ -8,13 +8,27 @@ from tirage.runs import RunFolder
 from tirage.training.job import Checkpoint
 from tirage.training.manifest import Manifest
 
-SHOWN = {
-    "before": ("before", "before-unseen"),
-    "with hints": ("hinted",),
-    "control": ("control",),
-    "after": ("after", "after-unseen"),
-}
-"""Condition of the report to the stages that make it."""
+
+def measured_round(number: int) -> str:
+    """Stage in which the checkpoint of a round before the last is measured."""
+    return f"after-round-{number}"
+
+
+def sampled_round(number: int) -> str:
+    """Stage in which the training problems are sampled for a round after the first."""
+    return f"train-round-{number}"
+
+
+def shown(rounds: int) -> dict[str, tuple[str, ...]]:
+    """Condition of the report to the stages that make it."""
+    return {
+        "before": ("before", "before-unseen"),
+        "with hints": ("hinted",),
+        **{f"round {number}": (measured_round(number),) for number in range(1, rounds)},
+        "control": ("control",),
+        "after": ("after", "after-unseen"),
+    }
+
 
 PAIRS = (("before", "after"), ("control", "after"), ("before", "with hints"), ("before", "control"))
 
@@ -25,15 +39,22 @@ class RoundRecord:
 
     datasets: dict[str, Manifest] = field(default_factory=dict)
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def round_report(config: ImproveConfig, run: RunFolder, record: RoundRecord) -> Report:
     """Build the report from the stored traces, so that a resumed round reports what an uninterrupted one does."""
     stages = by_stage(read_outcomes(run.store.read()))
-    conditions = {name: [item for part in parts for item in stages.get(part, [])] for name, parts in SHOWN.items()}
+    conditions = {name: [item for part in parts for item in stages.get(part, [])] for name, parts in shown(config.rounds).items()}
     conditions = {name: _sorted(items) for name, items in conditions.items() if items}
     yields = {
-        name: _sorted(stages[stage]) for name, stage in (("hinted", "train-hinted"), ("unhinted", "train-unhinted")) if stage in stages
+        name: _sorted(stages[stage])
+        for name, stage in (
+            ("hinted", "train-hinted"),
+            *((f"round {number}", sampled_round(number)) for number in range(2, config.rounds + 1)),
+            ("unhinted", "train-unhinted"),
+        )
+        if stage in stages
     }
     return build_improvement_report(
         conditions,
@@ -43,7 +64,7 @@ def round_report(config: ImproveConfig, run: RunFolder, record: RoundRecord) -> 
         context=Context(
             title=f"Improvement round: {config.name}",
             subtitle=f"{config.model}: START-style hints, Hint-RFT, measured on held-out problems without hints",
-            notes=config.notes,
+            notes=(*config.notes, *record.notes),
             lineage=_lineage(record),
             sections={"Training": _training(config, record)},
             next_command=_next_command(config),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tirage.agents.dialect import OUTPUT_FENCE, FencedPython, NativeTools, fenced_blocks
+from tirage.agents.dialect import OUTPUT_FENCE, FencedPython, NativeTools
 from tirage.core import Finish, Observation, Source, ToolCall
 from tirage.models.base import Completion
 
@@ -33,18 +33,23 @@ def test_a_turn_that_ends_with_code_is_a_call() -> None:
     assert code_of(text, Completion(text=text, finish="stop")) == "print(2)"
 
 
-def test_only_the_last_block_is_run() -> None:
+def test_all_closed_blocks_are_calls_in_order() -> None:
     text = "```python\nprint(1)\n```\nNo, rather:\n```py\nprint(2)\n```\n```output"
-    assert code_of(text, at_fence(text)) == "print(2)"
+    reading = DIALECT.read(text, at_fence(text))
+    assert [json.loads(call.arguments)["code"] for call in reading.calls] == ["print(1)", "print(2)"]
+    assert [text[:end].splitlines()[-2] for end in reading.ends] == ["print(1)", "print(2)"]
 
 
-def test_text_after_the_block_ends_the_turn() -> None:
-    text = "```python\nprint(2)\n```\nSo the answer is \\boxed{2}."
-    assert DIALECT.read(text, Completion(text=text, finish="stop")).finish is Finish.STOP
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_a_closed_block_is_a_call_whatever_stands_behind_it(finish: str) -> None:
+    text = "```python\nprint(2)\n```\nSo the answer is \\boxed{3}."
+    completion = Completion(text=text, finish=finish)  # type: ignore[arg-type]
+    assert code_of(text, completion) == "print(2)"
+    assert text[DIALECT.read(text, completion).ends[0] :].startswith("\nSo the answer")
 
 
-def test_a_length_stop_is_no_call_even_with_a_block() -> None:
-    text = "```python\nprint(2)\n```\n"
+def test_a_length_stop_inside_a_block_is_no_call() -> None:
+    text = "```python\nprint(2)\n"
     assert DIALECT.read(text, Completion(text=text, finish="length")).finish is Finish.LENGTH
 
 
@@ -69,12 +74,6 @@ def test_a_hint_that_opens_the_fence_belongs_to_the_block() -> None:
     assert code_of(step, at_fence("print(5)\n```\n```output")) == "print(5)"
 
 
-def test_backticks_inside_a_line_are_no_fence() -> None:
-    (block,) = fenced_blocks("```python\ns = '```'\nprint(s)\n```\n")
-    assert block.code == "s = '```'\nprint(s)\n"
-    assert block.closed
-
-
 @pytest.mark.parametrize(
     ("tail", "glue"),
     [("```output", "\n"), ("```output\n", ""), ("```\n", "```output\n"), ("```", "\n```output\n")],
@@ -83,10 +82,6 @@ def test_the_observation_always_stands_in_an_output_fence(tail: str, glue: str) 
     shown = DIALECT.show(tail, [Observation(text="42\n")])
     assert "".join(text for _, text in shown) == f"{glue}42\n```\n"
     assert [text for source, text in shown if source is Source.TOOL] == ["42\n"]
-
-
-def test_fenced_blocks_of_a_megabyte_stay_linear() -> None:
-    assert len(fenced_blocks("```python\n1\n```\n" * 60_000)) == 60_000
 
 
 def test_native_calls_come_parsed() -> None:

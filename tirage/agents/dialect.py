@@ -98,7 +98,7 @@ class FencedPython:
 
     def show(self, tail: str, observations: Sequence[Observation]) -> list[tuple[Source, str]]:
         """Output fence (unless the policy wrote it), the text, the closing fence."""
-        text = "\n".join(observation.text for observation in observations).rstrip("\n") + "\n"
+        text = "\n".join(observation.text.rstrip("\n") for observation in observations) + "\n"
         if tail.endswith(OUTPUT_FENCE):
             opening = "\n"
         elif tail.endswith(OUTPUT_FENCE + "\n"):

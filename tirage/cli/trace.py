@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -163,13 +164,19 @@ def export_traces(
 @trace_app.command("grep", epilog="Example: tirage trace grep runs/first 'ZeroDivisionError' --source tool")
 def grep(
     run: RunArgument,
-    pattern: Annotated[str, typer.Argument(help="Text to look for; the case of ASCII letters is ignored.", show_default=False)],
+    pattern: Annotated[str, typer.Argument(help="Text to look for; the case of ASCII letters is ignored.", show_default=False)] = "",
     source: Annotated[Source | None, typer.Option("--source", help="Only text of this author.", show_default=False)] = None,
     regex: Annotated[bool, typer.Option("--regex", "-E", help="PATTERN is a regular expression (slower).")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many.", show_default=False)] = None,
+    not_run: Annotated[bool, typer.Option("--unrun", help="Programs that the policy wrote and nothing ran, instead of a pattern.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find text in what was read and written. Prints key, node, author and the line."""
+    if not_run:
+        _show_unrun(run, limit, as_json)
+        return
+    if not pattern:
+        raise typer.BadParameter("give a text to look for, or --unrun")
     with _indexed(run) as index:
         hits = index.grep(pattern, source=source, regex=regex, limit=limit)
     console = _console()
@@ -182,6 +189,18 @@ def grep(
         line = Text(visible(hit.text[first : last if last >= 0 else None].replace("\n", " ⏎ ")), style=STYLES[hit.source])
         line.highlight_words([visible(hit.match)], "bold reverse", case_sensitive=False)
         console.print(Text(f"{hit.key}#{hit.node} {hit.source}: ", style="bright_black").append_text(line), soft_wrap=True)
+
+
+def _show_unrun(run: Path, limit: int | None, as_json: bool) -> None:
+    from tirage.cli.unrun import unrun
+
+    console = _console()
+    with _store(run) as store:
+        found = list(islice(unrun(store.read()), limit))
+    for item in found:
+        first = next((line for line in item.code.splitlines() if line.strip()), "")
+        _emit(asdict(item)) if as_json else console.print(Text(f"{item.key}#{item.node} {item.reason}: {visible(first)}"), soft_wrap=True)
+    print(f"{len(found)} programs were not run", file=sys.stderr)
 
 
 @trace_app.command("why", epilog="Example: tirage trace why runs/first/checkpoint --limit 2")

@@ -31,9 +31,10 @@ class TokenRow:
         return tuple(label for label in self.labels if label != IGNORED)
 
 
-def trained_sources(*, hint_loss: bool) -> frozenset[Source]:
-    """Authors whose tokens carry loss: the policy always, hints when asked; prompt, glue and observations never."""
-    return frozenset({Source.POLICY, Source.HINT}) if hint_loss else frozenset({Source.POLICY})
+def trained_sources(*, hint_loss: bool, forced_loss: bool = False) -> frozenset[Source]:
+    """Authors whose tokens carry loss: the policy always, hints and forced words when asked; prompt, glue and observations never."""
+    asked = {Source.HINT: hint_loss, Source.FORCED: forced_loss}
+    return frozenset({Source.POLICY, *(source for source, wanted in asked.items() if wanted)})
 
 
 def mask_spans(spans: Sequence[Span], trained: frozenset[Source], *, mask_until: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -25,6 +25,10 @@ from tirage.training.near_duplicates import drop_near_duplicates
 from tirage.training.rows import TokenizerGuard, TokenRow
 
 
+class NothingKept(TrainingError):
+    """A recipe found nothing that is fit to train on; the message says at which step what was lost."""
+
+
 class TraceSource(Protocol):
     """Where rollouts are read from; may be read more than once."""
 
@@ -62,6 +66,8 @@ class SelectionConfig(BaseModel):
     """Which ends of a tree compete: every judged one, or only the rollout's answer."""
     prefer: Literal["random", "shortest"] = "random"
     """Which trajectories of a problem survive its cap. The shortest ones say least about when to use the tool."""
+    forced_loss: bool = False
+    """Train what was put into the policy's mouth, such as the words that elicited its answer, so that it learns to write them."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Longer trajectories are dropped whole; None for no limit."""
     max_loop_tokens: int = Field(default=24, ge=1)
@@ -262,8 +268,7 @@ def write_selection(
 ) -> Manifest:
     """Run `select` and write what it keeps as a dataset folder.
 
-    `select` returns the kept records and the names of its steps in order. Raises `TrainingError` when nothing is
-    left, naming the step that dropped most.
+    `select` returns the kept records and the names of its steps in order. Raises `NothingKept` when nothing is left.
     """
     with new_dataset(out) as scratch:
         with Spool(scratch, config) as spool, RowWriter(scratch) as writer:
@@ -272,7 +277,7 @@ def write_selection(
             counts = build.ledger.counts(steps)
             if not kept:
                 lost = "; ".join(f"{count.step}: {reason} {n}" for count in counts for reason, n in count.dropped.items())
-                raise TrainingError(f"recipe {recipe} kept none of {counts[0].entered} trajectories ({lost or 'no traces in the stage'})")
+                raise NothingKept(f"recipe {recipe} kept none of {counts[0].entered} trajectories ({lost or 'no traces in the stage'})")
             for item in sorted(kept, key=lambda item: (item.problem, item.row)):
                 writer.write(spool.line(item), tokens=item.tokens, trained=item.trained)
         settings: dict[str, Any] = config.model_dump(mode="json")

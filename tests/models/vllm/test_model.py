@@ -190,6 +190,19 @@ async def test_the_context_end_is_a_length_stop(served: VLLMModel) -> None:
     assert len(completion.ids or ()) <= 3
 
 
+async def test_a_burst_of_long_seeded_prompts_leaves_the_engine_alive(served: VLLMModel) -> None:
+    """More prompt tokens at once than a step takes: were a seeded prompt computed in parts, vLLM's engine would end on a CPU."""
+    context, draw, pid = served.capabilities.context, random.Random(11), served.process.pid
+    assert context is not None
+    length, slots = min(450, context - 8), 48
+    assert length * slots > max(2048, context), "the prompts would fit into one step"
+    burst = [tuple(draw.randrange(0, 256) for _ in range(length)) for _ in range(slots)]
+    first = await asyncio.gather(*(one(served, ids, temperature=1.0, max_tokens=4, seed=seed) for seed, ids in enumerate(burst)))
+    again = await asyncio.gather(*(one(served, ids, temperature=1.0, max_tokens=4, seed=seed) for seed, ids in enumerate(burst)))
+    assert [completion.ids for completion in first] == [completion.ids for completion in again]
+    assert (served.process.alive, served.process.pid) == (True, pid)
+
+
 def kill_server(guard: int) -> None:
     """SIGKILL to the process that serves, which is the guard's only child."""
     (server,) = Path(f"/proc/{guard}/task/{guard}/children").read_text().split()

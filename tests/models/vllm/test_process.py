@@ -81,7 +81,8 @@ async def test_it_becomes_ready_and_stops_with_everything_it_started(launch: Cal
     assert gone(process.pid)
     log = (tmp_path / "log").read_text()
     assert "'-m', 'vllm.entrypoints.openai.api_server', '--model', '/models/m', '--served-model-name', 'm', '--host', '127.0.0.1'" in log
-    assert "'--dtype', 'float32', '--block-size', '32', '--enforce-eager', '--structured-outputs-config', '{" in log
+    assert "'--dtype', 'float32', '--block-size', '32', '--enforce-eager', '--no-enable-chunked-prefill'" in log
+    assert "'--structured-outputs-config', '{" in log
     assert "}', '--seed', '1'" in log, "a caller's own arguments come last and count"
     assert f"key {process.api_key}" in log
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,11 +7,12 @@ import pytest
 from tirage.core.message import ObservationStatus
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
-from tirage.core.step import Source
+from tirage.core.step import Source, Span
 from tirage.testing.builders import Turn, decode_bytes, encode_bytes, make_problem, make_rollout
 from tirage.training.dataset import Dataset
 from tirage.training.recipes import HintRFT, HintRFTConfig
 from tirage.training.rows import IGNORED, TokenRow, decode_trainable
+from tirage.training.selection import NothingKept
 
 HINT = "Let me use Python.\n"
 
@@ -138,3 +140,42 @@ def test_the_shortest_can_be_preferred(tmp_path: Path, as_traces: Any, prefer: s
     rollouts = [alone(problem, False), hinted(problem), hinted(problem, sample=1, code="print(40 + 2)  # longer")]
     (row,) = build(tmp_path / "rows", as_traces(rollouts), prefer=prefer)
     assert row.meta["trace"].endswith(f"/{kept}")
+
+
+def with_demonstrations(rollout: Rollout) -> Rollout:
+    """The same rollout as one that was shown worked problems first."""
+    shown = "<system>Problem: 1 + 1? The answer is 2.</system>"
+    rollout.tree.prompt = (Span(Source.PROMPT, shown + rollout.tree.prompt[0].text, encode_bytes(shown + rollout.tree.prompt[0].text)),)
+    return rollout
+
+
+def test_rows_have_the_prompt_without_demonstrations(tmp_path: Path, as_traces: Any) -> None:
+    problem = make_problem()
+    rollouts = [alone(problem, False), with_demonstrations(hinted(problem))]
+    (plain,) = build(tmp_path / "plain", as_traces(rollouts))
+    (full,) = build(tmp_path / "full", as_traces(rollouts), plain_prompt=False)
+    assert plain.trained_ids == full.trained_ids
+    assert decode_bytes(plain.input_ids).startswith(f"<user>{problem.prompt}</user>{HINT}")
+    assert "The answer is 2." in decode_bytes(full.input_ids)
+    assert plain.id != full.id
+
+
+def test_forced_words_are_trained_only_when_asked(tmp_path: Path, as_traces: Any) -> None:
+    problem = make_problem()
+    rollout = hinted(problem)
+    last = rollout.tree.nodes[-1]
+    forced = Span(Source.FORCED, "The final answer is ", encode_bytes("The final answer is "))
+    assert last.step is not None
+    rollout.tree.nodes[-1] = last._replace(step=replace(last.step, spans=(forced, *last.step.spans)))
+    traces = as_traces([alone(problem, False), rollout])
+    (row,) = build(tmp_path / "rows", traces)
+    (asked,) = build(tmp_path / "asked", traces, forced_loss=True)
+    assert "The final answer is" not in decode_trainable(row, decode_bytes)
+    assert "The final answer is The answer is 42." in decode_trainable(asked, decode_bytes)
+    assert row.input_ids == asked.input_ids
+
+
+def test_nothing_to_keep_is_told_apart_from_what_is_broken(tmp_path: Path, as_traces: Any) -> None:
+    problem = make_problem()
+    with pytest.raises(NothingKept, match="kept none of 1"):
+        build(tmp_path / "rows", as_traces([alone(problem, False), hinted(problem, correct=False)]))

@@ -5,6 +5,7 @@ problem is kept. Fine-tuning on them with `hint_loss` teaches the model to remin
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,9 @@ class HintRFTConfig(SelectionConfig):
     """Remove hint spans from the rows altogether. Spans are token-exact, so nothing is re-tokenised."""
     keep: Literal["all", "from_hint", "mask_to_hint"] = "all"
     """What becomes of the policy's words before the first hint: trained, cut away, or read without loss."""
+    plain_prompt: bool = True
+    """Put the prompt of the unhinted stage before the response, so that the model learns to do without demonstrations. The same where
+    none were shown."""
     require_tool: bool = True
     """Drop trajectories in which no tool call really ran: the hint did not bring them the tool."""
     per_problem: int | None = Field(default=1, ge=1)
@@ -57,24 +61,27 @@ class HintRFT:
         """Write the dataset folder `out`. Raises `TrainingError` when no row is left or traces have no token ids."""
 
         def select(build: Build) -> tuple[Sequence[Kept], tuple[str, ...]]:
-            alone = self._solved_alone(build, traces)
+            alone, prompts = self._alone(build, traces)
             kept = []
             for candidate in build.read(traces, self.config.hinted_stage):
                 if build.fit(candidate) and self._rescued(build, candidate, alone):
-                    kept.append(self._keep(build, candidate, run))
+                    kept.append(self._keep(build, candidate, prompts.get(candidate.rollout.problem.id), run))
             distinct = build.drop_near_duplicates(_drop_same(build, kept))
             return build.cap(distinct, self.config.per_problem), STEPS
 
         return write_selection(self.name, self.version, self.config, out, select, run=run, heldout=heldout)
 
-    def _solved_alone(self, build: Build, traces: TraceSource) -> dict[str, bool | None]:
-        """Problem id to: solved by some unhinted rollout, failed by all graded ones, or None when none was graded."""
+    def _alone(self, build: Build, traces: TraceSource) -> tuple[dict[str, bool | None], dict[str, tuple[Span, ...]]]:
+        """By problem id: solved by some unhinted rollout, failed by all graded ones, or None when none was graded; and its prompt there."""
         alone: dict[str, bool | None] = {}
+        prompts: dict[str, tuple[Span, ...]] = {}
         for rollout in traces.read(self.config.unhinted_stage):
             build.digest.add(rollout)
             known, correct = alone.get(rollout.problem.id), rollout.correct
             alone[rollout.problem.id] = known if correct is None else bool(known) or correct
-        return alone
+            if self.config.plain_prompt and rollout.tree.prompt:
+                prompts[rollout.problem.id] = rollout.tree.prompt
+        return alone, prompts
 
     def _rescued(self, build: Build, candidate: Candidate, alone: dict[str, bool | None]) -> bool:
         reason = None
@@ -95,12 +102,16 @@ class HintRFT:
         build.ledger.passed("filter")
         return True
 
-    def _keep(self, build: Build, candidate: Candidate, run: str) -> Kept:
-        """Step `modify`, which drops nothing but may shorten or mask."""
+    def _keep(self, build: Build, candidate: Candidate, prompt: tuple[Span, ...] | None, run: str) -> Kept:
+        """Step `modify`, which drops nothing but may shorten, mask, or put `prompt` before the response."""
         build.tokenizer.check(candidate.rollout)
-        spans, mask_until, removed = self.modify(candidate.trajectory)
-        ids, labels = mask_spans(spans, trained_sources(hint_loss=self.config.hint_loss), mask_until=mask_until)
-        policy = f"{self.name}:hint_loss={self.config.hint_loss},strip={self.config.strip_hint},keep={self.config.keep}"
+        trajectory = candidate.trajectory if prompt is None else replace(candidate.trajectory, prompt=prompt)
+        spans, mask_until, removed = self.modify(trajectory)
+        config = self.config
+        trained = trained_sources(hint_loss=config.hint_loss, forced_loss=config.forced_loss)
+        ids, labels = mask_spans(spans, trained, mask_until=mask_until)
+        changes = f"strip={config.strip_hint},keep={config.keep},plain_prompt={config.plain_prompt}"
+        policy = f"{self.name}:hint_loss={config.hint_loss},forced_loss={config.forced_loss},{changes}"
         row = TokenRow(
             id=row_id(candidate.rollout, candidate.nodes, policy),
             input_ids=ids,

@@ -65,11 +65,13 @@ class RFT:
 
     def _keep(self, build: Build, candidate: Candidate, run: str) -> Kept:
         build.tokenizer.check(candidate.rollout)
-        trained = trained_sources(hint_loss=self.config.hint_loss)
+        trained = trained_sources(hint_loss=self.config.hint_loss, forced_loss=self.config.forced_loss)
         spans = candidate.trajectory.spans
         ids, labels = mask_spans(spans, trained)
         row = TokenRow(
-            id=row_id(candidate.rollout, candidate.nodes, f"{self.name}:hint_loss={self.config.hint_loss}"),
+            id=row_id(
+                candidate.rollout, candidate.nodes, f"{self.name}:hint_loss={self.config.hint_loss},forced_loss={self.config.forced_loss}"
+            ),
             input_ids=ids,
             labels=labels,
             meta=row_meta(candidate, self.name, run, spans),
