@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tirage.core.errors import ConfigError
@@ -152,9 +152,12 @@ AnyTool = Annotated[
 class AgentConfig(Strict):
     """How an agent drives a problem."""
 
-    dialect: Literal["fenced-python", "native"] = Field(
-        "fenced-python",
-        description="how the model calls tools: Python in a fenced block of its text, or native, as its chat template or chat API has it",
+    # Files of earlier versions say native-tools.
+    dialect: Annotated[Literal["fenced-python", "native"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)] = (
+        Field(
+            "fenced-python",
+            description="how the model calls tools: Python in a fenced block of its text, or as its chat template or API has it",
+        )
     )
     tools: tuple[AnyTool, ...] = Field(
         ("python",),
@@ -197,12 +200,6 @@ class AgentConfig(Strict):
     options: dict[str, Any] = Field({}, description="of the published system")
     models: tuple[str, ...] = Field((), description="further models of the published system, such as rstar's second one")
     budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree of the published system")
-
-    @field_validator("dialect", mode="before")
-    @classmethod
-    def _renamed(cls, value: Any) -> Any:
-        """Files of earlier versions say `native-tools`."""
-        return "native" if value == "native-tools" else value
 
     @field_validator("tools")
     @classmethod
