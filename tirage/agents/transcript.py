@@ -21,7 +21,7 @@ from tirage.core.message import Observation, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step
-from tirage.core.trajectory import Failure, StopReason
+from tirage.core.trajectory import Failure, StopReason, Trajectory
 from tirage.core.tree import ROOT, Tree
 from tirage.sandbox.base import Sandbox
 from tirage.tools.base import Tool
@@ -96,6 +96,8 @@ class Turn(Generic[T]):
     """False when `value` is the default."""
     error: Failure | None = None
     """What broke around it."""
+    cut: bool = False
+    """Whether a limit ended it before it was done."""
 
 
 @dataclass(slots=True)
@@ -260,17 +262,20 @@ class Transcript:
         if part.chosen == ROOT:
             return Turn(role=role.name, node=call.after, text="", value=role.default, readable=False)
         path = part.trajectory(part.chosen)
-        return self._read(role, path.response, places[part.chosen], path.error)
+        return self._read(role, path, places[part.chosen])
 
-    def _read(self, role: Role[T], text: str, node: int, error: Failure | None) -> Turn[T]:
-        """What a turn says."""
+    def _read(self, role: Role[T], path: Trajectory, node: int) -> Turn[T]:
+        """What a turn says, after it was thought over."""
+        text, cut = path.response, bool(path.steps) and path.steps[-1].finish is Finish.LENGTH
         try:
-            if error is not None:
-                raise Unreadable(error.message)
-            return Turn(role=role.name, node=node, text=text, value=role.read(text))
+            if path.error is not None:
+                raise Unreadable(path.error.message)
+            if cut and role.decides:
+                raise Unreadable("the limit cut the verdict")
+            return Turn(role=role.name, node=node, text=text, value=role.read(text.rpartition("</think>")[2]), cut=cut)
         except Unreadable as reason:
             self.tree.notes[node] = f"default taken: {reason}"
-            return Turn(role=role.name, node=node, text=text, value=role.default, readable=False, error=error)
+            return Turn(role=role.name, node=node, text=text, value=role.default, readable=False, error=path.error, cut=cut)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, Tree]]) -> list[Tree]:
