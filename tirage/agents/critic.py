@@ -10,12 +10,12 @@ from tirage.agents.explorer import Agent
 from tirage.agents.valuers import Estimate, Valuer, most_tokens_of
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Usage
+from tirage.core.step import Finish, Usage
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.verification.extract import final_match
 from tirage.verification.reading import answer_of
 
-VERDICT = re.compile(r"Verdict:\s*(correct|wrong)", re.IGNORECASE)
+VERDICT = re.compile(r"Verdict:\W*(correct|right|wrong|incorrect|not (?:correct|right))\b", re.IGNORECASE)
 NANO_CHECK = "Check: {problem}\nProposed answer: {answer}"
 CHECK = (
     "A problem and a proposed answer follow. Find out whether the answer is right: work the problem out or test the answer with code. "
@@ -23,6 +23,7 @@ CHECK = (
     'End with one line: "Verdict: correct" or "Verdict: wrong".'
 )
 NO_ANSWER = 0.0
+UNDECIDED = "no check came to a verdict"
 
 
 class Critic:
@@ -52,10 +53,12 @@ class Critic:
         for check in range(self._checks):
             tree = await self._agent.solve(question, seed=derive_seed(seed, "check", check))
             usage = usage + tree.usage
-            response = tree.trajectory(tree.chosen).own_text if tree.chosen else ""
-            found = final_match(VERDICT, response)
+            path = tree.trajectory(tree.chosen) if tree.chosen else None
+            cut = path is None or not path.steps or path.steps[-1].finish is Finish.LENGTH
+            response = path.own_text.rpartition("</think>")[2] if path is not None else ""
+            found = None if cut else final_match(VERDICT, response)
             if found is not None:
-                verdicts.append(found.group(1).lower() == "correct")
+                verdicts.append(found.group(1).lower() in ("correct", "right"))
                 note = note or response
         value = sum(verdicts) / len(verdicts) if verdicts else None
-        return Estimate(value=value, note=note, usage=usage)
+        return Estimate(value=value, note=note or f"abstained: {UNDECIDED}", usage=usage)

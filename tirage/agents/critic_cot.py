@@ -55,6 +55,7 @@ REFINED = "refined"
 """The move of a node that holds a refined solution, the steps before the mistake included."""
 UNFILTERED = "fallback=unfiltered"
 NEVER_ACCEPTED = "never accepted"
+UNDECIDED = "abstained: nothing is called incorrect, and not everything correct before the limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ class CriticRefinement:
         return f"critic-refine-{self.rounds}x{self.restarts}"
 
     async def play(self, script: Transcript) -> None:
-        """The first solution that a critique does not reject; the first answer where there is none."""
+        """The first solution that a critique accepts; the first answer where there is none. Who cannot be read has not accepted."""
         tree = script.tree
         for draw in range(self.restarts):
             turn = await script.ask(self.solver, draw=draw)
@@ -160,12 +161,15 @@ class CriticRefinement:
         for refined in range(self.rounds + 1):
             answer = answer_of(script.tree.trajectory(node), script.problem)
             critique = await script.ask(self.critic, after=node, solution=solution, answer=answer)
-            wrong = critique.value.wrong_step
+            steps, wrong = split_steps(solution), critique.value.wrong_step
             if wrong is None:
-                return None if answer is None or critique.error is not None else node
+                # A whole critique may leave steps out; of one that a limit cut nobody knows what it was about to say.
+                accepted = critique.value.finds(len(steps)) or (bool(critique.value.marks) and not critique.cut)
+                if critique.readable and not accepted:
+                    remark(script.tree, critique.node, UNDECIDED)
+                return node if answer is not None and accepted else None
             if refined == self.rounds:
                 break
-            steps = split_steps(solution)
             wrong = min(wrong, len(steps))
             kept, words = "".join(steps[: wrong - 1]), critique.value.words.get(wrong, critique.text)
             turn = await script.ask(

@@ -61,12 +61,11 @@ class Critique:
     def finds(self, steps: int) -> bool | None:
         """False where something is called incorrect, None where it neither rejects nor accepts.
 
-        True where all `steps` steps are called correct or, where no step is spoken of, the whole.
+        True where the whole is called correct, or each of its `steps` steps.
         """
         if self.rejects:
             return False
-        accepted = self.verdict is True if not self.marks else set(self.labels(steps)) == {1}
-        return True if accepted else None
+        return True if self.verdict is True or set(self.labels(steps)) == {1} else None
 
 
 def read_critique(text: str) -> Critique:
@@ -99,8 +98,13 @@ def read_correction(text: str) -> str:
     return _correction(text) or whole(text)
 
 
-def corrected(text: str, critique: Critique) -> str | None:
-    """The corrected solution: what the delimiters hold, else the last box of the reply; None where there is neither (RealCritic's rule)."""
+def corrected(text: str, critique: Critique, *, cut: bool = False) -> str | None:
+    """The corrected solution: what the delimiters hold, else the last box of the reply; None where there is neither (RealCritic's rule).
+
+    In a reply that a limit `cut` only what is closed counts: its last box may be the answer that it was about to reject.
+    """
+    if cut and _CLOSE not in text:
+        return None
     if critique.correction is not None:
         return critique.correction
     answer = boxed(text)

@@ -23,6 +23,7 @@ from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY,
 
 Side = Literal["pro", "con"]
 VOID = "void: the challenger proposed the official answer"
+CUT = "void: the judge's last ruling was cut at its limit"
 FORCED = "forced: the judge would not decide at the last round, so the answer that was challenged stands"
 NO_ANSWER = "void: the problem has no reference answer"
 _SECTION = re.compile(r"^[\s#*]*(Position|Evidence|Rebuttal)[\s*]*:[*]*", re.IGNORECASE | re.MULTILINE)
@@ -91,6 +92,7 @@ JUDGE: Role[Choice] = Role(
     '"Verdict: A", "Verdict: B", or "Verdict: continue" if you need another round.',
     read=read_choice("continue"),
     default="tie",
+    decides=True,
     temperature=0.0,
 )
 LAST: Role[Choice] = replace(
@@ -110,11 +112,14 @@ class _Seat:
     after: int
     rulings: int = 0
     broken: Turn[Choice] | None = None
+    cut: bool = False
+    """Whether a ruling was cut before it was one."""
 
     async def prefer(self, question: str, first: str, second: str, seed: int) -> Choice:
         turn = await self.script.ask(self.role, after=self.after, draw=self.rulings, debate=interleave(first, second))
         self.rulings += 1
         self.broken = turn if turn.error is not None else self.broken
+        self.cut = self.cut or turn.cut
         return turn.value
 
 
@@ -181,6 +186,9 @@ class Debate:
             return _is_broken(script, seat.broken)
         if choice == "tie" and not last:
             return False
+        if choice == "tie" and seat.cut:
+            script.tree.ended = CUT
+            return True
         winner, loser = (con, pro) if choice == "second" else (pro, con)
         script.rate(winner, 1.0, FORCED if choice == "tie" else "")
         script.rate(loser, 0.0)
@@ -257,6 +265,6 @@ def read_ending(tree: Tree) -> Ending:
     return Ending(
         winner=names[tree.nodes[tree.chosen].move] if tree.chosen != ROOT and not tree.ended else None,
         rounds=moved.count(CON.name),
-        void=tree.ended in (VOID, NO_ANSWER),
+        void=tree.ended in (VOID, CUT, NO_ANSWER),
         forced=FORCED in tree.notes.get(tree.chosen, ""),
     )

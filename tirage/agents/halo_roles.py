@@ -147,6 +147,7 @@ JUDGE = Role(
     ),
     read=as_json(Judged),
     default=Judged(status="continue"),
+    decides=True,
     temperature=0.0,
 )
 SCORER = Role(
@@ -157,6 +158,7 @@ SCORER = Role(
     ),
     read=as_json(Scored),
     default=Scored(score=0.5),
+    decides=True,
     temperature=0.0,
 )
 FORMS = {

@@ -68,6 +68,7 @@ PAIR: Role[Choice] = Role(
     '"Verdict: A", "Verdict: B" or "Verdict: tie".',
     read=read_choice("tie"),
     default="tie",
+    decides=True,
     temperature=0.0,
 )
 _SCALE = ("0: wrong or empty", "3: a serious mistake", "7: right, with gaps", "10: right and well founded")
@@ -83,6 +84,7 @@ def scoring(*, best_first: bool = False) -> Role[float | None]:
         'Look for mistakes first, then end with one line: "Score: N", N from 0 to 10.',
         read=_read_score,
         default=None,
+        decides=True,
         temperature=0.0,
     )
 

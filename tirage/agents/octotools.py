@@ -124,6 +124,7 @@ VERIFIER = Role(
     ),
     read=read_check,
     default=Check(stop_signal=False),
+    decides=True,
 )
 _SOLVED = "Query: {problem}\n\nSteps that were taken:\n{memory}\n\n"
 OUTPUTS: dict[str, Role[str]] = {

@@ -15,6 +15,7 @@ from tirage.agents.ballot import classes, plurality
 from tirage.core.message import ObservationStatus
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
+from tirage.core.step import Finish
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import Tree
 from tirage.core.verdict import Verdict
@@ -118,7 +119,7 @@ def _goes_on(tree: Tree, node: int) -> bool:
 def finding(tree: Tree, check: int) -> bool | None:
     """What a check found: the True or False that its last call, of `python`, ended on, else its verdict in words.
 
-    None, an abstention, where something broke, nothing was run, or the last run failed.
+    None, an abstention, where something broke, nothing was run, the last run failed, or the limit cut what would have been the verdict.
     """
     path = tree.trajectory(check)
     seen = [item for step in path.steps for item in step.observations]
@@ -128,6 +129,8 @@ def finding(tree: Tree, check: int) -> bool | None:
     said = _SAID.search(seen[-1].text.rstrip()) if called == ["python"] else None
     if said is not None:
         return said[1] == "True"
+    if path.steps[-1].finish is Finish.LENGTH:
+        return None
     verdict = final_match(_VERDICT, path.own_text)
     return None if verdict is None else verdict[1].lower() in ("correct", "right")
 

@@ -94,8 +94,8 @@ class RealCritic:
             )
             history.append(said.text)
             node = said.node
-            correction = corrected(said.text, said.value) if said.error is None else None
-            if correction is None and said.value.verdict and not self.restates and answer is not None:
+            correction = corrected(said.text, said.value, cut=said.cut) if said.error is None else None
+            if correction is None and not said.cut and said.value.verdict and not self.restates and answer is not None:
                 correction = f"\\boxed{{{answer}}}"
             if correction is not None:
                 node = put(script, CORRECTED, correction, after=node)

@@ -43,6 +43,8 @@ class Role(Generic[T]):
     """Reads a reply; raises `Unreadable`."""
     default: T
     """Taken, and noted, where the reply cannot be read or the call failed."""
+    decides: bool = False
+    """Whether its reply is a verdict: one that the limit cut is none, whatever stands in it, and the default has to be an abstention."""
     tools: tuple[str, ...] = ()
     """Names of the tools it may use."""
     answers: bool = False

@@ -86,7 +86,7 @@ class Scrit:
         script.tree.chosen = node
         study = await script.ask(self.analyst, after=node, reference=reference)
         said = await script.ask(self.critic, after=study.node, reference=reference, study=study.value, solution=self.given[problem])
-        correction = corrected(said.text, said.value) if said.error is None else None
+        correction = corrected(said.text, said.value, cut=said.cut) if said.error is None else None
         script.tree.chosen = said.node if correction is None else put(script, CORRECTED, correction, after=said.node)
 
 

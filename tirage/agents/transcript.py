@@ -99,6 +99,8 @@ class Turn(Generic[T]):
     """False when `value` is the default."""
     error: Failure | None = None
     """What broke around it."""
+    cut: bool = False
+    """Whether a limit ended it before it was done."""
 
 
 @dataclass(slots=True)
@@ -294,17 +296,24 @@ class Transcript:
         if part.chosen == ROOT:
             return Turn(role=role.name, node=call.after, text="", value=role.default, readable=False)
         path = part.trajectory(part.chosen)
-        return self._read(role, path.response, path.own_text, places[part.chosen], path.error)
+        cut = bool(path.steps) and path.steps[-1].finish is Finish.LENGTH
+        return self._read(role, path.response, path.own_text, places[part.chosen], path.error, cut=cut)
 
-    def _read(self, role: Role[T], text: str, own: str, node: int, error: Failure | None) -> Turn[T]:
-        """What a turn says: a reply as a whole is `text`, anything in particular is looked for in the player's `own` words."""
+    def _read(self, role: Role[T], text: str, own: str, node: int, error: Failure | None, *, cut: bool = False) -> Turn[T]:
+        """What a turn says, after it was thought over: a reply as a whole is `text`, anything in particular is looked for in its `own` words.
+
+        `cut`: its token limit ended it.
+        """
+        said = text if role.read is whole else own
         try:
             if error is not None:
                 raise Unreadable(error.message)
-            return Turn(role=role.name, node=node, text=text, value=role.read(text if role.read is whole else own))
+            if cut and role.decides:
+                raise Unreadable("the limit cut the verdict")
+            return Turn(role=role.name, node=node, text=text, value=role.read(said.rpartition("</think>")[2]), cut=cut)
         except Unreadable as reason:
             self.tree.notes[node] = f"default taken: {reason}"
-            return Turn(role=role.name, node=node, text=text, value=role.default, readable=False, error=error)
+            return Turn(role=role.name, node=node, text=text, value=role.default, readable=False, error=error, cut=cut)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, Tree]]) -> list[Tree]:

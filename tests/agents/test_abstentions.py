@@ -1,0 +1,105 @@
+"""A critic, judge or verifier whose reply the limit cut, or that cannot be read, has accepted nothing."""
+
+import pytest
+
+from tests.agents.test_critic_cot import STEPS, perform
+from tests.agents.test_debate import hold
+from tirage.agents.cast import Cast
+from tirage.agents.critic_cot import NEVER_ACCEPTED, CriticFilter, CriticRefinement
+from tirage.agents.critique import Critique, corrected
+from tirage.agents.debate import CUT, Debate, read_ending
+from tirage.agents.halo_roles import JUDGE, SCORER
+from tirage.agents.judges import ModelPairJudge, ModelScoreJudge
+from tirage.agents.octotools import VERIFIER
+from tirage.agents.roles import Role
+from tirage.agents.transcript import Transcript, Turn, Workflow
+from tirage.core.problem import Problem
+from tirage.core.tree import ROOT
+from tirage.testing.models import Reply, ScriptedModel
+
+HALF = Reply(text="Step 1: 3 * 4 is 12. Step 1 is correct.\nStep 2: 2 + 12 is", cut=True)
+
+
+@pytest.mark.parametrize(
+    "critique", [HALF, Reply(text="Let us see: the", cut=True), "I cannot say.", "<correction>\\boxed{15}</correction>"]
+)
+async def test_a_critique_that_comes_to_nothing_accepts_no_solution(critique):
+    model = ScriptedModel(tags={"solver": [STEPS, STEPS], "critic": [critique, critique]})
+    tree = await perform(model, CriticRefinement, restarts=2)
+    assert NEVER_ACCEPTED in tree.notes[tree.chosen]
+    noted = [tree.notes.get(node.index, "") for node in tree.nodes if node.move == "critic"]
+    assert all("default taken" in note or "abstained" in note for note in noted)
+    model.assert_done()
+
+
+async def test_a_critique_cut_behind_its_rejection_still_rejects():
+    cut = Reply(text="Step 1: no, 3 * 4 is 13. Step 1 is incorrect.\nSo the", cut=True)
+    model = ScriptedModel(tags={"solver": [STEPS] * 2, "critic": [cut]})
+    tree = await perform(model, CriticFilter, n=1)
+    assert [value for value in tree.values.values()] == [0.0]
+
+
+async def test_a_cut_critique_gives_the_filter_no_vote():
+    model = ScriptedModel(tags={"solver": [STEPS], "critic": [HALF]})
+    tree = await perform(model, CriticFilter, n=1, rule="best")
+    assert list(tree.values.values()) == [0.0]
+
+
+def test_the_answer_that_a_cut_critique_quotes_is_no_correction():
+    assert corrected("The solution gives \\boxed{15}, but", Critique(), cut=True) is None
+    assert corrected("It is \\boxed{14}.", Critique()) == "\\boxed{14}"
+
+
+@pytest.mark.parametrize("text", ["Verdict: A would be wrong, as", "Verdict: A"])
+async def test_a_pair_judge_that_was_cut_prefers_nobody(text):
+    model = ScriptedModel(tags={"judge": [Reply(text=text, cut=True)]})
+    assert await ModelPairJudge(Cast(model=model)).prefer("How many?", "5", "6", 3) == "tie"
+
+
+async def test_a_scorer_that_was_cut_gives_no_score():
+    model = ScriptedModel(tags={"scorer": [Reply(text="Score: 1", cut=True), "Fine.\nScore: 10"]})
+    judge = ModelScoreJudge(Cast(model=model))
+    assert await judge.score("How many?", "5", 3) is None
+    assert await judge.score("How many?", "5", 3) == 1.0
+
+
+async def test_a_last_ruling_that_was_cut_decides_no_debate():
+    tree, judge, _ = await hold([Reply(text="Verdict: A? Well", cut=True)], play=Debate(least=1, most=1))
+    judge.assert_done()
+    assert (tree.ended, tree.chosen, read_ending(tree).winner) == (CUT, ROOT, None)
+
+
+class _Ask:
+    id = "ask"
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.turn: Turn | None = None
+
+    async def play(self, script: Transcript) -> None:
+        names = ("analysis", "tools", "memory", "query", "subtask", "answer", "status")
+        self.turn = await script.ask(self.role, **dict.fromkeys(names, "x"))
+
+
+@pytest.mark.parametrize(
+    ("role", "text"),
+    [
+        (VERIFIER, "The steps are not enough to stop"),
+        (VERIFIER, '{"analysis": "x", "stop_signal": true'),
+        (JUDGE, '{"status": "success"} would be too early, since'),
+        (SCORER, '{"score": 1} or less, for'),
+    ],
+)
+async def test_verdicts_of_systems_that_were_cut_are_their_abstention(role, text):
+    play = _Ask(role)
+    await Workflow(play, Cast(model=ScriptedModel([Reply(text=text, cut=True)]))).solve(Problem(prompt="?"), seed=0)
+    assert play.turn is not None
+    assert (play.turn.readable, play.turn.value) == (False, role.default)
+
+
+async def test_what_was_thought_before_a_reply_is_no_part_of_it():
+    play = _Ask(JUDGE)
+    model = ScriptedModel(['<think>It could be {"status": "success"}.</think>\n{"status": "fail"}'])
+    await Workflow(play, Cast(model=model)).solve(Problem(prompt="?"), seed=0)
+    assert play.turn is not None
+    assert play.turn.value.status == "fail"
