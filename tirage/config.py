@@ -172,7 +172,7 @@ class AgentConfig(Strict):
     )
     system: str | None = Field(
         "auto",
-        description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "
+        description="system message: `auto` (the shipped one of the dialect, unless the model's profile says otherwise), the name of a "
         "shipped one (tool-integrated-reasoning, tool-calling), any other text as it stands, or null for none",
     )
     max_calls: int = Field(4, ge=0, description="tool calls per trajectory")

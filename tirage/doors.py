@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
-from tirage.cli.names import Parts, make_agent, open_interpreter, open_models
+from tirage.cli.names import Parts, known_profile, make_agent, open_interpreter, open_models
 from tirage.cli.toolbox import open_tools
 from tirage.config import (
     AgentConfig,
@@ -172,11 +172,11 @@ def search(
     return run_sync(solve_async(Problem(prompt=question, answer=answer), model=model, agent=config, sampling=sampling, hints=hints))
 
 
-def solve_hints(model: str, hint: bool | None) -> HintsConfig | None:
-    """The hints `solve` gives: one before the first thought when asked for, or by default for `nano`."""
+def solve_hints(model: str, hint: bool | None, options: ModelConfig | None = None) -> HintsConfig | None:
+    """The hints `solve` gives: one before the first thought when asked for, or by default where the model's profile says so (`nano`)."""
     from tirage.core.hint import HintPosition
 
-    wanted = model == "nano" if hint is None else hint
+    wanted = known_profile(model, options).hint == "start" if hint is None else hint
     return HintsConfig(positions=(HintPosition.START,)) if wanted else None
 
 

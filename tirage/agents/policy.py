@@ -14,6 +14,7 @@ from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step, Usage, mean_probability
 from tirage.models.base import Completion, Model, Sampling
+from tirage.models.profile import profile_of
 from tirage.search.hint_moves import PREFIX
 from tirage.tools.base import ToolSpec
 
@@ -131,7 +132,9 @@ class ModelPolicy:
         """JSON Schema of a reply. A model that declares `structured` is held to it where it is asked by chat."""
         self._schemas = tuple(tool.schema() for tool in tools) if dialect.uses_schemas else ()
         markers = model.renderer.think_markers if model.renderer is not None else None
-        self._think_open = markers[0] if markers is not None else None
+        # Where the prompt has opened the thinking, a hint at its start opens it no second time.
+        begun = profile_of(model).thinking == "prompt"
+        self._think_open = markers[0] if markers is not None and not begun else None
         self._think_close = markers[1] if markers is not None else None
         self.id = f"{model.name}|{dialect.name}|{'hinted' if hints is not None else 'free'}"
 

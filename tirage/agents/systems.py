@@ -41,7 +41,7 @@ FROM_PYTHON = ("desk", "approve")
 CALL_BY_THEMSELVES = ("octotools", "art")
 """Systems that make the calls that their models describe, so that any tool goes with any dialect."""
 FOR_INSTRUCTED = ("lats", "rstar", "cpl", "octotools", "socratic", "art", "halo")
-"""Systems whose models have to follow instructions; the others also ask `nano` in its own words."""
+"""Systems whose models have to follow instructions; the others also ask in the words of those that do not."""
 
 
 def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agent:

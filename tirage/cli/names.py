@@ -26,11 +26,12 @@ from tirage.cli.toolbox import open_tools, session_tools
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
 from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
-from tirage.models.embedded import is_nano, nano_path
+from tirage.models.embedded import nano_path
 from tirage.models.hub import model_folder
+from tirage.models.profile import Profile, overridden, profile_of
 from tirage.models.several import Several
 from tirage.models.template import HFRenderer
-from tirage.models.wrap import Cached, RateLimit, Retry
+from tirage.models.wrap import Cached, Known, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
 from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits, Sandbox
@@ -90,7 +91,9 @@ async def open_model(name: str, options: ModelConfig | None = None) -> Model:
         if options.requests_per_minute is not None or options.tokens_per_minute is not None:
             model = RateLimit(model, requests_per_minute=options.requests_per_minute, tokens_per_minute=options.tokens_per_minute)
         model = Retry(model, max_attempts=options.max_attempts)
-    return model if options.cache is None else Cached(model, options.cache)
+    if options.cache is not None:
+        model = Cached(model, options.cache)
+    return Known(model, options.profile) if options.profile else model
 
 
 async def open_models(name: str, options: ModelConfig | None, agent: AgentConfig) -> Model:
@@ -152,7 +155,25 @@ async def _served(url: str, served: str, options: ModelConfig) -> Model:
 
 def reader(options: ModelConfig) -> Callable[[Path], HFRenderer]:
     """Reads tokenizer and template of a folder as the options say."""
-    return partial(HFRenderer, chat_template=options.chat_template, switches=options.template)
+    return partial(HFRenderer, chat_template=options.chat_template, switches=options.template, facts=options.profile)
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of the weights and the tokenizer that a model string names on this machine; None for other models."""
+    kind, _, rest = name.partition("/")
+    if name in ("nano", "vllm/nano"):
+        return nano_path()
+    return Path(rest) if kind in ("hf", "vllm") and rest and Path(rest).is_dir() else None
+
+
+def known_profile(name: str, options: ModelConfig | None = None) -> Profile:
+    """What is known of a model before it is opened: all, where its folder is at hand. Raises `ConfigError` for a broken one."""
+    options, folder = options or ModelConfig(), folder_of(name)
+    if folder is None:
+        return overridden(Profile(), options.profile)
+    read = reader(options)(folder)
+    read.check()
+    return read.profile
 
 
 def _template_arguments(options: ModelConfig) -> tuple[str, ...]:
@@ -263,7 +284,9 @@ def _kit(
     """What a configuration gives to build an agent from, with the tools that were opened for it."""
     own = session_tools(config, Limits(wall_s=options.timeout_s), tools)
     dialect: Dialect = NativeTools() if config.dialect == "native-tools" else FencedPython()
-    nano = is_nano(model.renderer)
+    profile = profile_of(model)
+    if profile.has_template is False:
+        raise ConfigError(f"{model.name} has no chat template to ask it by; give one with --set model_options.chat_template=FILE")
     return Kit(
         model=model,
         others=tuple(model.others.values()) if isinstance(model, Several) else (),
@@ -280,7 +303,7 @@ def _kit(
         tools={**own, **tools},
         sandbox=sandbox,
         limits=PathLimits(max_calls=config.max_calls, max_failures=config.max_failures),
-        check=NANO_CHECK if nano else CHECK,
+        check=CHECK if profile.instructed else NANO_CHECK,
         verifiers=verifiers.of if verifiers is not None else None,
     )
 
@@ -292,8 +315,8 @@ def system_message(config: AgentConfig, model: Model, functions: Mapping[str, To
     """
     text = config.system
     if text == "auto":
-        if is_nano(model.renderer):
-            return None
+        if profile_of(model).system != "auto":
+            return profile_of(model).system
         if config.dialect == "native-tools":
             return SHIPPED["tool-calling"]
         told = f"\n\nThe code may call these functions and print what they return:\n{listing(functions)}" if functions else ""

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import FOR_INSTRUCTED, SYSTEMS, defaults, option_names
+from tirage.cli.names import known_profile
 from tirage.cli.words import pairs, with_tools
 from tirage.config import AgentConfig, SamplingConfig, build_config, load_config
 from tirage.core.budget import Budget
@@ -64,8 +65,8 @@ def solve(
     if agent is not None and best_of > 1:
         raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
     several = best_of > 1 or agent is not None
-    if agent in FOR_INSTRUCTED and model == "nano":
-        note = f"note: nano writes only what it was trained to, so the roles of {agent} find little to read in it; -m names another model"
+    if agent in FOR_INSTRUCTED and not known_profile(model).instructed:
+        note = f"note: {model} writes only what it was trained to, so the roles of {agent} find little in it; -m names another model"
         Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
     solution = run_sync(
         solve_async(
