@@ -90,11 +90,18 @@ class _Round:
             Plan(name="before", problems=splits.heldout, sampling=greedy),
             Plan(name="before-unseen", problems=splits.unseen, sampling=greedy),
             Plan(name="train-alone", problems=splits.train, sampling=greedy),
-            Plan(name="train-hinted", problems=splits.train, sampling=config.sampling, hints=config.hints, samples=config.samples),
+            Plan(
+                name="train-hinted",
+                problems=splits.train,
+                sampling=config.sampling,
+                hints=config.hints,
+                samples=config.samples,
+                varied=True,
+            ),
             Plan(name="hinted", problems=splits.heldout, sampling=greedy, hints=config.hints),
         ]
         if config.control:
-            plans.append(Plan(name="train-unhinted", problems=splits.train, sampling=config.sampling, samples=config.samples))
+            plans.append(Plan(name="train-unhinted", problems=splits.train, sampling=config.sampling, samples=config.samples, varied=True))
         await self._roll(config.model, plans)
 
     async def measure(self, stage: str, model: str, *, unseen: bool = False) -> None:

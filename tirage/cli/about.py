@@ -16,7 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tirage.cli.names import FORMS, folder_of, open_model, parse_problems, reader
-from tirage.config import ModelConfig, RunConfig, build_config
+from tirage.cli.words import model_options
+from tirage.config import ModelConfig
 from tirage.core.errors import DataError, TirageError
 from tirage.doors import run_sync
 from tirage.models.embedded import nano_path
@@ -168,7 +169,7 @@ def models(
             table.add_row(form, meaning)
         Console(highlight=False).print(table)
         return
-    options = build_config(RunConfig, {"model": model}, "settings", settings or ()).model_options
+    options = model_options(settings)
     folder = folder_of(model)
     name, profile, able = run_sync(_open_and_ask(model, options)) if folder is None else _look(model, folder, options)
     rows = profile.rows()

@@ -37,7 +37,7 @@ from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, ope
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
-from tirage.stages import Plan
+from tirage.stages import Plan, sampling_for
 from tirage.tools.base import Tool
 from tirage.tools.bridge import listing
 from tirage.verification.verifiers import Verifiers
@@ -234,13 +234,15 @@ def make_agent(
     hints: HintsConfig | None = None,
     verifiers: Verifiers | None = None,
     tools: Mapping[str, Tool] | None = None,
+    several: bool = False,
 ) -> Agent:
-    """An agent over `model`; hinted when `hints` is given.
+    """An agent over `model`; hinted when `hints` is given; `several`: of a prompt more than one draw is wanted, whatever the agent does.
 
     `verifiers` is what an oracle asks, if there is one; `tools` are those that `open_tools` opened. Raises `ConfigError` for a tool that
     the dialect cannot call.
     """
-    kit = _kit(model, config, sampling, tools or {}, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
+    chosen = sampling_for(sampling, config, model, several=several)
+    kit = _kit(model, config, chosen, tools or {}, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
     if config.name is not None:
         if config.search is not None:
             raise ConfigError(f"agent.name={config.name} brings its own search; leave agent.search out and set agent.options")
@@ -273,7 +275,7 @@ def make_agent(
 def _kit(
     model: Model,
     config: AgentConfig,
-    sampling: SamplingConfig,
+    sampling: Sampling,
     tools: Mapping[str, Tool],
     *,
     sandbox: Sandbox,
@@ -291,12 +293,7 @@ def _kit(
         model=model,
         others=tuple(model.others.values()) if isinstance(model, Several) else (),
         by_name=model.others if isinstance(model, Several) else {},
-        sampling=Sampling(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
-        ),
+        sampling=sampling,
         dialect=dialect,
         system=system_message(config, model, tools if "python" in own else {}),
         hints=None if hints is None else HintPlan(library=load_library(hints.library), positions=hints.positions, rounds=hints.rounds),
@@ -362,6 +359,7 @@ class Parts:
             hints=plan.hints,
             verifiers=verifiers,
             tools=tools,
+            several=plan.varied or plan.samples > 1,
         )
 
     def weights_of(self, name: str) -> str:
