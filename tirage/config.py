@@ -32,12 +32,16 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 class SamplingConfig(Strict):
-    """How to sample one policy turn."""
+    """How to sample one policy turn. What is null is the published system's, else the model's (`tirage models` shows it), else tirage's."""
 
-    temperature: float = Field(0.8, ge=0, description="0 is greedy")
-    top_p: float = Field(0.95, gt=0, le=1, description="sample from the smallest set of tokens that holds this much probability")
-    top_k: int = Field(0, ge=0, description="0 switches it off")
-    max_tokens: int = Field(384, ge=1, description="per policy turn")
+    temperature: float | None = Field(
+        None, ge=0, description="0 is greedy; where nobody says anything, 0 for a single draw and 0.8 for several"
+    )
+    top_p: float | None = Field(None, gt=0, le=1, description="sample from the smallest set of tokens that holds this much probability")
+    top_k: int | None = Field(None, ge=0, description="sample from so many tokens at most; 0 switches it off")
+    max_tokens: int | None = Field(
+        None, ge=1, description="per policy turn; where nobody says anything, what the context and the budget leave"
+    )
 
 
 class HintsConfig(Strict):
@@ -176,7 +180,7 @@ class AgentConfig(Strict):
     )
     system: str | None = Field(
         "auto",
-        description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "
+        description="system message: `auto` (the shipped one of the dialect, unless the model's profile says otherwise), the name of a "
         "shipped one (tool-integrated-reasoning, tool-calling), any other text as it stands, or null for none",
     )
     demonstrations: str | None = Field(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
-from tirage.cli.names import Parts, make_agent, open_interpreter, open_models
+from tirage.cli.names import Parts, known_profile, make_agent, open_interpreter, open_models
 from tirage.cli.toolbox import open_tools
 from tirage.config import (
     AgentConfig,
@@ -68,21 +68,22 @@ async def open_agent(
     sampling: SamplingConfig | None = None,
     hints: HintsConfig | None = None,
 ) -> AsyncIterator[Agent]:
-    """The agent that words and settings stand for, with its model, sandbox and tools open; greedy where `sampling` says nothing."""
+    """The agent that words and settings stand for, with its model, sandbox and tools open."""
     settings, driven = SandboxOptions(), agent or AgentConfig()
     opened = await open_models(model, options, driven)
     try:
         async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools, Verifiers() as alike:
-            chosen = sampling or SamplingConfig(temperature=0.0)
+            chosen = sampling or SamplingConfig()
             yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, alike=alike, tools=tools)
     finally:
         await opened.close()
 
 
-async def solve_async(
+async def solve_async(  # noqa: PLR0913 - each is one of the parts that a caller may settle
     problem: Problem,
     *,
     model: str = "nano",
+    options: ModelConfig | None = None,
     agent: AgentConfig | None = None,
     sampling: SamplingConfig | None = None,
     hints: HintsConfig | None = None,
@@ -93,7 +94,7 @@ async def solve_async(
     """Solve one problem; see `solve`. What `log` knows is not done again."""
     if not problem.prompt.strip():
         raise ConfigError("the question is empty; give the text of a problem")
-    async with open_agent(model, agent=agent, sampling=sampling, hints=hints) as explorer:
+    async with open_agent(model, options=options, agent=agent, sampling=sampling, hints=hints) as explorer:
         return await solve_with(explorer, problem, budget=budget, on_step=on_step, log=log)
 
 
@@ -136,10 +137,9 @@ def solve(
     Raises the `TirageError` family.
     """
     problem = Problem(prompt=question, answer=answer)
-    sampling = SamplingConfig(temperature=0.0 if best_of == 1 and agent is None else 0.8)
     hints = solve_hints(model, hint)
     config = AgentConfig(best_of=best_of, name=agent, options=options)
-    return run_sync(solve_async(problem, model=model, agent=config, sampling=sampling, hints=hints))
+    return run_sync(solve_async(problem, model=model, agent=config, hints=hints))
 
 
 def search(
@@ -169,15 +169,15 @@ def search(
     data = {"strategy": strategy, "budget": dict(budget or {"nodes": 64}), **settings}
     config = AgentConfig(search=build_config(SearchConfig, data, "search"))
     hints = solve_hints(model, hint)
-    sampling = SamplingConfig(temperature=0.0 if strategy == "greedy" else 0.8)
+    sampling = SamplingConfig(temperature=0.0) if strategy == "greedy" else None
     return run_sync(solve_async(Problem(prompt=question, answer=answer), model=model, agent=config, sampling=sampling, hints=hints))
 
 
-def solve_hints(model: str, hint: bool | None) -> HintsConfig | None:
-    """The hints `solve` gives: one before the first thought when asked for, or by default for `nano`."""
+def solve_hints(model: str, hint: bool | None, options: ModelConfig | None = None) -> HintsConfig | None:
+    """The hints `solve` gives: one before the first thought when asked for, or by default where the model's profile says so (`nano`)."""
     from tirage.core.hint import HintPosition
 
-    wanted = model == "nano" if hint is None else hint
+    wanted = known_profile(model, options).hint == "start" if hint is None else hint
     return HintsConfig(positions=(HintPosition.START,)) if wanted else None
 
 

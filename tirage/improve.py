@@ -95,12 +95,21 @@ class _Round:
             Plan(name="before", problems=splits.heldout, sampling=greedy, agent=free),
             Plan(name="before-unseen", problems=splits.unseen, sampling=greedy, agent=free),
             Plan(name="train-alone", problems=splits.train, sampling=greedy, agent=free),
-            Plan(name="train-hinted", problems=splits.train, sampling=config.sampling, hints=config.hints, samples=config.samples),
+            Plan(
+                name="train-hinted",
+                problems=splits.train,
+                sampling=config.sampling,
+                hints=config.hints,
+                samples=config.samples,
+                varied=True,
+            ),
             Plan(name="hinted", problems=splits.heldout, sampling=greedy, hints=config.hints),
         ]
         if config.control:
             effort = config.samples * config.rounds
-            plans.append(Plan(name="train-unhinted", problems=splits.train, sampling=config.sampling, samples=effort, agent=free))
+            plans.append(
+                Plan(name="train-unhinted", problems=splits.train, sampling=config.sampling, samples=effort, agent=free, varied=True)
+            )
         await self._roll(config.model, plans)
 
     async def again(self, number: int, model: str) -> None:
@@ -108,7 +117,9 @@ class _Round:
         config, splits, free = self.config, self.splits, _free(self.config)
         plans = [
             Plan(name=measured_round(number - 1), problems=splits.heldout, sampling=_greedy(config), agent=free),
-            Plan(name=sampled_round(number), problems=splits.train, sampling=config.sampling, samples=config.samples, agent=free),
+            Plan(
+                name=sampled_round(number), problems=splits.train, sampling=config.sampling, samples=config.samples, agent=free, varied=True
+            ),
         ]
         await self._roll(model, plans)
 

@@ -109,11 +109,16 @@ def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, alike: Verifie
             raise Refuse("the question is empty; give the text of a problem")
         try:
             agent = _agent(config.agent, best_of, strategy, nodes)
-            sampling = (
-                config.sampling if best_of > 1 or agent.search is not None else config.sampling.model_copy(update={"temperature": 0.0})
+            explorer = make_agent(
+                model,
+                agent,
+                config.sampling,
+                sandbox=sandbox,
+                options=config.sandbox,
+                hints=solve_hints(config.model, None),
+                alike=alike,
+                tools=tools,
             )
-            hints = solve_hints(config.model, None)
-            explorer = make_agent(model, agent, sampling, sandbox=sandbox, options=config.sandbox, hints=hints, alike=alike, tools=tools)
         except ConfigError as error:
             raise Refuse(str(error)) from error
         found = as_data(await solve_with(explorer, Problem(prompt=question)))

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import StepEvent
+from tirage.agents.systems import SAMPLING
 from tirage.config import AgentConfig, HintsConfig, RunConfig, SamplingConfig, config_hash
 from tirage.core.budget import Budget
 from tirage.core.problem import Problem
-from tirage.models.base import Model
+from tirage.models.base import Model, Sampling
+from tirage.models.profile import profile_of, resolve_sampling
 from tirage.rollouts.runner import Progress, Runner, Stage
 from tirage.runs import RunFolder
 from tirage.sandbox.base import Sandbox
@@ -29,6 +31,8 @@ class Plan:
     samples: int = 1
     agent: AgentConfig | None = None
     """How problems are driven; None takes the run's way."""
+    varied: bool = False
+    """Greedy rollouts would be of no use, even where there is one of a problem."""
 
 
 class Display(Protocol):
@@ -139,8 +143,23 @@ def _standing(run: RunFolder, plan: Plan) -> Progress:
     return Progress(stage=plan.name, total=len(plan.problems) * plan.samples, resumed=done, done=done)
 
 
+def sampling_of(plan: Plan, driven: AgentConfig, model: Model) -> Sampling:
+    """How a plan's turns are sampled: as its user says, else as the published system or the model does."""
+    return sampling_for(plan.sampling, driven, model, several=plan.varied or plan.samples > 1)
+
+
+def sampling_for(user: SamplingConfig, driven: AgentConfig, model: Model, *, several: bool = False) -> Sampling:
+    """The user's sampling, completed; `several`: of a prompt more than one draw is wanted, whatever the agent does."""
+    system = SAMPLING.get(driven.name or "", {})
+    several = several or driven.best_of > 1 or driven.search is not None or driven.name is not None
+    found = resolve_sampling(user.model_dump(), system, profile_of(model), several=several)
+    # Only who asks for top_k is told that a back end has none.
+    return found if user.top_k is not None or model.capabilities.top_k else replace(found, top_k=0)
+
+
 def stage_of(config: RunConfig, plan: Plan, model: Model) -> Stage:
     """What a runner is told of a plan."""
+    sampling = sampling_of(plan, plan.agent or config.agent, model)
     return Stage(
         name=plan.name,
         problems=plan.problems,
@@ -148,5 +167,5 @@ def stage_of(config: RunConfig, plan: Plan, model: Model) -> Stage:
         model=model.name,
         tokenizer_hash=model.renderer.hash if model.renderer is not None else "",
         config_hash=config_hash(plan.agent or config.agent, config.sandbox, plan.sampling, plan.hints),
-        sampling=plan.sampling.model_dump(),
+        sampling={name: getattr(sampling, name) for name in SamplingConfig.model_fields},
     )

@@ -9,9 +9,10 @@ from tirage.cli.names import make_agent, open_interpreter, open_model, sandbox_c
 from tirage.config import AgentConfig, SamplingConfig, SandboxOptions
 from tirage.core import Problem, ToolCall
 from tirage.core.errors import ConfigError
-from tirage.models.embedded import is_nano, nano_path
+from tirage.models.embedded import nano_path
 from tirage.models.hub import model_folder
-from tirage.models.template import HFRenderer, folder_hash
+from tirage.models.profile import profile_of
+from tirage.models.template import HFRenderer
 from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig
 from tirage.testing.models import ScriptedModel
 from tirage.testing.scripted import Reply
@@ -47,11 +48,11 @@ def test_a_misspelt_prompt_name_is_not_sent_as_a_message() -> None:
 
 
 def test_nano_and_what_was_trained_from_it_get_no_system_message() -> None:
-    assert folder_hash(nano_path()) == HFRenderer(nano_path()).hash
     assert system_message(AgentConfig(), NanoLike()) is None
     assert system_message(AgentConfig(system="tool-calling"), NanoLike()) == TOOL_CALLING
-    assert not is_nano(None)
-    assert not is_nano(ScriptedModel(mode="text").renderer)
+    assert not profile_of(NanoLike()).instructed
+    assert profile_of(ScriptedModel()).instructed
+    assert profile_of(ScriptedModel(mode="text")).instructed
 
 
 def test_weights_are_a_folder(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tirage.models.base import Request, Sampling
 from tirage.models.openai import OpenAIModel, open_openai
 from tirage.models.openai.server import Server
 from tirage.models.openai.wire import Facts
+from tirage.models.profile import NO_LIMIT
 from tirage.testing.tiny import write_tokenizer
 
 GREEDY = Sampling(max_tokens=8)
@@ -58,7 +59,7 @@ class FakeEngine:
         seed = body.get("seed") if "seed" in able else None
         mood = f"{seed}-{draw}" if hot and seed is not None else str(random.random()) if hot else ""
         source = random.Random(f"{prompt!r}{mood}")
-        data = bytes(source.choice(b"abcdefgh ") for _ in range(body["max_tokens"]))
+        data = bytes(source.choice(b"abcdefgh ") for _ in range(body.get("max_tokens", 16)))
         if not data.strip():
             data = b"a" * len(data)
         finish, reason = "length", None
@@ -98,13 +99,13 @@ class FakeEngine:
             text += "<assistant>"
         said, out, finish, reason = self._draw(text.encode(), body, 0)
         message: dict[str, Any] = {"role": "assistant", "content": said}
-        if body.get("tools") and body["max_tokens"] > 1:
+        if body.get("tools") and body.get("max_tokens", 16) > 1:
             call = {"id": "c1", "type": "function", "function": {"name": "python", "arguments": '{"code": "1"}'}}
             message, finish = {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
         if body.get("response_format") and "structured" in self.abilities:
             properties = body["response_format"]["json_schema"]["schema"]["properties"]
             written = json.dumps({name: part.get("enum", [""])[0] for name, part in properties.items()})
-            message, finish = {"role": "assistant", "content": written[: body["max_tokens"]]}, "stop"
+            message, finish = {"role": "assistant", "content": written[: body.get("max_tokens", 16)]}, "stop"
         choice = {"index": 0, "message": message, "finish_reason": finish, "stop_reason": reason}
         return {"choices": [choice], "usage": {"prompt_tokens": len(text), "completion_tokens": len(out)}}
 
@@ -301,6 +302,17 @@ async def test_ids_come_back_in_order_with_usage_and_logprobs(stub: Any) -> None
     assert [draw.prompt_ids for draw in draws] == [(72, 105)] * 3
     assert draws[0].logprobs == (-0.5,) * 6
     assert [(draw.usage.tokens_in, draw.usage.tokens_out, draw.usage.model_calls) for draw in draws] == [(2, 6, 1), (0, 6, 0), (0, 6, 0)]
+    await model.close()
+
+
+async def test_a_chat_that_may_fill_the_context_leaves_the_limit_to_the_server(stub: Any) -> None:
+    stub.handler = FakeEngine(FakeEngine.ALL)
+    model = await open_openai(stub.url, "m")
+    for limit, sent in ((64, None), (NO_LIMIT, None), (8, 8)):
+        await model.complete(Request(messages=CHAT.messages, sampling=Sampling(max_tokens=limit)))
+        assert stub.requests[-1][2].get("max_tokens") == sent
+    await model.complete(Request(text="Hi", sampling=Sampling(max_tokens=NO_LIMIT)))
+    assert 0 < stub.requests[-1][2]["max_tokens"] < 64, "a raw continuation has no sensible default"
     await model.close()
 
 

@@ -53,9 +53,9 @@ class Critic:
         for check in range(self._checks):
             tree = await self._agent.solve(question, seed=derive_seed(seed, "check", check))
             usage = usage + tree.usage
-            path = tree.trajectory(tree.chosen) if tree.chosen else None
-            cut = path is None or not path.steps or path.steps[-1].finish is Finish.LENGTH
-            response = path.own_text.rpartition("</think>")[2] if path is not None else ""
+            checked = tree.trajectory(tree.chosen) if tree.chosen else None
+            cut = checked is None or not checked.steps or checked.steps[-1].finish is Finish.LENGTH
+            response = checked.own_text.rpartition("</think>")[2] if checked is not None else ""
             found = None if cut else final_match(VERDICT, response)
             if found is not None:
                 verdicts.append(found.group(1).lower() in ("correct", "right"))

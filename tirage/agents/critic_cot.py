@@ -16,7 +16,7 @@ from tirage.agents.roles import Role, Unreadable, whole
 from tirage.agents.staging import draw_and_check, put, remark, spelt
 from tirage.agents.transcript import Transcript, Workflow
 from tirage.core.tree import ROOT, Tree
-from tirage.models.embedded import is_nano
+from tirage.models.profile import profile_of
 from tirage.verification.reading import answer_of
 
 SOLVER = Role(
@@ -188,13 +188,13 @@ def build_filter(kit: Kit, **options: Any) -> Workflow:
 def build_refinement(kit: Kit, **options: Any) -> Workflow:
     """The critic as a guide; a kit with hints draws the candidates with them. `options` are fields of `CriticRefinement`.
 
-    For `nano` the roles are asked in the words that it knows; it knows no refining, so what it rejects is drawn anew. Raises
-    `ConfigError` for an option that there is not.
+    A model that follows no instructions is asked in the words that `nano` knows; it knows no refining, so what it rejects is drawn anew.
+    Raises `ConfigError` for an option that there is not.
     """
     play = play_of(CriticRefinement, options, "critic-refinement")
-    return _build(kit, replace(play, rounds=0) if is_nano(kit.model.renderer) else play)
+    return _build(kit, play if profile_of(kit.model).instructed else replace(play, rounds=0))
 
 
 def _build(kit: Kit, play: CriticFilter | CriticRefinement) -> Workflow:
-    asked = replace(play, solver=NANO_SOLVER, critic=NANO_CRITIC) if is_nano(kit.model.renderer) else play
+    asked = play if profile_of(kit.model).instructed else replace(play, solver=NANO_SOLVER, critic=NANO_CRITIC)
     return kit.workflow(asked, agents=kit.hinted())

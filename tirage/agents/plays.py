@@ -13,7 +13,7 @@ from tirage.agents.teams.stock import stock
 from tirage.agents.teams.team import SYSTEMS, Team
 from tirage.agents.teams.topology import Topology
 from tirage.agents.transcript import Play, Workflow
-from tirage.models.embedded import is_nano
+from tirage.models.profile import profile_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def team(
     def play_of(shape: Topology) -> Team:
         return Team(
             shape,
-            systems=None if is_nano(kit.model.renderer) else SYSTEMS,
+            systems=SYSTEMS if profile_of(kit.model).instructed else None,
             window=window,
             tools=tuple(kit.tools),
             manual=kit.system or "",

@@ -19,6 +19,7 @@ from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Source, Span, Step, mean_probability
 from tirage.models.allowance import complete
 from tirage.models.base import Completion, Model, Renderer, Request, Sampling
+from tirage.models.profile import profile_of
 from tirage.search.hint_moves import PREFIX
 from tirage.tools.base import ToolSpec
 from tirage.verification.extract import STATED, extract
@@ -87,7 +88,9 @@ class ModelPolicy:
         """JSON Schema of a reply. A model that declares `structured` is held to it where it is asked by chat."""
         self._schemas = tuple(tool.schema() for tool in tools) if dialect.uses_schemas else ()
         markers = model.renderer.think_markers if model.renderer is not None else None
-        self._think_open = markers[0] if markers is not None else None
+        # Where the prompt has opened the thinking, a hint at its start opens it no second time.
+        begun = profile_of(model).thinking == "prompt"
+        self._think_open = markers[0] if markers is not None and not begun else None
         self._think_close = markers[1] if markers is not None else None
         self.id = f"{model.name}|{dialect.name}|{'hinted' if hints is not None else 'free'}"
 

@@ -18,7 +18,7 @@ from tirage.agents.roles import Role, whole
 from tirage.agents.staging import put
 from tirage.agents.transcript import Transcript, Workflow
 from tirage.core.errors import ConfigError
-from tirage.models.embedded import is_nano
+from tirage.models.profile import profile_of
 from tirage.verification.extract import final_answer
 
 Mode = Literal["direct", "self", "cross", "iterative"]
@@ -115,10 +115,10 @@ class RealCritic:
 def build(kit: Kit, **options: Any) -> Workflow:
     """The agent. `options` are fields of `RealCritic`; raises `ConfigError` for one that there is not.
 
-    `nano` is asked in the words that it knows: what its program found is the correction of an answer that it calls wrong, and further
-    turns ask it the same again.
+    A model that follows no instructions is asked in the words that `nano` knows: what its program found is the correction of an answer that
+    it calls wrong, and further turns ask it the same again.
     """
     play = play_of(RealCritic, options)
-    if is_nano(kit.model.renderer):
+    if not profile_of(kit.model).instructed:
         play = replace(play, solver=NANO_SOLVER, critic=NANO_CRITIC, doubter=NANO_CRITIC, restates=False)
     return kit.workflow(play)

@@ -35,13 +35,25 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
     "halo": (halo, "HALO: a plan of subtasks, roles invented for each, and a tree search over which role speaks next"),
 }
 
+SAMPLING: dict[str, Mapping[str, float]] = {
+    "start": {"temperature": 0.6, "top_p": 0.95, "max_tokens": 32768},
+    "tir": {"temperature": 0.7, "top_p": 0.8, "max_tokens": 2048},
+    "lats": {"temperature": 1.0},
+    "rstar": {"temperature": 0.8, "top_p": 0.95, "top_k": 40, "max_tokens": 1024},
+    "cpl": {"temperature": 0.7, "max_tokens": 1500},
+    "t1": {"temperature": 0.8},
+    "critic-filter": {"temperature": 0.7},
+    "octotools": {"max_tokens": 4000},
+    "ur2": {"temperature": 0.3, "max_tokens": 1024},
+}
+"""How each system's authors sample a turn; roles with settings of their own keep these. What is not here is the model's."""
 
 FROM_PYTHON = ("desk", "approve")
 """Options that no command line can write."""
 CALL_BY_THEMSELVES = ("octotools", "art")
 """Systems that make the calls that their models describe, so that any tool goes with any dialect."""
 FOR_INSTRUCTED = ("lats", "rstar", "cpl", "octotools", "socratic", "art", "halo")
-"""Systems whose models have to follow instructions; the others also ask `nano` in its own words."""
+"""Systems whose models have to follow instructions; the others also ask in the words of those that do not."""
 
 
 def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agent:

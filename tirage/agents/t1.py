@@ -19,7 +19,7 @@ from tirage.agents.roles import Role, whole
 from tirage.agents.staging import appraise, draw_and_check, remark, spelt
 from tirage.agents.transcript import Transcript, Workflow
 from tirage.agents.valuers import Confidence, Valuer
-from tirage.models.embedded import is_nano
+from tirage.models.profile import profile_of
 
 SOLVER = Role(
     name="solver",
@@ -126,11 +126,11 @@ class T1:
 def build(kit: Kit, **options: Any) -> Workflow:
     """The agent; a kit with hints draws the candidates with them. `options` are fields of `T1`.
 
-    For `nano` the roles are asked in the words that it knows; by native calls they use all tools of the kit. Raises `ConfigError` for an
-    option that there is not.
+    A model that follows no instructions is asked in the words that `nano` knows; by native calls the roles use all tools of the kit.
+    Raises `ConfigError` for an option that there is not.
     """
-    play, nano = play_of(T1, options), is_nano(kit.model.renderer)
-    if nano:
+    play, taught = play_of(T1, options), not profile_of(kit.model).instructed
+    if taught:
         play = replace(play, solver=NANO_SOLVER, verifier=NANO_VERIFIER)
     elif kit.dialect.uses_schemas:
         tools = tuple(kit.tools)
@@ -140,5 +140,5 @@ def build(kit: Kit, **options: Any) -> Workflow:
     if play.valuer is None and play.reward == "confidence":
         play = replace(play, valuer=Confidence())
     if play.valuer is None and play.reward == "token":
-        play = replace(play, valuer=GenerativeReward(kit.model, template=NANO_CHECK) if nano else GenerativeReward(kit.model))
+        play = replace(play, valuer=GenerativeReward(kit.model, template=NANO_CHECK) if taught else GenerativeReward(kit.model))
     return kit.workflow(play, agents=kit.hinted())

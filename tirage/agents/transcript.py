@@ -300,7 +300,7 @@ class Transcript:
         return self._read(role, path.response, path.own_text, places[part.chosen], path.error, cut=cut)
 
     def _read(self, role: Role[T], text: str, own: str, node: int, error: Failure | None, *, cut: bool = False) -> Turn[T]:
-        """What a turn says, after it was thought over: a reply as a whole is `text`, anything in particular is looked for in its `own` words.
+        """What a turn says, thought over: a reply as a whole is `text`, anything in particular is looked for in its `own` words.
 
         `cut`: its token limit ended it.
         """

@@ -24,12 +24,12 @@ from tirage.doors import run_sync
 from tirage.evaluation.figures import UNKNOWN, percent, points
 from tirage.evaluation.intervals import Interval
 from tirage.evaluation.realcritic import CritiqueRow, critique_rows, direct_row, read_critiqued
-from tirage.models.base import Model, Sampling
+from tirage.models.base import Model
 from tirage.problems import FileSource, load_problems
 from tirage.rollouts.runner import unique
 from tirage.runs import RunFolder
 from tirage.sandbox.base import Limits, Sandbox
-from tirage.stages import Plan, roll_plans
+from tirage.stages import Plan, roll_plans, sampling_of
 from tirage.tools.base import Tool
 from tirage.tools.python import PythonTool
 from tirage.traces.jsonl import TraceStore
@@ -162,12 +162,7 @@ class CriticParts(Parts):
         self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
     ) -> Agent:
         """The play in the mode that the stage names."""
-        sampling = Sampling(
-            temperature=plan.sampling.temperature,
-            top_p=plan.sampling.top_p,
-            top_k=plan.sampling.top_k,
-            max_tokens=plan.sampling.max_tokens,
-        )
+        sampling = sampling_of(plan, self._run.agent, model)
         tools = {"python": PythonTool(limits=Limits(wall_s=self._run.sandbox.timeout_s)), **(servers or {})}
         kit = Kit(model=model, tools=tools, sandbox=sandbox, sampling=sampling)
         return build(kit, mode=plan.name, turns=self._run.turns, given=self._given)

@@ -26,7 +26,8 @@ from tirage.core.problem import Problem
 from tirage.doors import run_sync
 from tirage.evaluation.figures import band, percent
 from tirage.evaluation.tournament import Match, Share, Tournament, rank, schedule
-from tirage.models.base import Model, Sampling
+from tirage.models.base import Model
+from tirage.models.profile import Profile, resolve_sampling
 from tirage.problems import ProblemSource, load_problems
 from tirage.rollouts.runner import Progress, Runner, Stage, unique
 from tirage.runs import RunFolder
@@ -129,7 +130,7 @@ async def _play(
     """What is missing of every pair of models; no model is opened when nothing is."""
     if all(run.finished(name, problems, 1) == len(problems) for name in stages):
         return
-    sampling = Sampling(**config.sampling.model_dump())
+    sampling = resolve_sampling(config.sampling.model_dump(), {}, Profile())
     play = Debate(least=config.least, most=config.most, review=BothOrders if config.both_orders else None)
 
     def show(progress: Progress) -> None:

@@ -61,8 +61,13 @@ def rollout(
     run: RunPath = None,
     samples: Annotated[int, typer.Option("-n", min=1, help="Rollouts per problem.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Default 0 for a single chain, 0.8 for several or an agent.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 384,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, help="0 is greedy; default: the agent's, else the model's, else 0, or 0.8 where several are drawn."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Per policy turn; default: the agent's, else the model's, else what context and budget leave.")
+    ] = None,
     hints: Annotated[list[HintPosition] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Hints per rollout.")] = 1,
     best_of: Annotated[int, typer.Option(min=1, help="Chains per rollout; the answer is the majority.")] = 1,
@@ -90,8 +95,13 @@ def evaluate(
     run: RunPath = None,
     samples: Annotated[int, typer.Option("-n", min=1, help="Rollouts per problem; several give pass@k and maj@k.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Default 0 for a single chain, 0.8 for several or an agent.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 384,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, help="0 is greedy; default: the agent's, else the model's, else 0, or 0.8 where several are drawn."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Per policy turn; default: the agent's, else the model's, else what context and budget leave.")
+    ] = None,
     hints: Annotated[list[HintPosition] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
     best_of: Annotated[int, typer.Option(min=1, help="Chains per rollout; the answer is the majority.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
@@ -132,7 +142,7 @@ def compare(
     model: ModelName = "nano",
     hints: Annotated[list[HintPosition] | None, typer.Option("--hint", help="With --strategies: START hints at this position.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="With --strategies: only the first problems.")] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="With --strategies; greedy has 0.")] = 0.8,
+    temperature: Annotated[float | None, typer.Option(min=0, help="With --strategies; greedy has 0.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="With --strategies: steps of a tree in flight at once.")] = 4,
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.html; with --strategies the run folder.")] = None,
@@ -174,7 +184,7 @@ def _config(
     samples: int,
     limit: int | None,
     temperature: float | None,
-    max_tokens: int,
+    max_tokens: int | None,
     hints: list[HintPosition] | None,
     rounds: int,
     best_of: int,
@@ -182,14 +192,13 @@ def _config(
     concurrency: int,
     settings: list[str] | None,
 ) -> RolloutConfig:
-    several = samples > 1 or best_of > 1 or any(setting.startswith("agent.name=") for setting in settings or ())
     flags = RolloutConfig(
         model=model,
         problems=parse_problems(problems, limit),
         samples=samples,
         seed=seed,
         agent=AgentConfig(best_of=best_of),
-        sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
+        sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
         hints=HintsConfig(positions=tuple(hints), rounds=rounds) if hints else None,
         model_options=ModelConfig(concurrency=concurrency),
     )

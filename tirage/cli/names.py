@@ -28,17 +28,18 @@ from tirage.cli.toolbox import open_tools, session_tools
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
 from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
-from tirage.models.embedded import is_nano, nano_path
+from tirage.models.embedded import nano_path
 from tirage.models.hub import model_folder
+from tirage.models.profile import Profile, overridden, profile_of
 from tirage.models.several import Several
 from tirage.models.template import HFRenderer
-from tirage.models.wrap import Cached, RateLimit, Retry
+from tirage.models.wrap import Cached, Known, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
 from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
-from tirage.stages import Plan
+from tirage.stages import Plan, sampling_for
 from tirage.tools.base import Tool
 from tirage.tools.bridge import listing
 from tirage.verification.verifiers import Verifiers
@@ -92,7 +93,9 @@ async def open_model(name: str, options: ModelConfig | None = None) -> Model:
         if options.requests_per_minute is not None or options.tokens_per_minute is not None:
             model = RateLimit(model, requests_per_minute=options.requests_per_minute, tokens_per_minute=options.tokens_per_minute)
         model = Retry(model, max_attempts=options.max_attempts)
-    return model if options.cache is None else Cached(model, options.cache)
+    if options.cache is not None:
+        model = Cached(model, options.cache)
+    return Known(model, options.profile) if options.profile else model
 
 
 async def open_models(name: str, options: ModelConfig | None, agent: AgentConfig) -> Model:
@@ -154,7 +157,25 @@ async def _served(url: str, served: str, options: ModelConfig) -> Model:
 
 def reader(options: ModelConfig) -> Callable[[Path], HFRenderer]:
     """Reads tokenizer and template of a folder as the options say."""
-    return partial(HFRenderer, chat_template=options.chat_template, switches=options.template)
+    return partial(HFRenderer, chat_template=options.chat_template, switches=options.template, facts=options.profile)
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of the weights and the tokenizer that a model string names on this machine; None for other models."""
+    kind, _, rest = name.partition("/")
+    if name in ("nano", "vllm/nano"):
+        return nano_path()
+    return Path(rest) if kind in ("hf", "vllm") and rest and Path(rest).is_dir() else None
+
+
+def known_profile(name: str, options: ModelConfig | None = None) -> Profile:
+    """What is known of a model before it is opened: all, where its folder is at hand. Raises `ConfigError` for a broken one."""
+    options, folder = options or ModelConfig(), folder_of(name)
+    if folder is None:
+        return overridden(Profile(), options.profile)
+    read = reader(options)(folder)
+    read.check()
+    return read.profile
 
 
 def _template_arguments(options: ModelConfig) -> tuple[str, ...]:
@@ -216,13 +237,15 @@ def make_agent(
     verifiers: Verifiers | None = None,
     alike: Verifiers | None = None,
     tools: Mapping[str, Tool] | None = None,
+    several: bool = False,
 ) -> Agent:
-    """An agent over `model`; hinted when `hints` is given.
+    """An agent over `model`; hinted when `hints` is given; `several`: of a prompt more than one draw is wanted, whatever the agent does.
 
     `verifiers` is what an oracle asks, if there is one; `alike` says which answers are the same, by default they; `tools` are those that
     `open_tools` opened. Raises `ConfigError` for a tool that the dialect cannot call.
     """
-    kit = _kit(model, config, sampling, tools or {}, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
+    chosen = sampling_for(sampling, config, model, several=several)
+    kit = _kit(model, config, chosen, tools or {}, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
     equals = alike or verifiers
     kit = kit if equals is None else replace(kit, alike=equals.of)
     if config.name is not None:
@@ -257,7 +280,7 @@ def make_agent(
 def _kit(
     model: Model,
     config: AgentConfig,
-    sampling: SamplingConfig,
+    sampling: Sampling,
     tools: Mapping[str, Tool],
     *,
     sandbox: Sandbox,
@@ -268,17 +291,14 @@ def _kit(
     """What a configuration gives to build an agent from, with the tools that were opened for it."""
     own = session_tools(config, Limits(wall_s=options.timeout_s), tools)
     dialect: Dialect = NativeTools() if config.dialect == "native" else FencedPython()
-    nano = is_nano(model.renderer)
+    profile = profile_of(model)
+    if profile.has_template is False:
+        raise ConfigError(f"{model.name} has no chat template to ask it by; give one with --set model_options.chat_template=FILE")
     return Kit(
         model=model,
         others=tuple(model.others.values()) if isinstance(model, Several) else (),
         by_name=model.others if isinstance(model, Several) else {},
-        sampling=Sampling(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
-        ),
+        sampling=sampling,
         dialect=dialect,
         system=system_message(config, model, tools if "python" in own else {}),
         demonstrations=_demonstrations(config),
@@ -287,7 +307,7 @@ def _kit(
         tools={**own, **tools},
         sandbox=sandbox,
         limits=PathLimits(max_calls=config.max_calls, max_failures=config.max_failures),
-        check=NANO_CHECK if nano else CHECK,
+        check=CHECK if profile.instructed else NANO_CHECK,
         verifiers=verifiers.of if verifiers is not None else None,
     )
 
@@ -303,8 +323,8 @@ def system_message(config: AgentConfig, model: Model, functions: Mapping[str, To
     """
     text = config.system
     if text == "auto":
-        if is_nano(model.renderer):
-            return None
+        if profile_of(model).system != "auto":
+            return profile_of(model).system
         if config.dialect == "native":
             return SHIPPED["tool-calling"]
         told = f"\n\nThe code may call these functions and print what they return:\n{listing(functions)}" if functions else ""
@@ -350,6 +370,7 @@ class Parts:
             hints=plan.hints,
             verifiers=verifiers,
             tools=tools,
+            several=plan.varied or plan.samples > 1,
         )
 
     def weights_of(self, name: str) -> str:

@@ -45,7 +45,7 @@ def search(
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the strategy, e.g. width=3; repeatable.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against (one problem).")] = None,
     hint: Annotated[list[str] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="Of the policy.")] = 0.8,
+    temperature: Annotated[float | None, typer.Option(min=0, help="Of the policy; default: the model's, else 0.8.")] = None,
     tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
     collection: Annotated[list[Path] | None, typer.Option("--collection", "-c", help="Let it search this collection; repeatable.")] = None,

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import FOR_INSTRUCTED, SYSTEMS, defaults, option_names
-from tirage.cli.words import pairs, with_tools
-from tirage.config import AgentConfig, SamplingConfig, build_config, load_config
+from tirage.cli.names import known_profile
+from tirage.cli.words import model_options, pairs, with_tools
+from tirage.config import AgentConfig, ModelConfig, SamplingConfig, build_config, load_config
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -39,8 +40,13 @@ def solve(
         list[str] | None, typer.Option("--option", "-o", help="Of the agent: rounds=3, outputs=final,direct; repeatable.")
     ] = None,
     second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="0 is greedy; default 0, or 0.8 for several chains or an agent.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Per policy turn.")] = 512,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, help="0 is greedy; default: the agent's, else the model's, else 0, or 0.8 where several are drawn."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Per policy turn; default: the agent's, else the model's, else what context and budget leave.")
+    ] = None,
     budget_tokens: Annotated[
         int | None, typer.Option(min=0, help="Sampled tokens in all, judging included; kept to within one step.")
     ] = None,
@@ -49,6 +55,7 @@ def solve(
     collection: Annotated[
         list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
     ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="E.g. model_options.chat_template=FILE; repeatable.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Solve one question: thinking, code, output and answer as they come.
@@ -66,16 +73,16 @@ def solve(
     if agent is not None and best_of > 1:
         raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
     several = best_of > 1 or agent is not None
-    if agent in FOR_INSTRUCTED and model == "nano":
-        note = f"note: nano writes only what it was trained to, so the roles of {agent} find little to read in it; -m names another model"
-        Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
+    options = model_options(settings)
+    _warn(agent, model, options)
     solution = run_sync(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
             agent=_agent(agent, pairs(option, "--option"), second, best_of, tools, mcp, collection),
-            sampling=SamplingConfig(temperature=temperature if temperature is not None else 0.8 if several else 0.0, max_tokens=max_tokens),
-            hints=solve_hints(model, hint),
+            options=options,
+            sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
+            hints=solve_hints(model, hint, options),
             budget=Budget(tokens_out=budget_tokens),
             on_step=None if as_json else lambda event: show_step(console, event, several=several),
         )
@@ -84,6 +91,13 @@ def solve(
         print(json.dumps(as_data(solution), ensure_ascii=False))
     else:
         show_end(console, solution)
+
+
+def _warn(agent: str | None, model: str, options: ModelConfig) -> None:
+    """Say so where a system needs a model that follows instructions, and this one does not."""
+    if agent in FOR_INSTRUCTED and not known_profile(model, options).instructed:
+        note = f"note: {model} writes only what it was trained to, so the roles of {agent} find little in it; -m names another model"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
 
 
 def _agent(

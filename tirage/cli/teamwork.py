@@ -36,8 +36,8 @@ class TeamRun:
     model: str = "nano"
     models: tuple[str, ...] = ()
     approve: tuple[str, ...] = ()
-    temperature: float = 0.8
-    max_tokens: int = 512
+    temperature: float | None = None
+    max_tokens: int | None = None
     tokens: int | None = None
 
     def as_data(self) -> dict[str, Any]:

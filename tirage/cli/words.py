@@ -6,8 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tirage.config import AgentConfig, BudgetConfig, SearchToolConfig
+from pydantic import Field
+
+from tirage.config import AgentConfig, BudgetConfig, ModelConfig, SearchToolConfig, Strict, build_config
 from tirage.core.errors import ConfigError
+
+
+class ModelSettings(Strict):
+    """What `--set` may say of a model."""
+
+    model_options: ModelConfig = Field(ModelConfig(), description="how the model is opened and called")
+
+
+def model_options(settings: list[str] | None) -> ModelConfig:
+    """What words such as `model_options.chat_template=FILE` set. Raises `ConfigError` for any other key."""
+    return build_config(ModelSettings, {}, "settings", settings or ()).model_options
 
 
 def pairs(words: list[str] | None, flag: str) -> dict[str, Any]:

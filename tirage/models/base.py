@@ -27,6 +27,8 @@ class Capabilities:
     """The same request with the same seed gives the same completion."""
     n: bool = False
     """Several completions of one prompt in one request."""
+    top_k: bool = True
+    """Takes `Sampling.top_k`."""
     context: int | None = None
     """Tokens of prompt plus completion; None when unknown."""
 

@@ -82,7 +82,13 @@ class Habits:
 class ChatTemplate:
     """A compiled chat template with the special tokens it may name and the switches that are set."""
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str], switches: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        special_tokens: Mapping[str, str],
+        switches: Mapping[str, Any] | None = None,
+        habits: Mapping[str, Any] | None = None,
+    ) -> None:
         """Compile.
 
         Args:
@@ -90,6 +96,7 @@ class ChatTemplate:
             special_tokens: E.g. `{"bos_token": "<s>"}`.
             switches: Variables of the template, such as `enable_thinking`. `date_string` ("2025-01-31" or "31 Jan 2025") is also the
                 date of `strftime_now`.
+            habits: Fields of `Habits` that are known better than rendering tells.
 
         Raises:
             ConfigError: The template does not compile, or has no such switch.
@@ -97,6 +104,9 @@ class ChatTemplate:
         self.source = source
         self._special = dict(special_tokens)
         self.date, told = _date(switches or {})
+        self.dated = bool(told)
+        """A date was given."""
+        self._known = dict(habits or {})
         self._set = {**(switches or {}), **told}
         try:
             template, read = _compile(source)
@@ -164,13 +174,14 @@ class ChatTemplate:
         told = self._try([{"role": "system", "content": system}, *asked], system, user)
         twice = self._try([*asked, {"role": "user", "content": more}], user, more)
         shown = self._try(asked, user, _TOOL["function"]["name"], tools=[_TOOL])
-        return Habits(
+        seen = Habits(
             system="folded" if told is None else "native",
             alternation=twice is None,
             tools=shown is not None,
             default_system=None if told is None else _default_system(plain, told, system),
             opening=plain[len(closed) :] if plain.startswith(closed) else "",
         )
+        return replace(seen, **self._known)
 
     def check(self, where: str) -> None:
         """Raise `ConfigError` for a template that cannot render one plain user message; `where` says whose it is."""

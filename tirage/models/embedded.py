@@ -3,8 +3,6 @@
 from pathlib import Path
 
 from tirage.core.errors import ConfigError
-from tirage.models.base import Renderer
-from tirage.models.template import folder_hash
 
 
 def nano_path() -> Path:
@@ -13,8 +11,3 @@ def nano_path() -> Path:
     if not (folder / "config.json").is_file():
         raise ConfigError(f"the embedded model is missing from {folder}; install tirage from a complete source tree or wheel")
     return folder
-
-
-def is_nano(renderer: Renderer | None) -> bool:
-    """True for the tokenizer of `nano`, which every model trained from it shares."""
-    return renderer is not None and renderer.hash == folder_hash(nano_path())

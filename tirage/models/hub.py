@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 from tirage.core.errors import ConfigError, MissingExtra
+from tirage.models.profile import PROFILE_FILE
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model")
+_WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model", PROFILE_FILE)
 """What a model needs here; hubs often hold the same weights in other formats too."""
 
 

@@ -15,6 +15,7 @@ from tirage.core.errors import (
 )
 from tirage.models.base import Capabilities, Completion, Request
 from tirage.models.openai.wire import message_json, read_answer, response_format
+from tirage.models.profile import NO_LIMIT
 
 
 class LiteLLMModel:
@@ -40,6 +41,7 @@ class LiteLLMModel:
             structured="response_format" in self._allowed and bool(info.get("supports_response_schema")),
             seed="seed" in self._allowed,
             n="n" in self._allowed,
+            top_k="top_k" in self._allowed,
             context=int(info.get("max_input_tokens") or info.get("max_tokens") or 0) or None,
         )
 
@@ -96,7 +98,10 @@ class LiteLLMModel:
         messages = [message_json(message) for message in request.messages or ()]
         if request.continue_final:
             messages[-1]["prefix"] = True
-        payload: dict[str, Any] = {"model": self._model, "messages": messages, "max_tokens": sampling.max_tokens}
+        payload: dict[str, Any] = {"model": self._model, "messages": messages}
+        if sampling.max_tokens < (self._capabilities.context or NO_LIMIT):
+            # Else the provider's own limit holds, which may be less than the context.
+            payload["max_tokens"] = sampling.max_tokens
         offers: list[tuple[str, Any, bool]] = [
             ("temperature", sampling.temperature, True),
             ("top_p", sampling.top_p, sampling.top_p != 1.0),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tirage.models.base import Capabilities, Completion, Model, Renderer, Request
+from tirage.models.profile import Profile, profile_of
 
 
 class Several:
@@ -22,6 +23,11 @@ class Several:
     def capabilities(self) -> Capabilities:
         """Those of the first."""
         return self.first.capabilities
+
+    @property
+    def profile(self) -> Profile:
+        """That of the first."""
+        return profile_of(self.first)
 
     @property
     def renderer(self) -> Renderer | None:

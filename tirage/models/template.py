@@ -14,6 +14,7 @@ from tirage.core.message import Message
 from tirage.core.step import Source, Span
 from tirage.models.chat_template import ChatTemplate
 from tirage.models.in_context import added_tokens, decoder_in_context, encoder_in_context
+from tirage.models.profile import Profile, derive, overridden
 from tirage.models.thinking import Thinking, find_thinking
 
 _SHORT = 200
@@ -22,6 +23,8 @@ _SPECIAL_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>")
 """Well-known end-of-turn tokens, taken as such only where the folder itself names no end-of-sequence token."""
 _NO_TEMPLATE = "give one with --set model_options.chat_template=FILE, or send text or token ids instead of messages"
+_HABITS = {"system": "system_role", "alternation": "alternation", "tools": "tools", "default_system": "default_system"}
+"""Habits of the template that are facts of the profile."""
 _SHIELD = "\u2063tirage-{}\u2063"
 _SHIELDED = re.compile(_SHIELD.format(r"(\d+)"))
 """Stands for text that spells a special token while a prompt is rendered; invisible separators make a clash with real text unlikely."""
@@ -45,16 +48,24 @@ def check_round_trip(sent_ids: Sequence[int], returned_prompt_ids: Sequence[int]
 class HFRenderer:
     """Tokenizer and chat template of one model folder. Thread-safe: nothing visible changes after construction."""
 
-    def __init__(self, folder: str | Path, *, chat_template: str | None = None, switches: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        chat_template: str | None = None,
+        switches: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         """Read `tokenizer.json`, `tokenizer_config.json`, `generation_config.json`, `config.json`, `chat_template.jinja`.
 
         Args:
             folder: Of the model or its tokenizer.
             chat_template: Replaces the folder's own (for base models that have none): Jinja text, or the path of a file with it.
             switches: Variables of the template, such as `enable_thinking`.
+            facts: Of the model's profile, known better than its files tell.
 
         Raises:
-            ConfigError: `folder` holds no readable tokenizer, or the template does not compile or lacks a switch.
+            ConfigError: `folder` holds no readable tokenizer, the template does not compile or lacks a switch, or the profile a fact.
         """
         path = Path(folder)
         self._folder = path
@@ -64,7 +75,9 @@ class HFRenderer:
         source = _given_template(chat_template) if chat_template is not None else _template_source(path, self.settings)
         if source is None and switches:
             raise ConfigError(f"model_options.template: {path} has no chat template that could have switches; {_NO_TEMPLATE}")
-        self.template = None if source is None else ChatTemplate(source, special, switches)
+        self._facts = dict(facts or {})
+        habits = {habit: self._facts[fact] for habit, fact in _HABITS.items() if fact in self._facts}
+        self.template = None if source is None else ChatTemplate(source, special, switches, habits)
         """None for base models."""
         self._special = special
         self._eos = self._find_eos(special)
@@ -97,11 +110,21 @@ class HFRenderer:
         source = self.template.source if self.template is not None else None
         return find_thinking(source, opening, lambda marker: self._backend.token_to_id(marker) is not None)
 
+    @cached_property
+    def profile(self) -> Profile:
+        """What the model is and speaks. Raises `ConfigError` for an unknown or senseless fact that a file or the user told."""
+        ends = tuple(text for token in sorted(self._eos) if (text := self._backend.id_to_token(token)) is not None)
+        seen = {"dummy_prefix": self.dummy_prefix, "special_tokens": tuple(dict.fromkeys(self._special.values())), "turn_ends": ends}
+        configs = {name: _read_json(self._folder / name) for name in ("config.json", "generation_config.json")}
+        found = derive(self._folder, template=self.template, thinking=self.thinking, settings=self.settings, configs=configs, facts=seen)
+        return overridden(found, self._facts)
+
     @property
     def think_markers(self) -> tuple[str, str] | None:
         """What opens and closes the thinking; None where there is none, or where the template switches it off."""
-        found = self.thinking
-        return (found.open, found.close) if found is not None and found.begun != "closed" else None
+        known = self.profile
+        visible = known.think_open and known.think_close and known.thinking not in ("closed", "none")
+        return (known.think_open or "", known.think_close or "") if visible else None
 
     @property
     def vocabulary(self) -> int:
@@ -111,12 +134,13 @@ class HFRenderer:
     @property
     def dummy_prefix(self) -> bool:
         """The tokenizer puts a space in front of a text."""
-        return self.encode_prompt("x") != self._encode("x")
+        first = self._backend.encode("x", add_special_tokens=False).tokens[:1]
+        return bool(first) and first[0][:1] in ("▁", "Ġ")
 
     @cached_property
     def backend(self) -> Any:
         """The `tokenizers.Tokenizer` that decodes what follows a prompt, for streaming decoders too."""
-        markers = (self.thinking.open, self.thinking.close) if self.thinking is not None else ()
+        markers = (self.profile.think_open or "", self.profile.think_close or "")
         # Markers may be special tokens, which would be dropped from the text.
         shown = {token for marker in markers for token in self._backend.encode(marker, add_special_tokens=False).ids}
         return decoder_in_context(self._backend, shown)
@@ -169,7 +193,7 @@ class HFRenderer:
         added tokens (fences, thinking markers) are found, and a thinking marker that is all of `text`. The ids go on after others: in
         context they decode to `text`, whatever the tokenizer does at the start of a text.
         """
-        if self.thinking is not None and text.strip() in (self.thinking.open, self.thinking.close):
+        if text.strip() in (self.profile.think_open, self.profile.think_close):
             return tuple(self._glue.encode(text, add_special_tokens=False).ids)
         return self._encode_short(text) if len(text) <= _SHORT else self._encode(text)
 
@@ -208,9 +232,10 @@ class HFRenderer:
         return ends
 
     def check(self) -> None:
-        """Raise `ConfigError` for a folder that no conversation can be had with: a broken template, or nothing that ends a turn."""
+        """Raise `ConfigError` where no conversation can be had: for a broken template or profile, or where nothing ends a turn."""
         if self.template is not None:
             self.template.check(str(self._folder))
+        _ = self.profile
         if not self._eos:
             raise ConfigError(
                 f"{self._folder} names no end-of-turn token, so no answer would ever end; set eos_token in its tokenizer_config.json"
@@ -226,12 +251,6 @@ class HFRenderer:
         if not found:
             found.update(token for text in _TURN_ENDS if (token := self._backend.token_to_id(text)) is not None)
         return frozenset(found)
-
-
-def folder_hash(folder: Path) -> str:
-    """The `hash` of a renderer of `folder`, without loading its tokenizer. `folder` must hold a tokenizer.json."""
-    source = _template_source(folder, _read_json(folder / "tokenizer_config.json"))
-    return _digest((folder / "tokenizer.json").read_bytes(), source)
 
 
 def _digest(tokenizer: bytes, template: str | None) -> str:

@@ -20,6 +20,8 @@ MARKERS = (
 )
 """Pairs that published models use."""
 
+Begun = Literal["model", "prompt", "closed"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thinking:
@@ -27,7 +29,7 @@ class Thinking:
 
     open: str
     close: str
-    begun: Literal["model", "prompt", "closed"]
+    begun: Begun
     """Who opens it: the model, the generation prompt, or nobody, since the prompt opens and closes it (thinking is switched off)."""
     source: Literal["template", "tokenizer"]
 
@@ -46,6 +48,6 @@ def find_thinking(template: str | None, opening: str, in_vocabulary: Callable[[s
             found = (known(first) or (known(last) and "think" in last.lower())) if source == "template" else known(first) and known(last)
             if found:
                 tail = opening[opening.rindex(first) + len(first) :] if first in opening else None
-                begun = "model" if tail is None else "closed" if last in tail else "prompt"
+                begun: Begun = "model" if tail is None else "closed" if last in tail else "prompt"
                 return Thinking(open=first, close=last, begun=begun, source="template" if source == "template" else "tokenizer")
     return None

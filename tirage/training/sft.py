@@ -23,6 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tirage.core.errors import TrainingError
+from tirage.models.profile import PROFILE_FILE
 from tirage.training.batches import BLANK, lr_factor, padded_tokens, plan_steps, split_micro
 from tirage.training.dataset import Dataset
 from tirage.training.durable import sync_folder, sync_tree
@@ -45,6 +46,7 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
     "chat_template.json",
     "generation_config.json",
+    PROFILE_FILE,
 )
 _TINY = 50_000_000
 

@@ -12,7 +12,11 @@ from tirage.models.base import Capabilities, Completion, Request
 from tirage.models.openai.probe import find_model, probe
 from tirage.models.openai.server import Refused, Server
 from tirage.models.openai.wire import Facts, chat_payload, completion_payload, read_answer
+from tirage.models.profile import NO_LIMIT
 from tirage.models.template import HFRenderer, check_round_trip
+
+UNKNOWN_ROOM = 2048
+"""Tokens of a raw continuation at most, where the server does not tell its context: it has no default of its own that would do."""
 
 
 class OpenAIModel:
@@ -33,6 +37,7 @@ class OpenAIModel:
             structured=facts.structured,
             seed=facts.seed,
             n=facts.n,
+            top_k=facts.top_k,
             context=facts.context,
         )
 
@@ -71,6 +76,9 @@ class OpenAIModel:
             return await self._one_by_one(request)
         if request.messages is not None:
             path, payload = "/chat/completions", chat_payload(self._model, request, self._facts)
+            if self._room(request) < request.sampling.max_tokens or request.sampling.max_tokens >= NO_LIMIT:
+                # The server knows best what its context leaves.
+                payload = {name: value for name, value in payload.items() if name not in ("max_tokens", "max_completion_tokens")}
         else:
             path, payload = "/completions", completion_payload(self._model, request, self._facts, max_tokens=self._room(request))
         try:
@@ -112,9 +120,17 @@ class OpenAIModel:
     def _room(self, request: Request) -> int:
         """`max_tokens`, cut to what the context leaves: the answer then ends by length instead of being refused."""
         limit, context = request.sampling.max_tokens, self._facts.context
-        if context is None or request.ids is None:
-            return limit
-        return max(1, min(limit, context - len(request.ids)))
+        if context is None:
+            return min(limit, UNKNOWN_ROOM) if request.messages is None else limit
+        text = request.text if request.text is not None else "".join(message.content for message in request.messages or ())
+        if request.ids is not None:
+            length = len(request.ids)
+        elif request.text is not None and self._renderer is not None:
+            length = len(self._renderer.encode_prompt(text))
+        else:
+            # Rather too many: most texts have four characters to a token. A message brings its frame.
+            length = len(text) // 3 + 8 + 16 * len(request.messages or ())
+        return max(1, min(limit, context - length))
 
     async def _one_by_one(self, request: Request) -> tuple[Completion, ...]:
         """Several completions from a server that gives one at a time."""

@@ -1,6 +1,7 @@
 """What all wrappers share: everything but `complete` is the wrapped model's."""
 
 from tirage.models.base import Capabilities, Model, Renderer
+from tirage.models.profile import Profile, profile_of
 
 
 class Around:
@@ -19,6 +20,11 @@ class Around:
     def capabilities(self) -> Capabilities:
         """The wrapped model's."""
         return self.model.capabilities
+
+    @property
+    def profile(self) -> Profile:
+        """The wrapped model's."""
+        return profile_of(self.model)
 
     @property
     def renderer(self) -> Renderer | None:

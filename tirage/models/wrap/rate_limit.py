@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from tirage.models.base import Completion, Model, Request
 from tirage.models.wrap.around import Around
 
+_LIKELY = 4096
+"""Tokens that a completion is expected to have at most, whatever it may have."""
 _CHARACTERS_PER_TOKEN = 4
 """For prompts that are text; settled with the real count afterwards."""
 
@@ -55,7 +57,7 @@ class RateLimit(Around):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """None switches a limit off. A call reserves its prompt plus n times `max_tokens` and gives back what it did not use."""
+        """None switches a limit off. A call reserves its prompt plus n times `max_tokens`, or 4,096, and settles what it used."""
         super().__init__(model)
         for name, value in (
             ("requests_per_minute", requests_per_minute),
@@ -94,4 +96,4 @@ def _estimate(request: Request) -> int:
         prompt = len(request.text) // _CHARACTERS_PER_TOKEN
     else:
         prompt = sum(len(message.content) for message in request.messages or ()) // _CHARACTERS_PER_TOKEN
-    return prompt + request.sampling.n * request.sampling.max_tokens
+    return prompt + request.sampling.n * min(request.sampling.max_tokens, _LIKELY)
