@@ -27,9 +27,10 @@ from tirage.search.votes import best
 
 
 def start(kit: Kit, *, rounds: int = 2, position: HintPosition = HintPosition.END_OF_THINKING, n: int = 1) -> Explorer:
-    """START (arXiv 2503.04625): hint after hint in the model's own thinking; `n` chains, the majority's answer."""
+    """START (arXiv 2503.04625): hint after hint in the model's own thinking; `n` chains, the majority's answer (by value, if any)."""
     plan = HintPlan(library=load_library(), positions=(position,), rounds=rounds)
-    return replace(kit, hints=plan).explorer(search=lambda seed: BestOfN(n))
+    vote = "majority" if kit.steering.valuer is None else "value"
+    return replace(kit, hints=plan).explorer(search=lambda seed: BestOfN(n, vote=vote))
 
 
 def tir(kit: Kit, *, n: int = 8, select: Literal["majority", "value"] = "majority", max_calls: int = 4) -> Explorer:

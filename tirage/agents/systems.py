@@ -36,6 +36,8 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
 }
 
 
+REWARDED = ("start", "tir", "dfsdt", "lats", "rstar", "cpl", "t1", "ur2")
+"""Systems in which a reward model has a say: it values paths or candidates, or weighs their votes."""
 FROM_PYTHON = ("desk", "approve")
 """Options that no command line can write."""
 CALL_BY_THEMSELVES = ("octotools", "art")
@@ -49,6 +51,8 @@ def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agen
     if name not in SYSTEMS:
         near = difflib.get_close_matches(name, SYSTEMS, n=1)
         raise ConfigError(f"agent {name!r} is not known{f' (did you mean {near[0]!r}?)' if near else ''}; known: {', '.join(SYSTEMS)}")
+    if kit.steering.valuer is not None and name not in REWARDED:
+        raise ConfigError(f"agent {name!r} has no use for a reward model; those that have: {', '.join(REWARDED)}")
     known = option_names(name)
     for option in options or ():
         if option not in (*known, *FROM_PYTHON):

@@ -135,6 +135,8 @@ def build(kit: Kit, **options: Any) -> Workflow:
         solver = replace(CALLING_SOLVER, tools=tools) if play.solver == SOLVER else play.solver
         verifier = replace(CALLING_VERIFIER, tools=tools) if play.verifier == VERIFIER else play.verifier
         play = replace(play, solver=solver, verifier=verifier)
+    if play.valuer is None:
+        play = replace(play, valuer=kit.steering.valuer)
     if play.valuer is None and play.reward == "confidence":
         play = replace(play, valuer=Confidence())
     if play.valuer is None and play.reward == "token":

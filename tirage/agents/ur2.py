@@ -122,10 +122,11 @@ def ur2(
 def _explorer(kit: Kit, tool: Tool | None, *, n: int, rounds: int) -> Explorer:
     """The loop; without a tool it is told of no queries and may ask none."""
     # What hints speak of, code, has no place here.
+    vote = "majority" if kit.steering.valuer is None else "value"
     told = replace(kit, system=PLAIN_PROMPT if tool is None else SEARCH_PROMPT, hints=None, sandbox=None)
     return told.explorer(
         told.policy(dialect=TaggedSearch()),
-        search=lambda seed: BestOfN(n),
+        search=lambda seed: BestOfN(n, vote=vote),
         tools={} if tool is None else {SEARCH: tool},
         answer_of=tagged_answer,
         limits=replace(kit.limits, max_calls=0 if tool is None else rounds, max_steps=rounds, max_failures=rounds + 1),

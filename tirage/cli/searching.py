@@ -6,7 +6,7 @@ from tirage.agents.equipment import Steering
 from tirage.agents.hints import load_library
 from tirage.agents.kit import Kit
 from tirage.agents.valuers import Batched, Confidence, Execution, Oracle, Stages, Valuer
-from tirage.config import BudgetConfig, SearchConfig
+from tirage.config import BudgetConfig, RewardConfig, SearchConfig
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -74,7 +74,8 @@ def steering(config: SearchConfig, kit: Kit, *, verifiers: Verifiers | None) -> 
     )
 
 
-def _reward_model(config: SearchConfig) -> Valuer:
+def reward_model(config: RewardConfig) -> Valuer:
+    """The reward model as a valuer. Raises `ConfigError` where none is named, or what is named is none."""
     if config.prm is None:
         raise ConfigError("valuer 'prm' needs a process reward model; set agent.search.prm=PATH")
     model = open_reward_model(config.prm, separator=config.prm_separator)
@@ -88,13 +89,13 @@ def _reward_model(config: SearchConfig) -> Valuer:
 
 
 def _valuer(config: SearchConfig, kit: Kit, *, verifiers: Verifiers | None) -> Valuer | None:
-    match config.valuer:
+    match "prm" if config.valuer == "auto" and config.prm is not None else config.valuer:
         case "none":
             return None
         case "confidence" | "execution":
             return FREE[config.valuer]()
         case "prm":
-            return _reward_model(config)
+            return reward_model(config)
         case "oracle":
             if verifiers is None:
                 raise ConfigError(
