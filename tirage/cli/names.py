@@ -15,10 +15,11 @@ from tirage.agents.equipment import PathLimits
 from tirage.agents.explorer import Agent
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.kit import Kit
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.policy import ModelPolicy, Policy
 from tirage.agents.prompts import SHIPPED
+from tirage.agents.refine import Refining
 from tirage.agents.systems import build
-from tirage.cli.searching import reward_model, search_maker, steering, tree_budget
+from tirage.cli.searching import refines, reward_model, search_maker, steering, tree_budget
 from tirage.cli.shapes import team_options
 from tirage.cli.toolbox import open_tools, session_tools
 from tirage.config import AgentConfig, HintsConfig, ModelConfig, RewardConfig, RunConfig, SamplingConfig, SandboxOptions
@@ -222,7 +223,7 @@ def make_agent(
     if search.prm is None and config.prm is not None:
         own = {name: getattr(config, name) for name in RewardConfig.model_fields}
         search = search.model_copy(update=own)
-    grow = search_maker(search)
+    grow = search_maker(search, nano=is_nano(model.renderer))
     kit = replace(
         kit,
         search=grow,
@@ -235,10 +236,11 @@ def make_agent(
     def policy_of(single: Model) -> ModelPolicy:
         return replace(kit, model=single).policy(moves=load_library() if search.hint_moves != "none" else (), separator=search.separator)
 
-    policy = policy_of(model)
+    first = policy_of(model)
+    policy: Policy = first
     if isinstance(model, Several) and search.models:
-        return kit.explorer(Arms(policy, {name: policy_of(model.others[name]) for name in search.models}), search=grow)
-    return kit.explorer(policy, search=grow)
+        policy = Arms(first, {name: policy_of(model.others[name]) for name in search.models})
+    return kit.explorer(Refining(policy, first) if refines(search) else policy, search=grow)
 
 
 def _kit(

@@ -26,8 +26,13 @@ FREE: dict[str, Callable[[], Valuer]] = {"confidence": Confidence, "execution": 
 RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
 
 
-def search_maker(config: SearchConfig) -> SearchMaker:
-    """A maker of fresh searches. Raises `ConfigError` naming what the strategy does not know."""
+def refines(config: SearchConfig) -> bool:
+    """Whether the strategy may go on from paths that have ended."""
+    return "refine" in option_names(config.strategy)
+
+
+def search_maker(config: SearchConfig, *, nano: bool = False) -> SearchMaker:
+    """A maker of fresh searches; `nano` knows no refining. Raises `ConfigError` naming what the strategy does not know."""
     try:
         options = dict(config.options)
         if config.models:
@@ -35,6 +40,8 @@ def search_maker(config: SearchConfig) -> SearchMaker:
                 raise ValueError(f"strategy {config.strategy!r} does not choose among models; take ab-mcts, or leave out models")
             # The run's own model is the arm without a name.
             options["moves"] = ("", *config.models)
+        if refines(config) and not nano:
+            options.setdefault("refine", True)
         make = strategy(config.strategy, options)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"search: {error}") from None
