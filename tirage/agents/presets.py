@@ -6,7 +6,7 @@ from typing import Literal
 
 from tirage.agents.discriminator import MutualConsistency
 from tirage.agents.explorer import Explorer
-from tirage.agents.finish import BY_CALL, BY_LINE, FinishTool, GivingUp
+from tirage.agents.finish import BY_CALL, BY_LINE, FinishTool, GivingUp, Thinking
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.judging import Rating, Reflecting
 from tirage.agents.kit import Kit
@@ -43,9 +43,12 @@ def tir(kit: Kit, *, n: int = 8, select: Literal["majority", "value"] = "majorit
 
 
 def dfsdt(kit: Kit, *, width: int = 2, answers: int = 1, max_query: int = 200, max_steps: int = 12) -> Explorer:
-    """DFSDT (ToolLLM, arXiv 2307.16789): depth first, attempts told of their siblings; at most `max_query` model calls."""
-    if max_query < 1:
-        raise ValueError(f"max_query must be at least 1, got {max_query}")
+    """DFSDT (ToolLLM, arXiv 2307.16789): depth first, attempts told of their siblings; at most `max_query` model calls.
+
+    `max_steps` counts a path's nodes as ToolBench does: a thought is one, a call two (its name, its input).
+    """
+    if min(max_query, max_steps) < 1:
+        raise ValueError(f"max_query and max_steps must be at least 1, got {max_query} and {max_steps}")
     native = kit.dialect.uses_schemas
     tools = {**kit.tools, "finish": FinishTool()}
     if kit.system is not None:
@@ -53,8 +56,8 @@ def dfsdt(kit: Kit, *, width: int = 2, answers: int = 1, max_query: int = 200, m
     own = kit.steering.budget.model_calls
     budget = replace(kit.steering.budget, model_calls=max_query if own is None else min(max_query, own))
     return kit.explorer(
-        kit.policy(more=tools) if native else kit.policy(dialect=GivingUp(kit.dialect)),
-        search=lambda seed: DepthFirst(width=width, answers=answers, aware=True),
+        Thinking(kit.policy(more=tools) if native else kit.policy(dialect=GivingUp(kit.dialect))),
+        search=lambda seed: DepthFirst(width=width, answers=answers, aware=True, deepest=max_steps),
         limits=replace(kit.limits, max_steps=max_steps, max_calls=max_query, max_failures=max_query, concurrency=1),
         steering=replace(kit.steering, budget=budget),
         tools=tools,
