@@ -14,6 +14,7 @@ from tirage.agents.requests import Mode, Path, build_request, draw
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Usage, mean_probability
+from tirage.core.tree import Node
 from tirage.models.base import Completion, Model, Sampling
 from tirage.search.rstar import ANSWER, ONE_STEP, REANSWER, REPHRASE, SUBQUESTION
 from tirage.verification.extract import STATED, extract, final_answer, final_match
@@ -80,9 +81,9 @@ class RStarPolicy(ModelPolicy):
         turn = _Turn(self, path, seed=seed, most_tokens=most_tokens)
         number = _count(path, SUBQUESTION) + (move == SUBQUESTION)
         if move in (ONE_STEP, REPHRASE):
+            # A step that states an answer is in the answer set, but only what was sampled several times, and so has a value, ends a path.
             (written,) = await turn.write(_CUES[move], _count(path, move) + 1)
-            done = move == ONE_STEP and extract(written.text, STATED).answer is not None
-            return turn.draft(written, final=done)
+            return turn.draft(written, final=False)
         final = move == ANSWER
         if move == SUBQUESTION:
             (asked,) = await turn.write(_CUES[move], number)
@@ -146,6 +147,19 @@ def concluded(response: str) -> str | None:
         return None
     ending = response[last.end() :]
     return extract(ending, STATED).answer if last["step"] else final_answer(ending)
+
+
+def trace(nodes: Sequence[Node]) -> str:
+    """A path as one solution in the policy's own words: no labels or requests, no sub-questions, of an answer given twice the later one."""
+    parts: list[str] = []
+    for node in nodes:
+        written = [span.text.strip() for span in (node.step.spans if node.step is not None else ()) if span.source is Source.POLICY]
+        if node.move == REPHRASE or not written:
+            continue
+        if node.move == REANSWER and parts:
+            parts.pop()
+        parts.append(written[-1] if node.move == SUBQUESTION else "".join(written))
+    return "\n".join(parts)
 
 
 def majority(answers: Sequence[str | None]) -> tuple[int, float]:
