@@ -31,8 +31,8 @@ SAID = "Step 1: 6 * 7 = 42. Step 1 is correct.\nConclusion: correct\nVerdict: co
 
 
 def says(request: Request) -> str:
-    if "<query>" in prompt_of(request) and "<document>" not in prompt_of(request):
-        return "<query>What is 6 * 7?</query>"
+    if "<|begin_of_query|>" in prompt_of(request) and "<|begin_of_documents|>" not in prompt_of(request):
+        return "<|begin_of_query|>What is 6 * 7?<|end_of_query|>"
     return " correct" if request.tag == "reward" else SAID
 
 
