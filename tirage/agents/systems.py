@@ -3,7 +3,10 @@
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from importlib import resources
 from typing import Any
+
+import yaml
 
 from tirage.agents.explorer import Agent
 from tirage.agents.halo import halo
@@ -35,6 +38,8 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
     "halo": (halo, "HALO: a plan of subtasks, roles invented for each, and a tree search over which role speaks next"),
 }
 
+SAMPLING: Mapping[str, Mapping[str, float]] = yaml.safe_load(resources.files("tirage.agents").joinpath("sampling.yaml").read_text("utf-8"))
+"""By system: what its paper samples with, by the keys of the sampling configuration (temperature, top_p, top_k, max_tokens)."""
 
 REWARDED = ("start", "tir", "dfsdt", "lats", "rstar", "cpl", "t1", "ur2")
 """Systems in which a reward model has a say: it values paths or candidates, or weighs their votes."""
