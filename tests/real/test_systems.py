@@ -15,7 +15,7 @@ import pytest
 from tirage.agents.systems import SYSTEMS
 from tirage.cli.names import make_agent, open_interpreter, open_model
 from tirage.cli.toolbox import open_tools
-from tirage.config import AgentConfig, BudgetConfig, SamplingConfig, SandboxOptions, SearchConfig
+from tirage.config import AgentConfig, BudgetConfig, ModelConfig, SamplingConfig, SandboxOptions, SearchConfig
 from tirage.core import Problem, StopReason, Tree
 from tirage.core.step import Finish
 from tirage.core.tree import ROOT
@@ -41,7 +41,7 @@ class Bench:
     def __init__(self) -> None:
         self.runner = asyncio.Runner()
         self.options = SandboxOptions()
-        self.model: Model = self.runner.run(open_model(f"hf/{FOLDER}"))
+        self.model: Model = self.runner.run(open_model(f"hf/{FOLDER}", ModelConfig(threads=1)))
         self.sandbox: Sandbox = open_interpreter(self.options)
         self.runner.run(self.sandbox.__aenter__())
 

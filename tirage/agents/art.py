@@ -30,6 +30,7 @@ from tirage.agents.art_program import (
 )
 from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
+from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, Unreadable, one_of, unfenced, whole
 from tirage.agents.transcript import Call, Transcript, Workflow
 from tirage.agents.workbench import encoded, only_text
@@ -57,12 +58,7 @@ _SETS_ANS = re.compile(r"^ans\b\s*=", re.MULTILINE)
 
 PROGRAMMER = Role(
     name="programmer",
-    template=(
-        "Solve the last task by a program, in the way of those before it. A step is a line `Qk: [command] what to do` and a line `#k: ` "
-        "with its result; `#j` in a step stands for an earlier result. Commands that are run, with their results put in: {commands}. "
-        "Any other command is a step of your own. The last step is `[EOQ]`, and `Ans: ` with the answer follows it.\n\n"
-        "{demonstrations}Input: {problem}\n{begun}\n\nGo on after the last line of the program, or begin with Q1. Write nothing else."
-    ),
+    template=prompt("art", "programmer"),
     read=whole,
     default="",
     answers=True,
@@ -71,10 +67,7 @@ PROGRAMMER = Role(
 )
 CODER = Role(
     name="coder",
-    template=(
-        "Write Python that does this and leaves the result in the variable `ans`. Write only the code.\n\nTo do: {task}\n\n"
-        "Task that it is a part of: {problem}\n\nResult of the step before: {before}"
-    ),
+    template=prompt("art", "coder"),
     read=whole,
     default="",
     temperature=0.0,
@@ -82,14 +75,7 @@ CODER = Role(
 )
 JUDGE = Role(
     name="judge",
-    template=(
-        "Do two tasks need the same kind of steps? Say similar or not similar.\n\n"
-        "Task: How much is 17% of 350?\nTask: A shirt of 40 euros is 15% off; what does it cost?\nsimilar\n\n"
-        "Task: Count the vowels of a word.\nTask: In which year was the inventor of dynamite born?\nnot similar\n\n"
-        "Task: Who wrote the book that the film is based on?\nTask: In which country is the highest mountain of Africa?\nsimilar\n\n"
-        "Task: What does the program print?\nTask: Is the sentence sarcastic?\nnot similar\n\n"
-        "Task: {problem}\nTask: {known}\n"
-    ),
+    template=prompt("art", "judge"),
     read=one_of("not similar", "similar"),
     default="not similar",
     temperature=0.0,

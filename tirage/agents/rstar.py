@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from tirage.agents.ballot import classes, plurality
 from tirage.agents.dialect import Plain
 from tirage.agents.policy import Draft, ModelPolicy
+from tirage.agents.prompts import prompt
 from tirage.agents.requests import Mode, Path, build_request, draw
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -21,11 +22,7 @@ from tirage.verification.extract import STATED, extract, final_answer, final_mat
 
 CAN_ANSWER = "now we can answer the question"
 """A sub-question that says so, or that repeats the problem, is the last one."""
-REASONING = (
-    "Solve the problem by reasoning in small moves, each on lines of its own: a step of thought, a sub-question and its answer, a better "
-    "answer to the last sub-question, the problem rephrased, or the complete answer. When the problem itself can be answered, the "
-    f"sub-question is: {CAN_ANSWER.capitalize()}: followed by the problem. Put the final answer in \\boxed{{}}."
-)
+REASONING = prompt("rstar", "system")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
