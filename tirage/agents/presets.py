@@ -12,7 +12,8 @@ from tirage.agents.judging import Rating, Reflecting
 from tirage.agents.kit import Kit
 from tirage.agents.plans import PLANNING, PlanSteps, solution
 from tirage.agents.requests import Mode, choose_mode
-from tirage.agents.rstar import RStarPolicy, concluded
+from tirage.agents.rstar import REASONING, RStarPolicy, concluded
+from tirage.agents.shots import behind
 from tirage.agents.valuers import Oracle, Signed
 from tirage.core.errors import ConfigError
 from tirage.core.hint import HintPosition
@@ -109,7 +110,7 @@ def rstar(
     if consistency is not None:
         steering = replace(steering, chooser=MutualConsistency(kit.second, mode=consistency))
     return kit.explorer(
-        RStarPolicy(kit.model, sampling=kit.policy().sampling, samples=samples, last=last),
+        RStarPolicy(kit.model, sampling=kit.policy().sampling, system=behind(REASONING, kit.shots), samples=samples, last=last),
         search=lambda seed: RStar(seed=seed, c=c, schedule=schedule, depth=depth, rollouts=rollouts),
         steering=steering,
         limits=replace(kit.limits, max_steps=depth),

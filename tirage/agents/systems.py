@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -14,6 +15,7 @@ from tirage.agents.kit import Kit
 from tirage.agents.options import arguments_for
 from tirage.agents.plays import ART, CRITIC_FILTER, CRITIC_REFINEMENT, OCTOTOOLS, SOCRATIC, T1, Played, team
 from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
+from tirage.agents.shots import SLOTS, load_shots
 from tirage.agents.ur2 import ur2
 from tirage.core.errors import ConfigError
 
@@ -63,6 +65,9 @@ def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agen
         if option not in (*known, *FROM_PYTHON):
             raise ConfigError(f"agent {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
     builder, given = SYSTEMS[name][0], dict(options or {})
+    shots = given.pop("demonstrations", None)
+    if shots is not None:
+        kit = replace(kit, shots=load_shots(str(shots), name))
     if not isinstance(builder, Played):
         given |= arguments_for(builder, name, {option: value for option, value in given.items() if option in known})
     try:
@@ -79,7 +84,8 @@ def option_names(name: str) -> list[str]:
 def defaults(name: str) -> dict[str, Any]:
     """The options of a system with what they are where they are not given."""
     builder = SYSTEMS[name][0]
+    slot = {"demonstrations": None} if name in SLOTS else {}
     if isinstance(builder, Played):
-        return builder.defaults
+        return builder.defaults | slot
     known = inspect.signature(builder).parameters.items()
-    return {option: parameter.default for option, parameter in known if option not in ("kit", *FROM_PYTHON)}
+    return {option: parameter.default for option, parameter in known if option not in ("kit", *FROM_PYTHON)} | slot
