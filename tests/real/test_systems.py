@@ -29,9 +29,12 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 PROBLEM = Problem(prompt="What is 17 * 23 - 4?", answer="387")
-TURN = 64
-"""Tokens per turn: enough for a block of code, few enough for a slow machine."""
-BUDGET = 240
+TURN = 48
+"""Tokens per turn: enough for a short block of code, few enough for a slow machine."""
+BUDGET = int(os.environ.get("TIRAGE_REAL_TOKENS", "96"))
+"""Sampled tokens of one tree."""
+RUNS_CODE = ("start", "tir", "dfsdt", "lats")
+"""Systems whose policy has the interpreter."""
 CLOSED = re.compile(r"^```python\n.*?^```\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -99,8 +102,6 @@ def check(tree: Tree, most: int, step: int) -> None:
     for node in tree.nodes[1:]:
         assert node.error is None, f"{node.move}: {node.error}"
         assert node.step is not None
-        if node.stop is StopReason.OPEN and node.step.opening is None and not tree.children[node.index]:
-            assert tree.ended or node.step.finish is not Finish.MALFORMED
     if tree.chosen == ROOT:
         assert tree.ended, "a tree without an answer says why it ended"
     else:
@@ -109,7 +110,7 @@ def check(tree: Tree, most: int, step: int) -> None:
 
 
 def unrun(tree: Tree) -> list[str]:
-    """Steps in which a Python block was written and closed, of roles that may run code, and nothing was run."""
+    """Turns that came to their end with a Python block written and closed, and nothing run."""
     found = []
     for node in tree.nodes[1:]:
         step = node.step
@@ -125,6 +126,8 @@ def test_every_system_ends_within_its_budget(bench: Bench, collection: Path, nam
         config = AgentConfig(name=name, budget=BudgetConfig(tokens=BUDGET), tools=({"index": collection},))  # type: ignore[arg-type]
     tree = bench.solve(config)
     check(tree, BUDGET, step=TURN * 4)
+    if name in RUNS_CODE:
+        assert not unrun(tree)
 
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("rstar", "plans")])
