@@ -21,8 +21,8 @@ FACTS = {
     "coins": "A Xanthian crown is worth 12 pence.",
 }
 POLICY = [
-    "<think>I need the length of a year.</think>\n<query>Is 416 right?</query>",
-    "<think>That was no question for a fact.</think>\n<query>How many months and days has a year in Xanth?</query>",
+    "<think>I need the length of a year.</think>\n<|begin_of_query|>Is 416 right?<|end_of_query|>",
+    "<think>That was no question for a fact.</think>\n<|begin_of_query|>How many months and days has a year in Xanth?<|end_of_query|>",
     "<think>13 * 32 + 1 = 417.</think>\n<answer>417</answer>",
 ]
 TELLER = {

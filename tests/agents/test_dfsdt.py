@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from typing import Literal
 
 import pytest
 
 from tests.agents.kits import CODE, PROBLEM, kit, prompts, system
 from tirage.agents.dialect import NativeTools
 from tirage.agents.equipment import Steering
-from tirage.agents.finish import ANSWER, GIVE_UP
+from tirage.agents.finish import ANSWER, GIVE_UP, THINK_ON
 from tirage.core import Budget, ObservationStatus, Rollout, StopReason, ToolCall, Tree
 from tirage.core.codec import decode, encode
 from tirage.core.errors import ConfigError
+from tirage.core.step import Finish
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.sandbox.base import Sandbox
 from tirage.testing.canary import Canary
@@ -61,6 +63,46 @@ async def test_react_alone_fails_where_dfsdt_answers(sandbox: Sandbox) -> None:
     assert final_answer(conclusion(tree.trajectory(tree.chosen))) is None
 
 
+async def test_words_without_a_call_are_a_thought_and_the_path_goes_on(sandbox: Sandbox) -> None:
+    said = ["First I multiply. The answer is 41.", python("6 * 7"), "So it is 42.", finish(ANSWER, "42")]
+    tree, model = await solve(said, sandbox)
+    model.assert_done()
+    assert [(node.depth, node.stop) for node in tree.nodes[1:]] == [
+        (1, StopReason.OPEN),
+        (2, StopReason.OPEN),
+        (3, StopReason.OPEN),
+        (4, StopReason.ANSWERED),
+    ]
+    assert tree.nodes[1].step is not None
+    assert tree.nodes[1].step.finish is Finish.STEP
+    assert [message.role for message in model.requests[-1].messages or ()] == [
+        "system", "user", "assistant", "user", "assistant", "tool", "assistant", "user",
+    ], "strict servers want turns to take turns"  # fmt: skip
+    assert final_answer(tree.trajectory(tree.chosen).response) == "42"
+
+
+async def test_a_path_of_thoughts_ends_at_the_limit(sandbox: Sandbox) -> None:
+    model = ScriptedModel(lambda request: "Hmm.", mode="chat")
+    agent = system("dfsdt", kit(model, sandbox=sandbox, dialect=NativeTools(), system="x"), width=1)
+    tree = await agent.solve(PROBLEM, seed=0)
+    assert [node.depth for node in tree.nodes] == list(range(13)), "a thought is one node of twelve"
+    both = ScriptedModel(lambda request: Reply(text="Hmm.", tool_calls=python("1").tool_calls), mode="chat")
+    agent = system("dfsdt", kit(both, sandbox=sandbox, dialect=NativeTools(), system="x"), width=1)
+    assert len((await agent.solve(PROBLEM, seed=0)).nodes) - 1 == 4, "a thought with a call is three"
+
+
+@pytest.mark.parametrize("mode", ["ids", "text"])
+async def test_in_text_a_thought_goes_on_in_its_turn_and_a_stated_answer_ends(sandbox: Sandbox, mode: Literal["ids", "text"]) -> None:
+    model = ScriptedModel(["I multiply first.", CODE, "It is \\boxed{42}."], mode=mode)
+    tree = await system("dfsdt", kit(model, sandbox=sandbox)).solve(PROBLEM, seed=0)
+    model.assert_done()
+    assert [node.stop for node in tree.nodes[1:]] == [StopReason.OPEN, StopReason.OPEN, StopReason.ANSWERED]
+    path = tree.trajectory(tree.chosen)
+    assert path.response.startswith(f"I multiply first.{THINK_ON}")
+    if mode == "ids":
+        assert 256 not in (path.steps[0].spans[0].ids or ()), "the turn was not ended"
+
+
 async def test_back_length_two_skips_the_siblings_and_goes_on_at_the_grandparent(sandbox: Sandbox) -> None:
     tree, _ = await solve(FIRST_GIVES_UP, sandbox, width=3)
     assert tree.children[2] == [3], "two attempts were left beside the node that gave up"
@@ -68,12 +110,13 @@ async def test_back_length_two_skips_the_siblings_and_goes_on_at_the_grandparent
 
 
 async def test_what_is_cut_at_the_depth_limit_goes_back_one_level_and_an_answer_two(sandbox: Sandbox) -> None:
+    # A call is two nodes, as ToolBench counts them: four are two replies.
     said = [python("1"), python("2"), finish(ANSWER, "41"), python("3"), finish(ANSWER, "42")]
-    tree, model = await solve(said, sandbox, max_steps=2, answers=2)
+    tree, model = await solve(said, sandbox, max_steps=4, answers=2)
     model.assert_done()
     assert [(node.parent, node.stop) for node in tree.nodes[1:]] == [
         (0, StopReason.OPEN),
-        (1, StopReason.CALLS),
+        (1, StopReason.OPEN),
         (1, StopReason.ANSWERED),
         (0, StopReason.OPEN),
         (4, StopReason.ANSWERED),
@@ -130,7 +173,7 @@ async def test_a_smaller_budget_of_the_kit_counts_and_no_query_at_all_is_refused
     tree = await system("dfsdt", made_of).solve(PROBLEM, seed=0)
     model.assert_done()
     assert tree.ended == "budget: model_calls"
-    with pytest.raises(ConfigError, match="max_query must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="must be at least 1, got 0"):
         system("dfsdt", made_of, max_query=0)
 
 

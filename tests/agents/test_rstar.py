@@ -127,10 +127,35 @@ def test_only_the_last_move_answers() -> None:
     assert concluded("42") is None
 
 
+async def test_a_step_that_states_the_answer_goes_on_to_one_that_has_a_value() -> None:
+    model = ScriptedModel(lambda request: " So it is \\boxed{42}.\n\n")
+    tree = await system("rstar", kit(model), samples=2, last=3, rollouts=8, consistency=None).solve(PROBLEM, seed=0)
+    stated = [node for node in tree.nodes if node.move == "A1" and node.depth < 5]
+    assert stated
+    assert {node.stop for node in stated} == {StopReason.OPEN}
+    for node in tree.nodes[1:]:
+        if node.stop is StopReason.ANSWERED:
+            assert tree.values[node.index] == 1.0
+    assert tree.values[tree.chosen] == 1.0
+
+
+async def test_the_discriminator_completes_the_policys_own_words() -> None:
+    for mode in ("ids", "chat"):
+        second = ScriptedModel(lambda request: "\\boxed{42}")
+        model = ScriptedModel(says if mode == "ids" else lambda request: "The answer is 42.", mode=mode)
+        agent = system("rstar", kit(model, others=(second,)), samples=2, last=2, rollouts=6)
+        await agent.solve(PROBLEM, seed=0)
+        assert second.requests
+        for prompt in prompts(second):
+            begun = prompt.rpartition("<|assistant|>\n")[2]
+            assert begun == begun.rstrip()
+            assert not re.search(r"Step \d|Sub-question|Answer \d|Complete answer|Now solve|Give the next|Ask the next", begun)
+
+
 async def test_a_step_that_states_an_answer_belongs_to_the_answer_set() -> None:
     model = ScriptedModel(lambda request: " So it is \\boxed{42}.\n" if prompt_of(request).endswith("Step 1:") else " Hm.\n\n")
     tree = await system("rstar", kit(model), samples=1, last=1, rollouts=1, depth=1, consistency=None).solve(PROBLEM, seed=0)
-    assert {node.stop for node in tree.nodes if node.move == "A1"} == {StopReason.ANSWERED}
+    assert {node.stop for node in tree.nodes if node.move == "A1"} == {StopReason.CALLS}, "nothing follows at the depth limit"
     assert tree.nodes[tree.chosen].move == "A1"
 
 

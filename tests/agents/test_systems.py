@@ -16,9 +16,10 @@ from tirage.agents.genrm import GenerativeReward
 from tirage.agents.judges import Debiased, Shown
 from tirage.agents.judging import Rating, Reflecting
 from tirage.agents.presentation import blind
-from tirage.agents.systems import SYSTEMS, build
+from tirage.agents.systems import SAMPLING, SYSTEMS, build
 from tirage.agents.transcript import Workflow
 from tirage.agents.valuers import Batched, Confidence, Signed, Stages
+from tirage.config import SamplingConfig
 from tirage.core import Budget
 from tirage.models.base import Request
 from tirage.search.strategies import strategy
@@ -31,8 +32,8 @@ SAID = "Step 1: 6 * 7 = 42. Step 1 is correct.\nConclusion: correct\nVerdict: co
 
 
 def says(request: Request) -> str:
-    if "<query>" in prompt_of(request) and "<document>" not in prompt_of(request):
-        return "<query>What is 6 * 7?</query>"
+    if "<|begin_of_query|>" in prompt_of(request) and "<|begin_of_documents|>" not in prompt_of(request):
+        return "<|begin_of_query|>What is 6 * 7?<|end_of_query|>"
     return " correct" if request.tag == "reward" else SAID
 
 
@@ -50,6 +51,14 @@ async def test_the_reference_is_out_of_reach_of_every_system(name: str, tmp_path
     canary.check(model)
     assert canary.handed > 1
     assert len(tree.nodes) > 1
+
+
+def test_every_system_says_how_its_paper_samples() -> None:
+    assert list(SAMPLING) == list(SYSTEMS)
+    for told in SAMPLING.values():
+        SamplingConfig(**told)  # type: ignore[arg-type]
+    assert SAMPLING["rstar"] == {"temperature": 0.8, "top_p": 0.95, "top_k": 40, "max_tokens": 1024}
+    assert SAMPLING["start"]["max_tokens"] == 32768
 
 
 @pytest.mark.parametrize("mode", get_args(realcritic.Mode))

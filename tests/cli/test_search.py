@@ -126,7 +126,7 @@ def test_several_models_are_arms_of_one_tree(tmp_path: Path) -> None:
         "1 + 1?", strategy="ab-mcts", model=first, models=[second], valuer="confidence", budget={"nodes": 60}, concurrency=1
     )
     said = {(node.move, node.step.text) for node in solution.tree.nodes[1:] if node.step is not None}
-    assert said == {("", "\\boxed{1}"), (second, "\\boxed{2}")}
+    assert said == {("", "\\boxed{1}"), (second, "\\boxed{2}"), ("refine", "\\boxed{1}"), (f"refine:{second}", "\\boxed{2}")}
     with pytest.raises(ConfigError, match="does not choose among models"):
         tirage.search("1 + 1?", strategy="mcts", model=first, models=[second])  # type: ignore[operator]
     with pytest.raises(ConfigError, match="different tokenizers"):

@@ -23,7 +23,7 @@ from tirage.tools.retrieval import Collection
 from tirage.traces.jsonl import TraceStore
 from tirage.training.rows import mask_spans
 
-ASK = "<think>I need the diet.</think><query>What do sea otters eat?</query>"
+ASK = "<think>I need the diet.</think><|begin_of_query|>What do sea otters eat?<|end_of_query|>"
 ANSWER = "<think>So urchins.</think><answer>urchins</answer>"
 
 
@@ -243,7 +243,7 @@ def test_ur2_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path:
     assert code == 0, err
     found = json.loads(out)
     assert (found["answer"], found["usage"]["tool_calls"], found["usage"]["model_calls"]) == ("urchins", 1, 3)
-    assert found["response"] == f"{ASK}\n<document>\nOtters eat urchins.\n</document>\n{ANSWER}"
+    assert found["response"] == f"{ASK}\n<|begin_of_documents|>\nOtters eat urchins.\n<|end_of_documents|>\n{ANSWER}"
     code, _, err = run(capsys, "solve", "What do they eat?", "-a", "ur2", "-m", model)
     assert code == 2
     assert "asks one search tool, and there is none; give a collection with --collection FILE, or {index: FILE} among agent.tools" in err

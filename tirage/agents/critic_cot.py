@@ -12,6 +12,7 @@ from tirage.agents.critique import Critique, read_check, read_correction, read_c
 from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.pool import Candidate, read_pool, select
+from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, Unreadable, whole
 from tirage.agents.staging import draw_and_check, put, remark, spelt
 from tirage.agents.transcript import Transcript, Workflow
@@ -21,31 +22,20 @@ from tirage.verification.reading import answer_of
 
 SOLVER = Role(
     name="solver",
-    template=(
-        '{problem}\n\nSolve it in numbered steps, each beginning on a line of its own with "Step 1:", "Step 2:" and so on. Put the final '
-        "answer in \\boxed{{}}."
-    ),
+    template=prompt("critic-cot", "solver"),
     read=whole,
     default="",
     answers=True,
 )
 CRITIC = Role(
     name="critic",
-    template=(
-        "Go through the solution step by step.\n\nProblem: {problem}\n\nSolution:\n{solution}\n\nFor each step begin a line with "
-        '"Step i:", say briefly whether its reasoning and its numbers hold, and end with "Step i is correct." or "Step i is incorrect.". '
-        "Stop at the first incorrect step."
-    ),
+    template=prompt("critic-cot", "critic"),
     read=read_critique,
     default=Critique(),
 )
 REFINER = Role(
     name="refiner",
-    template=(
-        "A solution went wrong. Go on from where it was still right.\n\nProblem: {problem}\n\nThe steps before the mistake, which stay as "
-        "they are:\n{kept}\n\nStep {step} was:\n{wrong}\n\nWhat is wrong with it:\n{critique}\n\nWrite the solution again from step "
-        "{step} on, in numbered steps, the final answer in \\boxed{{}}, all of it between <correction> and </correction>."
-    ),
+    template=prompt("critic-cot", "refiner"),
     read=read_correction,
     default="",
 )

@@ -8,6 +8,7 @@ from typing import get_args
 
 from tirage.agents.equipment import Choice
 from tirage.agents.requests import ask
+from tirage.agents.rstar import trace
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Usage
@@ -69,7 +70,7 @@ class MutualConsistency:
 
     async def _complete(self, problem: Problem, tree: Tree, index: int, seed: int, sampling: Sampling) -> list[Completion]:
         """What the second model makes of the beginnings of one path."""
-        words = _WORD.findall(tree.trajectory(index).response)
+        words = _WORD.findall(trace(tree.path(index)))
         question = SOLVE.format(problem=problem.prompt)
 
         async def complete(number: int, begun: str) -> Completion:
@@ -77,5 +78,6 @@ class MutualConsistency:
             async with self._slots:
                 return await ask(self._model, question, seeded, tag="discriminator", begun=begun)
 
-        begun = ["".join(prefix) for prefix in mask_prefixes(words, self._masks)]
+        # A blank at the end would be a token of its own, which no word that follows would have been written after.
+        begun = ["".join(prefix).rstrip() for prefix in mask_prefixes(words, self._masks)]
         return list(await asyncio.gather(*(complete(number, prefix) for number, prefix in enumerate(begun))))

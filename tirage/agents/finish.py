@@ -1,16 +1,24 @@
-"""ToolLLM's way to end a path: the finish tool, with an answer or with giving up (arXiv 2307.16789, section 3.2)."""
+"""ToolLLM's way to end a path: the finish tool, with an answer or with giving up (arXiv 2307.16789, section 3.2).
+
+Words without a call are a thought: a node of its own, after which the path goes on.
+"""
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tirage.agents.dialect import Dialect, Reading
-from tirage.core.message import Observation, ObservationStatus, ToolCall
-from tirage.core.step import Finish, Source
+from tirage.agents.draft import Draft
+from tirage.agents.policy import ModelPolicy
+from tirage.agents.requests import Mode, Path
+from tirage.core.message import Message, Observation, ObservationStatus, ToolCall
+from tirage.core.problem import Problem
+from tirage.core.step import Finish, Source, Span, Step
 from tirage.models.base import Completion
 from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 from tirage.tools.base import ToolSpec
-from tirage.verification.extract import boxed
+from tirage.verification.extract import STATED, boxed, extract
 
 ANSWER, GIVE_UP = "give_answer", "give_up_and_restart"
 BY_CALL = (
@@ -18,6 +26,10 @@ BY_CALL = (
     f'this attempt leads nowhere, call finish with return_type "{GIVE_UP}": you can then try another way.'
 )
 BY_LINE = f"When an attempt leads nowhere, write a last line that says {GIVE_UP}: you can then try another way."
+CALL_ON = "Go on: call a tool, or call finish.\n"
+"""What a model that takes whole turns is told after a thought."""
+THINK_ON = "\nI have not given the answer yet, so I go on.\n"
+"""What is put into the mouth of others."""
 
 
 class FinishTool:
@@ -75,3 +87,46 @@ class GivingUp:
     def show(self, tail: str, observations: Sequence[Observation]) -> list[tuple[Source, str]]:
         """As `inner`."""
         return self._inner.show(tail, observations)
+
+
+class Thinking:
+    """The policy port over a policy whose turns without a call are thoughts.
+
+    With the finish tool only that ends a path; in text so does an answer that is stated.
+    """
+
+    def __init__(self, inner: ModelPolicy) -> None:
+        """`inner` writes the turns."""
+        self._inner = inner
+        self.id = inner.id
+        self.waiting = inner.waiting
+
+    def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
+        """As the inner one."""
+        return self._inner.prompt(problem)
+
+    async def propose(
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+    ) -> Draft:
+        """As the inner one; a thought keeps its turn open."""
+        draft = await self._inner.propose(problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
+        policy, *before, last = self._inner, *draft.spans
+        if draft.finish is not Finish.STOP:
+            return draft
+        if not policy.dialect.uses_schemas and extract(last.text, STATED).answer is not None:
+            return draft
+        said = policy.without_end(Completion(text=last.text, finish="stop", ids=last.ids, logprobs=last.logprobs))
+        nudge = CALL_ON if policy.mode in (Mode.TURNS, Mode.NATIVE) else THINK_ON
+        return replace(draft, spans=(*before, said, policy.inject(Source.FORCED, nudge)), finish=Finish.STEP)
+
+    def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
+        """As the inner one."""
+        return self._inner.show(path, draft, observations)
+
+    def inject(self, source: Source, text: str) -> Span:
+        """As the inner one."""
+        return self._inner.inject(source, text)
+
+    def reopened(self, path: Path, step: Step) -> Step | None:
+        """As the inner one."""
+        return self._inner.reopened(path, step)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, as_json, whole
 from tirage.search.role_search import Status
 
@@ -71,39 +72,26 @@ class Scored(_Reply):
 
 PARSER = Role(
     name="parser",
-    template=(
-        "Read the request and say what it is about. Do not answer it.\n\nRequest:\n{problem}\n\n"
-        'Reply with a JSON object: "task_type" (such as mathematics, code, multiple choice), "core_intent" (one sentence), "key_details" '
-        "(a list of texts: every number, condition and constraint, copied exactly)."
-    ),
+    template=prompt("halo", "parser"),
     read=as_json(Parsed),
     default=Parsed(task_type="", core_intent="", key_details=[]),
 )
 _DRAFT = 'Reply with a JSON object: "prompt" (the text).'
 TEMPLATER = Role(
     name="templater",
-    template=(
-        "{brief}\n\nFirst write a template for it: who the model is, what it is to do, how to go about it, what to watch out for, and what "
-        f"form the reply must have, with [placeholders] for the details.\n\n{_DRAFT}"
-    ),
+    template=prompt("halo", "templater"),
     read=as_json(Drafted),
     default=Drafted(prompt=""),
 )
 OPTIMISER = Role(
     name="optimiser",
-    template=(
-        "{brief}\n\nThis is the template so far:\n{draft}\n\nImprove it: make it clear and complete, ask for reasoning step by step where "
-        f"that helps, drop what does not.\n\n{_DRAFT}"
-    ),
+    template=prompt("halo", "optimiser"),
     read=as_json(Drafted),
     default=Drafted(prompt=""),
 )
 WRITER = Role(
     name="writer",
-    template=(
-        "{brief}\n\nThis is the template:\n{draft}\n\nWrite the prompt itself: fill in every placeholder, change no fact, leave no detail "
-        f"out.\n\n{_DRAFT}"
-    ),
+    template=prompt("halo", "writer"),
     read=as_json(Drafted),
     default=Drafted(prompt=""),
 )
@@ -111,28 +99,19 @@ DRAFTERS = (TEMPLATER, OPTIMISER, WRITER)
 """One after the other; where a reply cannot be read, the prompt stays as it was before."""
 PLANNER = Role(
     name="planner",
-    template=(
-        "Plan how the task is done, one subtask at a time. Do not do it yourself.\n\nTask:\n{query}\n\nDone so far:\n{history}\n\n"
-        "At most {left} more subtasks can be given. Name the one that comes next, so that it can be understood by itself; the last one has "
-        'to give the answer to the whole task. Where the answer to the last subtask answers the task, say "stop".\n\n'
-        'Reply with a JSON object: "subtask" (the next subtask, or "stop").'
-    ),
+    template=prompt("halo", "planner"),
     read=as_json(Planned),
     default=Planned(subtask=""),
 )
 DESIGNER = Role(
     name="designer",
-    template=(
-        "Which experts should work on the subtask? They answer one after another, each seeing what the others before said.\n\n"
-        "Task:\n{query}\n\nSubtask:\n{subtask}\n\n"
-        'Reply with a JSON object: "roles" (a list of at most {most} objects with "name", a few words, and "purpose", one sentence).'
-    ),
+    template=prompt("halo", "designer"),
     read=as_json(Team),
     default=Team(roles=[Designed(name="Solver", purpose="Solves the subtask step by step.")]),
 )
 SOLVER = Role(
     name="solver",
-    template="Task:\n{query}\n\n{history}Your subtask:\n{subtask}\n\n{form}",
+    template=prompt("halo", "solver"),
     read=whole,
     default="",
     answers=True,
@@ -140,11 +119,7 @@ SOLVER = Role(
 """What each designed role is made from."""
 JUDGE = Role(
     name="judge",
-    template=(
-        "Judge an answer to a subtask.\n\nTask:\n{query}\n\nSubtask:\n{subtask}\n\nAnswer:\n{answer}\n\n"
-        'Reply with a JSON object: "status", which is "success" where the answer does what the subtask asks and is right, "fail" where it '
-        'is wrong and cannot be mended, "continue" where another expert should go on from it.'
-    ),
+    template=prompt("halo", "judge"),
     read=as_json(Judged),
     default=Judged(status="continue"),
     decides=True,
@@ -152,10 +127,7 @@ JUDGE = Role(
 )
 SCORER = Role(
     name="scorer",
-    template=(
-        "Score an answer to a subtask from 0 to 1. Avoid the extremes.\n\nTask:\n{query}\n\nSubtask:\n{subtask}\n\nAnswer:\n{answer}\n\n"
-        'A judge said of it: {status}.\n\nReply with a JSON object: "score" (a decimal number).'
-    ),
+    template=prompt("halo", "scorer"),
     read=as_json(Scored),
     default=Scored(score=0.5),
     decides=True,

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from tirage.agents.prompts import prompt
 from tirage.agents.requests import ask
 from tirage.agents.valuers import Estimate, Valuer, most_tokens_of, together
 from tirage.core.problem import Problem
@@ -11,14 +12,8 @@ from tirage.models.base import Model, Sampling
 from tirage.verification.extract import final_match
 
 _SCORE = re.compile(r"Score:\s*(10|[1-9])(?!\d)", re.IGNORECASE)
-RATE = (
-    "A problem and the beginning of a solution follow. How likely does it lead to the right answer? Look for mistakes first.\n\n"
-    'Problem: {problem}\n\n{lessons}Solution so far:\n{path}\n\nEnd with one line: "Score: N", N from 1 (hopeless) to 10 (certain).'
-)
-REFLECT = (
-    "A problem and a failed attempt at it follow. Say in a few sentences, as advice to yourself, what went wrong and what to do "
-    "differently.\n\nProblem: {problem}\n\nFailed attempt:\n{path}{critique}"
-)
+RATE = prompt("lats", "rate")
+REFLECT = prompt("lats", "reflect")
 FAILED = frozenset({StopReason.LENGTH, StopReason.CALLS, StopReason.MALFORMED, StopReason.GAVE_UP})
 """Ends without an answer."""
 

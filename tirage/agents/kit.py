@@ -14,6 +14,7 @@ from tirage.agents.equipment import PathLimits, Steering
 from tirage.agents.explorer import Agent, Explorer, one_chain
 from tirage.agents.hints import HintPlan
 from tirage.agents.policy import ModelPolicy
+from tirage.agents.shots import behind
 from tirage.agents.transcript import Play, Workflow
 from tirage.agents.valuers import Judge, Valuer
 from tirage.core.budget import Budget
@@ -52,6 +53,8 @@ class Kit:
     """Makes the searches, where the caller settled how; None leaves it to the system."""
     check: str = CHECK
     """How the critic is asked."""
+    shots: Mapping[str, str] = field(default_factory=dict)
+    """Worked examples by role."""
     verifiers: Callable[[Problem], Judge] | None = None
     """What an oracle asks; None where nobody may see the reference."""
     alike: Alike = quickly
@@ -71,11 +74,12 @@ class Kit:
         more: Mapping[str, Tool] | None = None,
     ) -> ModelPolicy:
         """The model as a policy, in another dialect or with `more` tools if need be."""
+        system = behind(self.system, self.shots)
         return ModelPolicy(
             self.model,
             dialect or self.dialect,
             sampling=replace(self.sampling, logprobs=self.model.capabilities.logprobs),
-            system=self.system if self.demonstrations is None else self.demonstrations.messages(self.system),
+            system=system if self.demonstrations is None else self.demonstrations.messages(system),
             hints=self.hints,
             tools=tuple(tool.spec for tool in {**self.tools, **(more or {})}.values()),
             moves=moves,
@@ -132,7 +136,7 @@ class Kit:
             dialect=self.dialect,
             limits=self.limits if budget is None else self.limits.within(budget),
         )
-        return Workflow(play, cast, budget=budget, desk=desk, alike=self.alike)
+        return Workflow(play, cast, budget=budget, desk=desk, alike=self.alike, shots=self.shots)
 
     def hinted(self) -> dict[str, Agent]:
         """Who draws a play's candidates: the kit's own policy where it gives hints, else nobody, which leaves it to the role `solver`."""
@@ -140,7 +144,7 @@ class Kit:
 
     def checker(self) -> Explorer:
         """The agent that checks answers: greedy and without hints."""
-        kit = replace(self, sampling=replace(self.sampling, temperature=0.0), hints=None)
+        kit = replace(self, sampling=replace(self.sampling, temperature=0.0), hints=None, shots={})
         return Explorer(kit.policy(), tools=self.tools, sandbox=self.sandbox, limits=self.limits, alike=self.alike)
 
     def critic(self, inner: Valuer | None = None, *, checks: int = 1) -> Critic:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, PositiveFloat, PositiveInt
 
 from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
+from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, Unreadable, as_json, json_objects, one_of, unfenced, whole
 from tirage.agents.transcript import Transcript, Turn, Workflow
 from tirage.agents.workbench import encoded, only_text
@@ -84,44 +85,25 @@ def read_check(text: str) -> Check:
 
 ANALYSER = Role(
     name="analyser",
-    template=(
-        "Which skills and which of the tools below does the query need? Do not solve it yet.\n\nQuery: {problem}\n\nTools:\n{tools}\n\n"
-        'Reply with a JSON object with the texts "concise_summary", "required_skills" (each with the reason), "relevant_tools" (each with '
-        'what it would do and its limits) and "additional_considerations".'
-    ),
+    template=prompt("octotools", "analyser"),
     read=as_json(Analysis),
     default=Analysis(),
 )
 PREDICTOR = Role(
     name="predictor",
-    template=(
-        "Choose the next step towards answering the query: one tool and one sub-goal.\n\nQuery: {problem}\n\nAnalysis:\n{analysis}\n\n"
-        "Tools:\n{tools}\n\nSteps so far:\n{memory}\n\nThis is step {step}; {left} more may follow.\n\n"
-        'Reply with a JSON object with the texts "justification", "context" (every datum, path and value that the tool needs, copied in '
-        'full: it sees nothing else), "sub_goal" and "tool_name".'
-    ),
+    template=prompt("octotools", "predictor"),
     read=as_json(NextAction),
     default=NextAction(tool_name=""),
 )
 COMMANDER = Role(
     name="commander",
-    template=(
-        "Write the command that makes the tool reach the sub-goal.\n\nQuery: {problem}\n\nContext: {context}\n\nSub-goal: {sub_goal}\n\n"
-        "Tool:\n{tool}\n\nSchema of its arguments:\n{schema}\n\n"
-        'Reply with a JSON object with the texts "analysis" and "explanation", and "command": the JSON object of the tool\'s arguments, '
-        "a list of such objects for several calls{text_form}. Write values out; a call knows nothing of the context."
-    ),
+    template=prompt("octotools", "commander"),
     read=as_json(Command),
     default=Command(command=""),
 )
 VERIFIER = Role(
     name="verifier",
-    template=(
-        "Are the steps so far enough to answer the query? Look for parts of it that nothing answers, tools that were not used and would "
-        "help, contradictions, results that need to be checked, and ambiguities.\n\nQuery: {problem}\n\nAnalysis:\n{analysis}\n\n"
-        "Tools:\n{tools}\n\nSteps so far:\n{memory}\n\n"
-        'Reply with a JSON object with the text "analysis" and "stop_signal": true to stop here, false to go on.'
-    ),
+    template=prompt("octotools", "verifier"),
     read=read_check,
     default=Check(stop_signal=False),
     decides=True,
@@ -131,14 +113,14 @@ OUTPUTS: dict[str, Role[str]] = {
     "base": Role(name="base", template="{problem}", read=whole, default="", answers=True),
     "final": Role(
         name="reporter",
-        template=_SOLVED + "Report in full how the query is answered: what was done, what was found, the answer in \\boxed{{}} last.",
+        template=prompt("octotools", "reporter"),
         read=whole,
         default="",
         answers=True,
     ),
     "direct": Role(
         name="summariser",
-        template=_SOLVED + "Answer the query from these results: briefly, the answer in \\boxed{{}} last.",
+        template=prompt("octotools", "summariser"),
         read=whole,
         default="",
         answers=True,

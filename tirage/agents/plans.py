@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 
 from tirage.agents.dialect import Reading
+from tirage.agents.prompts import prompt
 from tirage.core.message import Observation
 from tirage.core.step import Finish, Source
 from tirage.models.base import Completion
 from tirage.verification.extract import boxed
 
 OPEN, CLOSE = "<step>", "</step>"
-PLANNING = (
-    f"Plan before you solve. Write one step of the plan at a time, between {OPEN} and {CLOSE}: what to do next, without doing it. "
-    "When the plan is complete, follow it: write the whole solution, without such tags, and put the final answer in \\boxed{}."
-)
+PLANNING = prompt("cpl", "system")
 NEXT = "Go on: the next step of the plan, or the solution.\n"
 """What a chat model is told after a step; others simply go on."""
 

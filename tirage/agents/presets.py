@@ -6,13 +6,14 @@ from typing import Literal
 
 from tirage.agents.discriminator import MutualConsistency
 from tirage.agents.explorer import Explorer
-from tirage.agents.finish import BY_CALL, BY_LINE, FinishTool, GivingUp
+from tirage.agents.finish import BY_CALL, BY_LINE, FinishTool, GivingUp, Thinking
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.judging import Rating, Reflecting
 from tirage.agents.kit import Kit
 from tirage.agents.plans import PLANNING, PlanSteps, solution
 from tirage.agents.requests import Mode, choose_mode
-from tirage.agents.rstar import RStarPolicy, concluded
+from tirage.agents.rstar import REASONING, RStarPolicy, concluded
+from tirage.agents.shots import behind
 from tirage.agents.valuers import Oracle, Signed
 from tirage.core.errors import ConfigError
 from tirage.core.hint import HintPosition
@@ -27,9 +28,10 @@ from tirage.search.votes import best
 
 
 def start(kit: Kit, *, rounds: int = 2, position: HintPosition = HintPosition.END_OF_THINKING, n: int = 1) -> Explorer:
-    """START (arXiv 2503.04625): hint after hint in the model's own thinking; `n` chains, the majority's answer."""
+    """START (arXiv 2503.04625): hint after hint in the model's own thinking; `n` chains, the majority's answer (by value, if any)."""
     plan = HintPlan(library=load_library(), positions=(position,), rounds=rounds)
-    return replace(kit, hints=plan).explorer(search=lambda seed: BestOfN(n))
+    vote = "majority" if kit.steering.valuer is None else "value"
+    return replace(kit, hints=plan).explorer(search=lambda seed: BestOfN(n, vote=vote))
 
 
 def tir(kit: Kit, *, n: int = 8, select: Literal["majority", "value"] = "majority", max_calls: int = 4) -> Explorer:
@@ -42,9 +44,12 @@ def tir(kit: Kit, *, n: int = 8, select: Literal["majority", "value"] = "majorit
 
 
 def dfsdt(kit: Kit, *, width: int = 2, answers: int = 1, max_query: int = 200, max_steps: int = 12) -> Explorer:
-    """DFSDT (ToolLLM, arXiv 2307.16789): depth first, attempts told of their siblings; at most `max_query` model calls."""
-    if max_query < 1:
-        raise ValueError(f"max_query must be at least 1, got {max_query}")
+    """DFSDT (ToolLLM, arXiv 2307.16789): depth first, attempts told of their siblings; at most `max_query` model calls.
+
+    `max_steps` counts a path's nodes as ToolBench does: a thought is one, a call two (its name, its input).
+    """
+    if min(max_query, max_steps) < 1:
+        raise ValueError(f"max_query and max_steps must be at least 1, got {max_query} and {max_steps}")
     native = kit.dialect.uses_schemas
     tools = {**kit.tools, "finish": FinishTool()}
     if kit.system is not None:
@@ -52,8 +57,8 @@ def dfsdt(kit: Kit, *, width: int = 2, answers: int = 1, max_query: int = 200, m
     own = kit.steering.budget.model_calls
     budget = replace(kit.steering.budget, model_calls=max_query if own is None else min(max_query, own))
     return kit.explorer(
-        kit.policy(more=tools) if native else kit.policy(dialect=GivingUp(kit.dialect)),
-        search=lambda seed: DepthFirst(width=width, answers=answers, aware=True),
+        Thinking(kit.policy(more=tools) if native else kit.policy(dialect=GivingUp(kit.dialect))),
+        search=lambda seed: DepthFirst(width=width, answers=answers, aware=True, deepest=max_steps),
         limits=replace(kit.limits, max_steps=max_steps, max_calls=max_query, max_failures=max_query, concurrency=1),
         steering=replace(kit.steering, budget=budget),
         tools=tools,
@@ -105,7 +110,14 @@ def rstar(
     if consistency is not None:
         steering = replace(steering, chooser=MutualConsistency(kit.second, mode=consistency, alike=kit.alike))
     return kit.explorer(
-        RStarPolicy(kit.model, sampling=kit.policy().sampling, samples=samples, last=last, alike=kit.alike),
+        RStarPolicy(
+            kit.model,
+            sampling=kit.policy().sampling,
+            system=behind(REASONING, kit.shots),
+            samples=samples,
+            last=last,
+            alike=kit.alike,
+        ),
         search=lambda seed: RStar(seed=seed, c=c, schedule=schedule, depth=depth, rollouts=rollouts),
         steering=steering,
         limits=replace(kit.limits, max_steps=depth),

@@ -11,10 +11,12 @@ from tirage.agents.ballot import classes, plurality
 from tirage.agents.dialect import Plain
 from tirage.agents.draft import Draft
 from tirage.agents.policy import ModelPolicy
+from tirage.agents.prompts import prompt
 from tirage.agents.requests import Mode, Path, build_request, draw
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Usage, mean_probability
+from tirage.core.tree import Node
 from tirage.models.base import Completion, Model, Sampling
 from tirage.search.rstar import ANSWER, ONE_STEP, REANSWER, REPHRASE, SUBQUESTION
 from tirage.verification.alike import Alike, Spelling, quickly
@@ -23,11 +25,7 @@ from tirage.verification.reading import answer_in
 
 CAN_ANSWER = "now we can answer the question"
 """A sub-question that says so, or that repeats the problem, is the last one."""
-REASONING = (
-    "Solve the problem by reasoning in small moves, each on lines of its own: a step of thought, a sub-question and its answer, a better "
-    "answer to the last sub-question, the problem rephrased, or the complete answer. When the problem itself can be answered, the "
-    f"sub-question is: {CAN_ANSWER.capitalize()}: followed by the problem. Put the final answer in \\boxed{{}}."
-)
+REASONING = prompt("rstar", "system")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +99,9 @@ class RStarPolicy(ModelPolicy):
         turn = _Turn(self, path, seed=seed, most_tokens=most_tokens)
         number = _count(path, SUBQUESTION) + (move == SUBQUESTION)
         if move in (ONE_STEP, REPHRASE):
+            # A step that states an answer is in the answer set, but only what was sampled several times, and so has a value, ends a path.
             (written,) = await turn.write(_CUES[move], _count(path, move) + 1)
-            done = move == ONE_STEP and extract(written.text, STATED).answer is not None
-            return turn.draft(written, final=done)
+            return turn.draft(written, final=False)
         final = move == ANSWER
         if move == SUBQUESTION:
             (asked,) = await turn.write(_CUES[move], number)
@@ -168,6 +166,19 @@ def concluded(response: str) -> str | None:
         return None
     ending = response[last.end() :]
     return extract(ending, STATED).answer if last["step"] else final_answer(ending)
+
+
+def trace(nodes: Sequence[Node]) -> str:
+    """A path as one solution in the policy's own words: no labels or requests, no sub-questions, of an answer given twice the later one."""
+    parts: list[str] = []
+    for node in nodes:
+        written = [span.text.strip() for span in (node.step.spans if node.step is not None else ()) if span.source is Source.POLICY]
+        if node.move == REPHRASE or not written:
+            continue
+        if node.move == REANSWER and parts:
+            parts.pop()
+        parts.append(written[-1] if node.move == SUBQUESTION else "".join(written))
+    return "\n".join(parts)
 
 
 def majority(answers: Sequence[str | None]) -> tuple[int, float]:

@@ -15,6 +15,7 @@ from pydantic import PositiveInt
 from tirage.agents.ballot import winners
 from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
+from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, numbered, whole
 from tirage.agents.transcript import Call, Transcript, Workflow
 from tirage.core.budget import Budget
@@ -54,25 +55,19 @@ def read_said(text: str) -> Said:
 
 ANSWERER = Role(
     name="answerer",
-    template=(
-        "{context}Question: {question}\n{hints}\nAnswer the question; say how sure you are. End with these three lines:\n"
-        "Used hints: the numbers of the hints that helped, or none\nConfidence: high, middle or low\nAnswer: \\boxed{{the answer}}"
-    ),
+    template=prompt("socratic", "answerer"),
     read=read_said,
     default=Said(text="", answer=None, confidence="low"),
 )
 RAISER: Role[tuple[str, ...]] = Role(
     name="raiser",
-    template=(
-        "{context}Question: {question}\n{hints}\nDo not answer. What would you have to know first? Write at most {most} sub-questions, one "
-        "on each line, each of which can be understood and answered by itself."
-    ),
+    template=prompt("socratic", "raiser"),
     read=numbered(5),
     default=(),
 )
 EDITOR = Role(
     name="editor",
-    template="Merge the question and its answer into one declarative sentence. Write only that.\n\nQuestion: {question}\nAnswer: {answer}",
+    template=prompt("socratic", "editor"),
     read=whole,
     default="",
 )

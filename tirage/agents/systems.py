@@ -3,7 +3,11 @@
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import resources
 from typing import Any
+
+import yaml
 
 from tirage.agents.explorer import Agent
 from tirage.agents.halo import halo
@@ -11,6 +15,7 @@ from tirage.agents.kit import Kit
 from tirage.agents.options import arguments_for
 from tirage.agents.plays import ART, CRITIC_FILTER, CRITIC_REFINEMENT, OCTOTOOLS, SOCRATIC, T1, Played, team
 from tirage.agents.presets import cpl, dfsdt, lats, rstar, start, tir
+from tirage.agents.shots import SLOTS, load_shots
 from tirage.agents.ur2 import ur2
 from tirage.core.errors import ConfigError
 
@@ -35,19 +40,11 @@ SYSTEMS: dict[str, tuple[Build, str]] = {
     "halo": (halo, "HALO: a plan of subtasks, roles invented for each, and a tree search over which role speaks next"),
 }
 
-SAMPLING: dict[str, Mapping[str, float]] = {
-    "start": {"temperature": 0.6, "top_p": 0.95, "max_tokens": 32768},
-    "tir": {"temperature": 0.7, "top_p": 0.8, "max_tokens": 2048},
-    "lats": {"temperature": 1.0},
-    "rstar": {"temperature": 0.8, "top_p": 0.95, "top_k": 40, "max_tokens": 1024},
-    "cpl": {"temperature": 0.7, "max_tokens": 1500},
-    "t1": {"temperature": 0.8},
-    "critic-filter": {"temperature": 0.7},
-    "octotools": {"max_tokens": 4000},
-    "ur2": {"temperature": 0.3, "max_tokens": 1024},
-}
-"""How each system's authors sample a turn; roles with settings of their own keep these. What is not here is the model's."""
+SAMPLING: Mapping[str, Mapping[str, float]] = yaml.safe_load(resources.files("tirage.agents").joinpath("sampling.yaml").read_text("utf-8"))
+"""By system: what its paper samples with, by the keys of the sampling configuration (temperature, top_p, top_k, max_tokens)."""
 
+REWARDED = ("start", "tir", "dfsdt", "lats", "rstar", "cpl", "t1", "ur2")
+"""Systems in which a reward model has a say: it values paths or candidates, or weighs their votes."""
 FROM_PYTHON = ("desk", "approve")
 """Options that no command line can write."""
 CALL_BY_THEMSELVES = ("octotools", "art")
@@ -61,11 +58,16 @@ def build(name: str, kit: Kit, options: Mapping[str, Any] | None = None) -> Agen
     if name not in SYSTEMS:
         near = difflib.get_close_matches(name, SYSTEMS, n=1)
         raise ConfigError(f"agent {name!r} is not known{f' (did you mean {near[0]!r}?)' if near else ''}; known: {', '.join(SYSTEMS)}")
+    if kit.steering.valuer is not None and name not in REWARDED:
+        raise ConfigError(f"agent {name!r} has no use for a reward model; those that have: {', '.join(REWARDED)}")
     known = option_names(name)
     for option in options or ():
         if option not in (*known, *FROM_PYTHON):
             raise ConfigError(f"agent {name!r} has no option {option!r}; its options: {', '.join(known) or 'none'}")
     builder, given = SYSTEMS[name][0], dict(options or {})
+    shots = given.pop("demonstrations", None)
+    if shots is not None:
+        kit = replace(kit, shots=load_shots(str(shots), name))
     if not isinstance(builder, Played):
         given |= arguments_for(builder, name, {option: value for option, value in given.items() if option in known})
     try:
@@ -82,7 +84,8 @@ def option_names(name: str) -> list[str]:
 def defaults(name: str) -> dict[str, Any]:
     """The options of a system with what they are where they are not given."""
     builder = SYSTEMS[name][0]
+    slot = {"demonstrations": None} if name in SLOTS else {}
     if isinstance(builder, Played):
-        return builder.defaults
+        return builder.defaults | slot
     known = inspect.signature(builder).parameters.items()
-    return {option: parameter.default for option, parameter in known if option not in ("kit", *FROM_PYTHON)}
+    return {option: parameter.default for option, parameter in known if option not in ("kit", *FROM_PYTHON)} | slot

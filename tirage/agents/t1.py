@@ -14,7 +14,7 @@ from tirage.agents.genrm import GenerativeReward
 from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.pool import Candidate, Rule, read_pool, select
-from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
+from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING, prompt
 from tirage.agents.roles import Role, whole
 from tirage.agents.staging import appraise, draw_and_check, remark, spelt
 from tirage.agents.transcript import Transcript, Workflow
@@ -32,12 +32,7 @@ SOLVER = Role(
 )
 VERIFIER = Role(
     name="verifier",
-    template=(
-        "A problem and a proposed solution follow. Write one Python program, in a ```python block, that works the answer out by itself "
-        "and recomputes what the solution claims; its last line prints True if the proposed answer is right and False if it is not. Close "
-        "the block, then open ```output to see what it printed.\n\nProblem: {problem}\n\nProposed solution:\n{solution}\n\n"
-        'Proposed answer: {answer}\n\nEnd with one line: "Verdict: correct" or "Verdict: wrong".'
-    ),
+    template=prompt("t1", "verifier"),
     read=whole,
     default="",
     tools=("python",),
@@ -45,12 +40,7 @@ VERIFIER = Role(
 CALLING_SOLVER = replace(SOLVER, system=TOOL_CALLING)
 CALLING_VERIFIER = replace(
     VERIFIER,
-    template=(
-        "A problem and a proposed solution follow. Find out with your tools whether the proposed answer is right, and do not trust the "
-        "solution: compute anew what can be computed, by a program whose last line prints True or False; look up what is claimed as a "
-        "fact, and go by what is found.\n\nProblem: {problem}\n\nProposed solution:\n{solution}\n\nProposed answer: {answer}\n\n"
-        'End with one line: "Verdict: correct" or "Verdict: wrong".'
-    ),
+    template=prompt("t1", "calling-verifier"),
 )
 """For native tool calls: with retrieval among the tools it checks facts, and its verdict in words counts."""
 NANO_SOLVER = replace(SOLVER, system="")
@@ -137,6 +127,8 @@ def build(kit: Kit, **options: Any) -> Workflow:
         solver = replace(CALLING_SOLVER, tools=tools) if play.solver == SOLVER else play.solver
         verifier = replace(CALLING_VERIFIER, tools=tools) if play.verifier == VERIFIER else play.verifier
         play = replace(play, solver=solver, verifier=verifier)
+    if play.valuer is None:
+        play = replace(play, valuer=kit.steering.valuer)
     if play.valuer is None and play.reward == "confidence":
         play = replace(play, valuer=Confidence())
     if play.valuer is None and play.reward == "token":

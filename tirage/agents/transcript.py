@@ -15,6 +15,7 @@ from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
 from tirage.agents.log_share import Share
 from tirage.agents.roles import Role, Unreadable, whole
+from tirage.agents.shots import shown
 from tirage.agents.workbench import Workbench
 from tirage.core.budget import Budget, Meter
 from tirage.core.message import Observation, ToolCall
@@ -125,6 +126,8 @@ class Transcript:
     """Turns asked for so far."""
     concurrency: int = 16
     """Turns in flight at once."""
+    shots: Mapping[str, str] = field(default_factory=dict)
+    """Worked examples that roles are shown, by role."""
     bench: Workbench = field(init=False)
     """Runs the play's own tool calls."""
     _busy: bool = field(default=False, init=False)
@@ -144,6 +147,7 @@ class Transcript:
     async def together(self, calls: Sequence[Call[T]]) -> list[Turn[T]]:
         """Turns that do not depend on each other, side by side; in the order of `calls`. Raises as `ask`."""
         first = self._begin(len(calls))
+        calls = [replace(call, role=shown(call.role, self.shots)) for call in calls]
         try:
             works = enumerate(zip(calls, self._shares(calls), strict=True), start=first)
             trees = await _all(self._solve(call, number, meter) for number, (call, meter) in works)
@@ -347,10 +351,21 @@ class Workflow:
     """The agent that performs a play; fits the `Agent` port."""
 
     def __init__(
-        self, play: Play, company: Company, *, budget: Budget | None = None, desk: Desk | None = None, alike: Alike = quickly
+        self,
+        play: Play,
+        company: Company,
+        *,
+        budget: Budget | None = None,
+        desk: Desk | None = None,
+        alike: Alike = quickly,
+        shots: Mapping[str, str] | None = None,
     ) -> None:
-        """`budget`: of each problem by itself; `desk`: where turns wait for a person, of one run; `alike`: which answers are the same."""
+        """`budget`: of each problem by itself; `desk`: where turns wait for a person, of one run; `alike`: which answers are the same.
+
+        `shots`: worked examples by role.
+        """
         self.alike = alike
+        self.shots = shots or {}
         self.desk = desk
         self.play = play
         self.company = company
@@ -377,6 +392,7 @@ class Workflow:
             log=log,
             on_step=on_step,
             alike=self.alike,
+            shots=self.shots,
         )
         try:
             await self.play.play(script)

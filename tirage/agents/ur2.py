@@ -1,7 +1,8 @@
 """UR2 (arXiv 2508.06165): one policy that reasons and asks, with retrieval kept for the problems that need it.
 
-The policy thinks between think tags, asks one fact between query tags, reads it between document tags, and answers between answer tags,
-all in one turn; the difficulty gate decides from its accuracy without retrieval whether it may ask at all.
+The policy thinks between think tags, asks one fact between query tags, reads it between result tags, and answers between answer tags,
+all in one turn; the tags are data (`tag_sets.yaml`). The difficulty gate decides from its accuracy without retrieval whether it may ask
+at all.
 """
 
 import json
@@ -9,12 +10,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from tirage.agents.dialect import Reading
 from tirage.agents.explorer import Agent, Explorer
 from tirage.agents.growth import Log, StepEvent
 from tirage.agents.kit import Kit
+from tirage.agents.prompts import prompt
+from tirage.agents.tag_sets import TagSet, tag_set
 from tirage.core.budget import Meter
 from tirage.core.errors import ConfigError
 from tirage.core.message import Observation, ToolCall
@@ -33,35 +37,35 @@ ROUNDS = 10
 """Model turns per problem at most."""
 SEARCH = "search"
 """What a query calls."""
-TAGS = ("think", "query", "answer")
-_QUERY_END, _ANSWER_END = "</query>", "</answer>"
-QUERY = re.compile(r"<query>((?:(?!<query>).)*?)</query>", re.DOTALL)
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-_ANY_TAG = re.compile(rf"<(/?(?:{'|'.join(TAGS)}|document))>")
+TAGS = "ur2"
+"""The form of the authors."""
 _BOX = re.compile(r"\\(?=f?box)")
-THINK = "Reason between <think> and </think>, then give the final answer alone between <answer> and </answer>."
-PLAIN_PROMPT = f"Solve the problem by reasoning alone. {THINK}"
-SEARCH_PROMPT = (
-    f"Solve the problem. {THINK} Where you lack a piece of knowledge, ask for it between <query> and </query>: one fact per query, in less "
-    f"than {MOST_WORDS} words. What is known about it will be shown between <document> and </document>, and you go on from there."
-)
+
+
+def prompt_of(tags: TagSet, *, search: bool) -> str:
+    """The system message in which the tags are explained."""
+    return prompt("ur2", "search" if search else "plain").format(**tags.fields(), most_words=MOST_WORDS)
 
 
 class TaggedSearch:
     """The tags as a dialect with one tool, `search`."""
 
-    name = "ur2-tags"
-    stops = (_QUERY_END, _ANSWER_END)
     closers: tuple[str, ...] = ()
     uses_schemas = False
 
+    def __init__(self, tags: TagSet) -> None:
+        """In the form of `tags`."""
+        self.tags = tags
+        self.name = f"{tags.name}-tags"
+        self.stops = (tags.query[1], tags.answer[1])
+
     def read(self, step_text: str, completion: Completion) -> Reading:
         """An answer ends the path, a query calls; neither of them, or a query without a word, cannot be read and ends it too."""
-        if tagged_answer(step_text) is not None:
+        if tagged_answer(step_text, self.tags) is not None:
             return Reading(finish=Finish.STOP)
         if completion.finish == "length":
             return Reading(finish=Finish.LENGTH)
-        asked = QUERY.search(step_text) if step_text.endswith(_QUERY_END) else None
+        asked = self.tags.queries.search(step_text) if step_text.endswith(self.tags.query[1]) else None
         if asked is None:
             return Reading(finish=Finish.MALFORMED, problem="there is neither an answer nor a query")
         query = clean_query(asked[1])
@@ -72,18 +76,19 @@ class TaggedSearch:
 
     def show(self, tail: str, observations: Sequence[Observation]) -> list[tuple[Source, str]]:
         """The documents in their tags, all of one author: none of it is trained on. Nothing behind an answer or an empty query."""
-        asked = QUERY.search(tail, max(tail.rfind("<query>"), 0))
-        if not tail.endswith(_QUERY_END) or asked is None or not clean_query(asked[1]):
+        tags = self.tags
+        asked = tags.queries.search(tail, max(tail.rfind(tags.query[0]), 0))
+        if not tail.endswith(tags.query[1]) or asked is None or not clean_query(asked[1]):
             return []
         # A document must not be able to answer, or to end itself.
         said = "\n".join(observation.text for observation in observations).strip()
-        text = _BOX.sub("", _ANY_TAG.sub(r"[\1]", said)) or NOTHING
-        return [(Source.TOOL, f"\n<document>\n{text}\n</document>\n")]
+        text = _BOX.sub("", tags.any.sub(lambda found: f"[{found[0].strip('<>')}]", said)) or NOTHING
+        return [(Source.TOOL, f"\n{tags.result[0]}\n{text}\n{tags.result[1]}\n")]
 
 
-def tagged_answer(response: str) -> str | None:
+def tagged_answer(response: str, tags: TagSet | None = None) -> str | None:
     """What stands between the last answer tags; None without a word there."""
-    found = ANSWER.findall(response)
+    found = (tags or tag_set(TAGS)).answers.findall(response)
     return (found[-1].strip() or None) if found else None
 
 
@@ -96,6 +101,7 @@ def ur2(
     strict: bool = False,
     rewrite: bool = False,
     gate: str | None = None,
+    tags: str = TAGS,
 ) -> Agent:
     """UR2's inference loop over the kit's search tool, whose passages the second model tells as facts; `n` chains of `rounds` turns each.
 
@@ -109,26 +115,29 @@ def ur2(
         strict: Refuse queries that ask for reasoning.
         rewrite: Have queries rewritten for the retriever.
         gate: Run folder of such rollouts without retrieval: what was easy there is solved without it here.
+        tags: The form of the tags: a set that is shipped (`tag_sets.yaml`), or a YAML file.
 
     Raises:
-        ConfigError: There is no such tool, or several; or no rollouts in `gate`.
+        ConfigError: There is no such tool, or several; no rollouts in `gate`; no such tags, or tags that overlap.
     """
-    plain = _explorer(kit, None, n=n, rounds=rounds)
+    form = tag_set(tags)
+    plain = _explorer(kit, None, form, n=n, rounds=rounds)
     if not search:
         return plain
-    searching = _explorer(kit, _knowledge(kit, strict=strict, rewrite=rewrite), n=n, rounds=rounds)
+    searching = _explorer(kit, _knowledge(kit, strict=strict, rewrite=rewrite), form, n=n, rounds=rounds)
     return searching if gate is None else Gated(plain, searching, accuracies(Path(gate)))
 
 
-def _explorer(kit: Kit, tool: Tool | None, *, n: int, rounds: int) -> Explorer:
+def _explorer(kit: Kit, tool: Tool | None, tags: TagSet, *, n: int, rounds: int) -> Explorer:
     """The loop; without a tool it is told of no queries and may ask none."""
     # What hints speak of, code, has no place here.
-    told = replace(kit, system=PLAIN_PROMPT if tool is None else SEARCH_PROMPT, hints=None, sandbox=None)
+    vote = "majority" if kit.steering.valuer is None else "value"
+    told = replace(kit, system=prompt_of(tags, search=tool is not None), hints=None, sandbox=None)
     return told.explorer(
-        told.policy(dialect=TaggedSearch()),
-        search=lambda seed: BestOfN(n),
+        told.policy(dialect=TaggedSearch(tags)),
+        search=lambda seed: BestOfN(n, vote=vote),
         tools={} if tool is None else {SEARCH: tool},
-        answer_of=tagged_answer,
+        answer_of=partial(tagged_answer, tags=tags),
         limits=replace(kit.limits, max_calls=0 if tool is None else rounds, max_steps=rounds, max_failures=rounds + 1),
     )
 
@@ -158,13 +167,14 @@ class Outcome(StrEnum):
     SHOT_DOWN = "shot_down"
 
 
-def outcome(path: Trajectory) -> Outcome:
-    """How `path` ended."""
-    if tagged_answer(path.own_text) is not None:
+def outcome(path: Trajectory, tags: TagSet | None = None) -> Outcome:
+    """How `path` ended, in the authors' tags or others."""
+    tags = tags or tag_set(TAGS)
+    if tagged_answer(path.own_text, tags) is not None:
         return Outcome.FINISHED
     if path.stop is StopReason.CALLS:
         return Outcome.MAX_ROUNDS
-    asked = path.stop is StopReason.MALFORMED and path.response.endswith(_QUERY_END)
+    asked = path.stop is StopReason.MALFORMED and path.response.endswith(tags.query[1])
     return Outcome.QUERY_ERROR if asked else Outcome.SHOT_DOWN
 
 

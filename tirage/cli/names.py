@@ -14,6 +14,7 @@ from tirage.agents.arms import Arms
 from tirage.agents.critic import CHECK, NANO_CHECK
 from tirage.agents.demonstrations import Demonstrations, load_demonstrations
 from tirage.agents.dialect import Dialect, FencedPython, NativeTools
+from tirage.agents.draft import Policy
 from tirage.agents.elicitation import Elicitation
 from tirage.agents.equipment import PathLimits
 from tirage.agents.explorer import Agent
@@ -21,11 +22,12 @@ from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.kit import Kit
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import SHIPPED
+from tirage.agents.refine import Refining
 from tirage.agents.systems import build
-from tirage.cli.searching import search_maker, steering, tree_budget
+from tirage.cli.searching import refines, reward_model, search_maker, steering, tree_budget
 from tirage.cli.shapes import team_options
 from tirage.cli.toolbox import open_tools, session_tools
-from tirage.config import AgentConfig, HintsConfig, ModelConfig, RunConfig, SamplingConfig, SandboxOptions
+from tirage.config import AgentConfig, HintsConfig, ModelConfig, RewardConfig, RunConfig, SamplingConfig, SandboxOptions
 from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model, Sampling
 from tirage.models.embedded import nano_path
@@ -252,13 +254,22 @@ def make_agent(
         if config.search is not None:
             raise ConfigError(f"agent.name={config.name} brings its own search; leave agent.search out and set agent.options")
         options_of = team_options(config.options) if config.name == "team" else config.options
-        return build(config.name, replace(kit, steering=replace(kit.steering, budget=tree_budget(config.budget))), options_of)
+        valuer = reward_model(config) if config.prm is not None else None
+        return build(
+            config.name, replace(kit, steering=replace(kit.steering, budget=tree_budget(config.budget), valuer=valuer)), options_of
+        )
     if config.options or set(config.models) - {item.summarise for item in config.searches}:
         raise ConfigError("agent.options and agent.models belong to a published system; set agent.name, or leave them out")
     search = config.search
     if search is None:
-        return kit.explorer(search=lambda seed: BestOfN(config.best_of))
-    grow = search_maker(search)
+        if config.prm is None:
+            return kit.explorer(search=lambda seed: BestOfN(config.best_of))
+        valued = replace(kit.steering, valuer=reward_model(config))
+        return kit.explorer(search=lambda seed: BestOfN(config.best_of, vote="value"), steering=valued)
+    if search.prm is None and config.prm is not None:
+        own = {name: getattr(config, name) for name in RewardConfig.model_fields}
+        search = search.model_copy(update=own)
+    grow = search_maker(search, taught=not profile_of(model).instructed)
     kit = replace(
         kit,
         search=grow,
@@ -271,10 +282,11 @@ def make_agent(
     def policy_of(single: Model) -> ModelPolicy:
         return replace(kit, model=single).policy(moves=load_library() if search.hint_moves != "none" else (), separator=search.separator)
 
-    policy = policy_of(model)
+    first = policy_of(model)
+    policy: Policy = first
     if isinstance(model, Several) and search.models:
-        return kit.explorer(Arms(policy, {name: policy_of(model.others[name]) for name in search.models}), search=grow)
-    return kit.explorer(policy, search=grow)
+        policy = Arms(first, {name: policy_of(model.others[name]) for name in search.models})
+    return kit.explorer(Refining(policy, first) if refines(search) else policy, search=grow)
 
 
 def _kit(

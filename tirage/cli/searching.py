@@ -6,7 +6,7 @@ from tirage.agents.equipment import Steering
 from tirage.agents.hints import load_library
 from tirage.agents.kit import Kit
 from tirage.agents.valuers import Batched, Confidence, Execution, Oracle, Stages, Valuer
-from tirage.config import BudgetConfig, SearchConfig
+from tirage.config import BudgetConfig, RewardConfig, SearchConfig
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -26,8 +26,16 @@ FREE: dict[str, Callable[[], Valuer]] = {"confidence": Confidence, "execution": 
 RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
 
 
-def search_maker(config: SearchConfig) -> SearchMaker:
-    """A maker of fresh searches. Raises `ConfigError` naming what the strategy does not know."""
+def refines(config: SearchConfig) -> bool:
+    """Whether the strategy may go on from paths that have ended."""
+    return "refine" in option_names(config.strategy)
+
+
+def search_maker(config: SearchConfig, *, taught: bool = False) -> SearchMaker:
+    """A maker of fresh searches; `taught`: its model does only what it was trained to, and knows no refining.
+
+    Raises `ConfigError` naming what the strategy does not know.
+    """
     try:
         options = dict(config.options)
         if config.models:
@@ -35,6 +43,8 @@ def search_maker(config: SearchConfig) -> SearchMaker:
                 raise ValueError(f"strategy {config.strategy!r} does not choose among models; take ab-mcts, or leave out models")
             # The run's own model is the arm without a name.
             options["moves"] = ("", *config.models)
+        if refines(config) and not taught:
+            options.setdefault("refine", True)
         make = strategy(config.strategy, options)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"search: {error}") from None
@@ -74,7 +84,8 @@ def steering(config: SearchConfig, kit: Kit, *, verifiers: Verifiers | None) -> 
     )
 
 
-def _reward_model(config: SearchConfig) -> Valuer:
+def reward_model(config: RewardConfig) -> Valuer:
+    """The reward model as a valuer. Raises `ConfigError` where none is named, or what is named is none."""
     if config.prm is None:
         raise ConfigError("valuer 'prm' needs a process reward model; set agent.search.prm=PATH")
     model = open_reward_model(config.prm, separator=config.prm_separator)
@@ -88,13 +99,13 @@ def _reward_model(config: SearchConfig) -> Valuer:
 
 
 def _valuer(config: SearchConfig, kit: Kit, *, verifiers: Verifiers | None) -> Valuer | None:
-    match config.valuer:
+    match "prm" if config.valuer == "auto" and config.prm is not None else config.valuer:
         case "none":
             return None
         case "confidence" | "execution":
             return FREE[config.valuer]()
         case "prm":
-            return _reward_model(config)
+            return reward_model(config)
         case "oracle":
             if verifiers is None:
                 raise ConfigError(

@@ -40,6 +40,7 @@ def solve(
         list[str] | None, typer.Option("--option", "-o", help="Of the agent: rounds=3, outputs=final,direct; repeatable.")
     ] = None,
     second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
+    prm: Annotated[str | None, typer.Option(help="Reward model (folder or hub name) that values chains or an agent's paths.")] = None,
     temperature: Annotated[
         float | None,
         typer.Option(min=0, help="0 is greedy; default: the agent's, else the model's, else 0, or 0.8 where several are drawn."),
@@ -79,7 +80,7 @@ def solve(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            agent=_agent(agent, pairs(option, "--option"), second, best_of, tools, mcp, collection),
+            agent=_agent(agent, pairs(option, "--option"), second, best_of, with_tools(tools, mcp, collection, _file(agent)), prm),
             options=options,
             sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
             hints=solve_hints(model, hint, options),
@@ -100,23 +101,21 @@ def _warn(agent: str | None, model: str, options: ModelConfig) -> None:
         Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
 
 
+def _file(name: str | None) -> AgentConfig | None:
+    """The agent that a YAML file describes; None for a system by name."""
+    return load_config(AgentConfig, Path(name)) if name is not None and Path(name).suffix in (".yaml", ".yml") else None
+
+
 def _agent(
-    name: str | None,
-    options: dict[str, Any],
-    second: str | None,
-    best_of: int,
-    sources: list[str] | None,
-    mcp: Path | None,
-    collections: list[Path] | None,
+    name: str | None, options: dict[str, Any], second: str | None, best_of: int, tools: dict[str, object], prm: str | None
 ) -> AgentConfig:
     """A system by name, or what a file says with the flags on top."""
-    if name is not None and Path(name).suffix in (".yaml", ".yml"):
-        base = load_config(AgentConfig, Path(name))
-        told = {**base.model_dump(), **with_tools(sources, mcp, collections, base), "options": {**base.options, **options}}
-        return build_config(AgentConfig, told, name)
+    told: dict[str, Any] = {**tools, **({} if prm is None else {"prm": prm})}
+    base = _file(name)
+    if base is not None:
+        return build_config(AgentConfig, {**base.model_dump(), **told, "options": {**base.options, **options}}, str(name))
     models = () if second is None else (second,)
-    told = {"name": name, "options": options, "models": models, "best_of": best_of, **with_tools(sources, mcp, collections)}
-    return build_config(AgentConfig, told, "solve")
+    return build_config(AgentConfig, {"name": name, "options": options, "models": models, "best_of": best_of, **told}, "solve")
 
 
 def list_agents(console: Console, *, as_json: bool) -> None:

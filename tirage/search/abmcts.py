@@ -8,11 +8,14 @@ import random
 from collections.abc import Mapping
 from typing import Literal
 
+from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Node, Tree
 from tirage.search.base import Trial
 from tirage.search.frontier import Frontier
-from tirage.search.votes import elect, value
+from tirage.search.votes import best, elect, value
 
+REFINE = "refine"
+"""The move below a path that has ended with an answer: improve it. `refine:ARM` where there are arms."""
 LIE = 0.0
 """What a trial in flight counts as: the lowest value, so that a batch is spread."""
 
@@ -72,6 +75,7 @@ class ABMCTS:
         moves: tuple[str, ...] = (),
         arms: Literal["thompson", "ucb"] = "thompson",
         width: int | None = None,
+        refine: bool = False,
         seed: int = 0,
     ) -> None:
         """Set the model.
@@ -81,6 +85,7 @@ class ABMCTS:
             moves: Several models (or hints, roles) as arms; a new child's arm is drawn over all scores that the arm has had in the tree.
             arms: Arms by Thompson sampling, or by mean + sqrt(2 ln n / n_arm).
             width: Children per node; None for no limit.
+            refine: A path that ended with an answer can be extended too, by the move `refine`: going deeper means improving an answer.
             seed: Of the draws.
 
         Raises:
@@ -93,6 +98,7 @@ class ABMCTS:
         self.frontier = Frontier(width)
         self._beta = posterior == "beta"
         self._ucb = arms == "ucb"
+        self._refine = refine
         self._moves = {move: Scores() for move in moves}
         self._gen, self._cont, self._own = [Scores()], [Scores()], [Scores()]
         self._chosen: list[Scores] = []
@@ -114,6 +120,8 @@ class ABMCTS:
         outcome = self.frontier.take(tree, trial, node)
         if node is None:
             return
+        if self._refine and node.stop is StopReason.ANSWERED:
+            self.frontier.review(tree, node.index)
         for arms in (self._gen, self._cont, self._own):
             arms.append(Scores())
         if outcome is not None:
@@ -125,8 +133,8 @@ class ABMCTS:
         return self.frontier.is_closed(index)
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
-        """The heaviest answer, each ended path weighing its value."""
-        return elect(tree, answers, value)
+        """The heaviest answer, each ended path weighing its value; with refinements, which repeat answers, the one that is worth most."""
+        return best(tree, answers) if self._refine else elect(tree, answers, value)
 
     def _select(self, tree: Tree) -> int:
         """Down from the root until GEN is drawn; what was chosen on the way is noted."""
@@ -145,7 +153,10 @@ class ABMCTS:
 
     def _order(self, tree: Tree, parent: int) -> Trial:
         chosen = self._chosen
-        trial = self.frontier.order(tree, parent, move=self._arm(chosen))
+        move = self._arm(chosen)
+        if tree.nodes[parent].stop is StopReason.ANSWERED:
+            move = f"{REFINE}:{move}" if move else REFINE
+        trial = self.frontier.order(tree, parent, move=move)
         for scores in chosen:
             scores.pending += 1
         self._flying[trial.id] = chosen

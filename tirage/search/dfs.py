@@ -21,7 +21,9 @@ class DepthFirst:
 
     valued = True
 
-    def __init__(self, *, width: int = 2, threshold: float | None = None, answers: int = 1, aware: bool = False) -> None:
+    def __init__(
+        self, *, width: int = 2, threshold: float | None = None, answers: int = 1, aware: bool = False, deepest: int | None = None
+    ) -> None:
         """Set the rule.
 
         Args:
@@ -29,16 +31,22 @@ class DepthFirst:
             threshold: Nodes valued below it are not gone into (Tree of Thoughts, arXiv 2305.10601, algorithm 2).
             answers: Ended paths with an answer after which the search is done, >= 1.
             aware: DFSDT: `Trial.beside` names the siblings already tried, and an end or giving up goes back two levels.
+            deepest: Nodes of a path as ToolBench counts them (a thought one, a call two) from which on it goes no deeper; None: no limit.
 
         Raises:
             ValueError: A value out of its range.
         """
         if answers < 1:
             raise ValueError(f"depth-first search needs answers >= 1, got {answers}")
+        if deepest is not None and deepest < 1:
+            raise ValueError(f"depth-first search needs room for at least 1 node in a path, got {deepest}")
         self.frontier = Frontier(width)
         self._threshold = -math.inf if threshold is None else threshold
         self._wanted = answers
         self._aware = aware
+        self._deepest = math.inf if deepest is None else deepest
+        self._depths = {ROOT: 0}
+        """Nodes of the path that ends at a node, as ToolBench counts them."""
         self._stack = [ROOT]
         """The path that is gone down, each node with attempts left or not."""
         self._busy = False
@@ -64,7 +72,8 @@ class DepthFirst:
         if node is None:
             return
         if node.stop is StopReason.OPEN:
-            if outcome is None or outcome >= self._threshold:
+            depth = self._depths[node.index] = self._depths[node.parent] + counted(node)
+            if depth < self._deepest and (outcome is None or outcome >= self._threshold):
                 self._stack.append(node.index)
             else:
                 self.frontier.shut(node.index)
@@ -90,3 +99,9 @@ class DepthFirst:
         """Go up one level, for good."""
         if self._stack:
             self.frontier.shut(self._stack.pop())
+
+
+def counted(node: Node) -> int:
+    """ToolBench's nodes in one reply: its thought, and an action and its input for each call; at least one."""
+    step = node.step
+    return 1 if step is None else max(1, bool(step.policy_text.strip()) + 2 * len(step.calls))

@@ -1,4 +1,10 @@
-"""System messages that explain a dialect to models which were not trained on it."""
+"""Prompts: system messages that explain a dialect to models which were not trained on it, and the published systems' own, from files.
+
+A file `SYSTEM/NAME.md` is a template of `str.format`; the newline at its end is not part of it.
+"""
+
+from functools import cache
+from importlib import resources
 
 TOOL_INTEGRATED_REASONING = (
     "Solve the problem step by step, mixing reasoning in words with Python. When code helps, write it in a ```python block "
@@ -15,3 +21,9 @@ TOOL_CALLING = (
 
 SHIPPED = {"tool-integrated-reasoning": TOOL_INTEGRATED_REASONING, "tool-calling": TOOL_CALLING}
 """By the name under which a configuration asks for them."""
+
+
+@cache
+def prompt(system: str, name: str) -> str:
+    """A template of a published system, as it stands in its file beside this module."""
+    return resources.files(__package__).joinpath(system, f"{name}.md").read_text(encoding="utf-8").removesuffix("\n")

@@ -1,0 +1,126 @@
+"""Refining: AB-MCTS goes deeper by having complete answers improved (arXiv 2503.04412)."""
+
+import re
+from typing import Literal
+
+import pytest
+
+from tests.agents.kits import PROBLEM, kit, prompt_of
+from tirage.agents.equipment import Steering
+from tirage.agents.explorer import Explorer
+from tirage.agents.refine import Refining
+from tirage.agents.valuers import Estimate
+from tirage.core import Budget, Problem, StopReason, Trajectory, Tree
+from tirage.core.tree import ROOT
+from tirage.models.base import Request
+from tirage.sandbox import SandboxConfig, open_sandbox
+from tirage.search.abmcts import REFINE
+from tirage.search.strategies import strategy
+from tirage.testing.scripted import ScriptedModel
+
+
+class Said:
+    """An answer is worth a tenth of itself."""
+
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        return Estimate(value=int(re.findall(r"boxed{(\d+)}", path.response)[-1]) / 10)
+
+
+def improves(request: Request) -> str:
+    """One more than the answer that is shown; 3 where none is."""
+    shown = re.findall(r"boxed{(\d+)}", prompt_of(request))
+    return f"It is \\boxed{{{min(9, int(shown[-1]) + 1) if shown else 3}}}."
+
+
+async def grow(model: ScriptedModel, nodes: int, **options: object) -> Tree:
+    made_of = kit(model, tools={}, steering=Steering(valuer=Said(), budget=Budget(nodes=nodes)))
+    policy = made_of.policy()
+    agent = Explorer(
+        Refining(policy, policy),
+        tools={},
+        sandbox=None,
+        search=strategy("ab-mcts", {"refine": True, **options}),
+        steering=made_of.steering,
+        limits=made_of.limits,
+    )
+    return await agent.solve(PROBLEM, seed=0)
+
+
+@pytest.mark.parametrize("mode", ["ids", "text", "chat"])
+async def test_going_deeper_improves_a_complete_answer(mode: Literal["ids", "text", "chat"]) -> None:
+    tree = await grow(ScriptedModel(improves, mode=mode), 30)
+    assert len(tree.nodes) == 31
+    deep = [node for node in tree.nodes if node.depth > 1]
+    assert len(deep) > 5
+    for node in deep:
+        assert node.move == REFINE
+        assert node.step is not None
+        assert node.step.opening is not None
+        above = tree.nodes[node.parent]
+        assert above.stop is StopReason.ANSWERED
+        assert above.step is not None
+        # The model reads the problem, the answer, and what is asked of it; each path is a conversation of its own.
+        problem, earlier, asked = node.step.opening.messages
+        assert (problem.content, earlier.content) == (PROBLEM.prompt, above.step.text)
+        assert "better answer" in asked.content
+        assert tree.trajectory(node.index).response == node.step.text
+    # Refining adds 0.1 a level: the best answer is the deepest, and it is chosen.
+    assert tree.nodes[tree.chosen].depth == max(node.depth for node in tree.nodes)
+    assert tree.values[tree.chosen] == max(tree.values.values())
+
+
+async def test_calls_of_a_refinement_go_on_in_its_conversation() -> None:
+    said = ["It is \\boxed{3}.", "Check.\n```python\nprint(2 * 3)\n```\n```output", "So \\boxed{6}."]
+    model = ScriptedModel(said)
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
+        made_of = kit(model, sandbox=sandbox, steering=Steering(valuer=Said(), budget=Budget(nodes=3)))
+        policy = made_of.policy()
+        agent = Explorer(
+            Refining(policy, policy),
+            tools=made_of.tools,
+            sandbox=sandbox,
+            search=strategy("ab-mcts", {"refine": True, "width": 1}),
+            steering=Steering(valuer=Lenient(), budget=Budget(nodes=3)),
+        )
+        tree = await agent.solve(PROBLEM, seed=0)
+    model.assert_done()
+    last = tree.trajectory(3)
+    assert [node.move for node in tree.nodes[1:]] == ["", REFINE, ""]
+    assert last.prompt == tree.nodes[2].step.opening.prompt  # type: ignore[union-attr]
+    assert "\n6\n" in last.response
+    assert "\\boxed{3}" not in last.response
+    assert "\\boxed{3}" in prompt_of(model.requests[2])
+    assert tree.nodes[1].parent == ROOT
+
+
+class Lenient(Said):
+    """As `Said`; what has no answer is worth the middle."""
+
+    async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
+        return await super().value(problem, path, seed) if "boxed" in path.response else Estimate(value=0.5)
+
+
+async def test_without_refine_a_complete_answer_is_an_end() -> None:
+    tree = await grow(ScriptedModel(improves), 8, refine=False)
+    assert {node.depth for node in tree.nodes[1:]} == {1}
+
+
+async def test_an_arm_makes_the_refinement() -> None:
+    from tirage.agents.arms import Arms
+
+    first, second = ScriptedModel(improves), ScriptedModel(improves)
+    made_of = kit(first, tools={})
+    policy, other = made_of.policy(), kit(second, tools={}).policy()
+    agent = Explorer(
+        Refining(Arms(policy, {"other": other}), policy),
+        tools={},
+        sandbox=None,
+        search=strategy("ab-mcts", {"refine": True, "moves": ("", "other")}),
+        steering=Steering(valuer=Said(), budget=Budget(nodes=40)),
+        limits=made_of.limits,
+    )
+    tree = await agent.solve(PROBLEM, seed=1)
+    moves = {node.move for node in tree.nodes[1:]}
+    assert {REFINE, f"{REFINE}:other"} <= moves
+    assert first.requests
+    assert second.requests

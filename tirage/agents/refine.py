@@ -1,0 +1,70 @@
+"""Refining: a search may go on from a path that has ended, by having its answer improved (AB-MCTS, arXiv 2503.04412, section 3.1)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tirage.agents.draft import Draft, Policy
+from tirage.agents.policy import ModelPolicy
+from tirage.agents.prompts import prompt
+from tirage.agents.requests import Path, render_prompt
+from tirage.core.message import Message, Observation
+from tirage.core.problem import Problem
+from tirage.core.step import Opening, Source, Span, Step
+from tirage.search.abmcts import REFINE
+
+
+class Refining:
+    """The policy port over another policy, with the move `refine`: a conversation that shows the answer and asks for a better one.
+
+    The steps that follow go on in that conversation. `refine:MOVE` has the other policy make MOVE in it.
+    """
+
+    def __init__(self, inner: Policy, first: ModelPolicy) -> None:
+        """`inner` proposes; `first` is the one whose form of prompts it has."""
+        self._inner = inner
+        self._first = first
+        self.id = inner.id
+        self.waiting = inner.waiting
+
+    def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
+        """As the inner one."""
+        return self._inner.prompt(problem)
+
+    async def propose(
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+    ) -> Draft:
+        """The next step of the conversation at the end of `path`, or the first one of a refinement."""
+        here = conversation(path)
+        kind, _, rest = move.partition(":")
+        if kind != REFINE:
+            return await self._inner.propose(problem, here, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
+        asked = (
+            *self._first.prompt(problem)[0],
+            Message(role="assistant", content=here.response.strip() or "(nothing)"),
+            Message(role="user", content=prompt("ab-mcts", "refine")),
+        )
+        begun = Path(messages=asked, prompt=render_prompt(self._first.model, self._first.mode, asked), steps=())
+        draft = await self._inner.propose(problem, begun, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=rest, aside=aside)
+        return replace(draft, opening=Opening(messages=begun.messages, prompt=begun.prompt))
+
+    def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
+        """As the inner one shows it in the conversation that the draft is part of."""
+        here = conversation(path) if draft.opening is None else replace(path, steps=())
+        return self._inner.show(here, draft, observations)
+
+    def inject(self, source: Source, text: str) -> Span:
+        """As the inner one."""
+        return self._inner.inject(source, text)
+
+    def reopened(self, path: Path, step: Step) -> Step | None:
+        """As the inner one, in the conversation that the step is part of."""
+        return self._inner.reopened(conversation(path) if step.opening is None else replace(path, steps=()), step)
+
+
+def conversation(path: Path) -> Path:
+    """The end of a path: from the last step with an opening of its own, if there is any."""
+    for place in range(len(path.steps) - 1, -1, -1):
+        opening = path.steps[place].opening
+        if opening is not None:
+            return Path(messages=opening.messages, prompt=opening.prompt, steps=path.steps[place:])
+    return path
