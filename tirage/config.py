@@ -166,12 +166,14 @@ class AgentConfig(RewardConfig):
     """How an agent drives a problem; its reward model serves its search, its chains (`best_of`) or its published system."""
 
     # Files of earlier versions say native-tools.
-    dialect: Annotated[Literal["fenced-python", "native"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)] = (
-        Field(
-            "fenced-python",
-            description="how the model calls tools: Python in a fenced block of its text, or as its chat template or API has it",
-        )
+    dialect: Annotated[
+        Literal["fenced-python", "native", "tags", "plain"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)
+    ] = Field(
+        "fenced-python",
+        description="how the model calls tools: Python in a fenced block of its text, as its chat template or API has it (native), between "
+        "tags of its text, or not at all (plain)",
     )
+    tags: str = Field("retool", description="of the dialect tags: retool, search-r1, ur2, hermes, short, or a YAML file")
     tools: tuple[AnyTool, ...] = Field(
         ("python",),
         min_length=1,

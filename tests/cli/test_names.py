@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
-from tirage.cli.names import make_agent, open_interpreter, open_model, sandbox_config, served_like, system_message, weights_of
+from tirage.cli.dialects import system_message
+from tirage.cli.names import make_agent, open_interpreter, open_model, sandbox_config, served_like, weights_of
 from tirage.config import AgentConfig, SamplingConfig, SandboxOptions
 from tirage.core import Problem, ToolCall
 from tirage.core.errors import ConfigError

@@ -26,6 +26,10 @@ class TagSet:
     query: Tag
     result: Tag
     answer: Tag
+    tool: str = "search"
+    """What a call between the query tags is of; empty: it is a JSON object that names its tool."""
+    argument: str = "query"
+    """The tool's argument that the text between the tags is."""
 
     def __post_init__(self) -> None:
         """Raises `ConfigError` for tags that are empty, given twice or part of each other."""
@@ -74,7 +78,7 @@ def _shipped() -> dict[str, dict[str, Any]]:
 
 
 def tag_set(name: str) -> TagSet:
-    """A shipped set by name, or the one of a YAML file with the keys think, query, result and answer.
+    """A shipped set by name, or the one of a YAML file: think, query, result, answer, and `tool` and `argument` of other calls.
 
     Raises `ConfigError` for an unknown name, naming the known ones, and for a file that holds no such set.
     """
@@ -94,7 +98,8 @@ def tag_set(name: str) -> TagSet:
 def _read(name: str, data: Any) -> TagSet:
     kinds = ("think", "query", "result", "answer")
     try:
+        calls = {key: str(data[key] or "") for key in ("tool", "argument") if key in data}
         pairs = {kind: (str(opening), str(closing)) for kind in kinds for opening, closing in (data[kind],)}
     except (KeyError, TypeError, ValueError):
         raise ConfigError(f"tags {name}: each of {', '.join(kinds)} has to be [opening, closing]") from None
-    return TagSet(name=name, **pairs)
+    return TagSet(name=name, **pairs, **calls)

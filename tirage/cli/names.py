@@ -13,7 +13,6 @@ from pathlib import Path
 from tirage.agents.arms import Arms
 from tirage.agents.critic import CHECK, NANO_CHECK
 from tirage.agents.demonstrations import Demonstrations, load_demonstrations
-from tirage.agents.dialect import Dialect, FencedPython, NativeTools
 from tirage.agents.draft import Policy
 from tirage.agents.elicitation import Elicitation
 from tirage.agents.equipment import PathLimits
@@ -21,9 +20,9 @@ from tirage.agents.explorer import Agent
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.kit import Kit
 from tirage.agents.policy import ModelPolicy
-from tirage.agents.prompts import SHIPPED
 from tirage.agents.refine import Refining
 from tirage.agents.systems import build
+from tirage.cli.dialects import names_tools, open_dialect, system_message
 from tirage.cli.searching import refines, reward_model, search_maker, steering, tree_budget
 from tirage.cli.shapes import team_options
 from tirage.cli.toolbox import open_tools, session_tools
@@ -43,7 +42,6 @@ from tirage.sandbox.config import AnyConfig
 from tirage.search.best_of_n import BestOfN
 from tirage.stages import Plan, sampling_for
 from tirage.tools.base import Tool
-from tirage.tools.bridge import listing
 from tirage.verification.verifiers import Verifiers
 
 FORMS = {
@@ -302,7 +300,8 @@ def _kit(
 ) -> Kit:
     """What a configuration gives to build an agent from, with the tools that were opened for it."""
     own = session_tools(config, Limits(wall_s=options.timeout_s), tools)
-    dialect: Dialect = NativeTools() if config.dialect == "native" else FencedPython()
+    usable = {**own, **tools}
+    dialect = open_dialect(config, usable)
     profile = profile_of(model)
     if profile.has_template is False:
         raise ConfigError(f"{model.name} has no chat template to ask it by; give one with --set model_options.chat_template=FILE")
@@ -312,11 +311,11 @@ def _kit(
         by_name=model.others if isinstance(model, Several) else {},
         sampling=sampling,
         dialect=dialect,
-        system=system_message(config, model, tools if "python" in own else {}),
+        system=system_message(config, model, usable, tools if "python" in own and not names_tools(config) else {}),
         demonstrations=_demonstrations(config),
         elicitation=Elicitation() if config.elicit else None,
         hints=None if hints is None else HintPlan(library=load_library(hints.library), positions=hints.positions, rounds=hints.rounds),
-        tools={**own, **tools},
+        tools=usable if config.dialect != "plain" else {},
         sandbox=sandbox,
         limits=PathLimits(max_calls=config.max_calls, max_failures=config.max_failures),
         check=CHECK if profile.instructed else NANO_CHECK,
@@ -326,27 +325,6 @@ def _kit(
 
 def _demonstrations(config: AgentConfig) -> Demonstrations | None:
     return None if config.demonstrations is None else load_demonstrations(config.demonstrations, place=config.demonstrations_in)
-
-
-def system_message(config: AgentConfig, model: Model, functions: Mapping[str, Tool] | None = None) -> str | None:
-    """The system message that a configuration means; of the fenced dialect `auto` lists the `functions` that its code may call.
-
-    Raises `ConfigError` for a single word that names no shipped one.
-    """
-    text = config.system
-    if text == "auto":
-        if profile_of(model).system != "auto":
-            return profile_of(model).system
-        if config.dialect == "native":
-            return SHIPPED["tool-calling"]
-        told = f"\n\nThe code may call these functions and print what they return:\n{listing(functions)}" if functions else ""
-        return SHIPPED["tool-integrated-reasoning"] + told
-    if text is None or text in SHIPPED:
-        return None if text is None else SHIPPED[text]
-    if len(text.split()) < 2:
-        known = ", ".join(SHIPPED)
-        raise ConfigError(f"system {text!r} is no system message; give auto, the name of a shipped one ({known}), a sentence, or null")
-    return text
 
 
 class Parts:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 from tirage.agents.systems import CALL_BY_THEMSELVES
+from tirage.cli.dialects import names_tools
 from tirage.config import AgentConfig, SearchToolConfig
 from tirage.core.errors import ConfigError
 from tirage.models.base import Model
@@ -34,7 +35,7 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
         if config.mcp is None:
             yield functions
             return
-        if config.dialect != "native" and config.name not in CALL_BY_THEMSELVES:
+        if not names_tools(config) and config.name not in CALL_BY_THEMSELVES:
             raise ConfigError("tools of MCP servers need --set agent.dialect=native; the fenced dialect calls Python only")
         servers = config.mcp
         found = await held.enter_async_context(mcp_tools(servers.servers, timeout_s=servers.timeout_s, prefix=servers.prefix))
@@ -95,10 +96,10 @@ def session_tools(config: AgentConfig, limits: Limits, functions: Mapping[str, T
 
     Raises `ConfigError` for what it cannot call.
     """
-    native = config.dialect == "native"
+    native = names_tools(config)
     if "shell" in config.tools and not native:
         raise ConfigError("the tool 'shell' needs --set agent.dialect=native; the fenced dialect calls Python only")
-    if functions and not native and "python" not in config.tools and config.name is None:
+    if functions and config.dialect == "fenced-python" and "python" not in config.tools and config.name is None:
         call = f"tools.{next(iter(functions))}(...)"
         raise ConfigError(f"the fenced dialect calls {call} from Python; add python to agent.tools, or set agent.dialect=native")
     return own_tools([item for item in config.tools if isinstance(item, str)], limits, {} if native else functions)

@@ -19,7 +19,10 @@ TOOL_CALLING = (
 )
 """For native tool calls."""
 
-SHIPPED = {"tool-integrated-reasoning": TOOL_INTEGRATED_REASONING, "tool-calling": TOOL_CALLING}
+REASONING = "Solve the problem step by step. Put the final answer in \\boxed{}."
+"""Without tools."""
+
+SHIPPED = {"tool-integrated-reasoning": TOOL_INTEGRATED_REASONING, "tool-calling": TOOL_CALLING, "reasoning": REASONING}
 """By the name under which a configuration asks for them."""
 
 
