@@ -142,6 +142,7 @@ class SearchToolConfig(Strict):
         return self
 
 
+DialectName = Annotated[Literal["fenced-python", "native"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)]
 OwnTool = Literal["python", "shell"]
 AnyTool = Annotated[
     Annotated[OwnTool, Tag("tool")] | Annotated[SearchToolConfig, Tag("search")],
@@ -152,12 +153,8 @@ AnyTool = Annotated[
 class AgentConfig(Strict):
     """How an agent drives a problem."""
 
-    # Files of earlier versions say native-tools.
-    dialect: Annotated[Literal["fenced-python", "native"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)] = (
-        Field(
-            "fenced-python",
-            description="how the model calls tools: Python in a fenced block of its text, or as its chat template or API has it",
-        )
+    dialect: DialectName = Field(
+        "fenced-python", description="how the model calls tools: Python in a fence in its text, or as its template or API has it"
     )
     tools: tuple[AnyTool, ...] = Field(
         ("python",),
@@ -170,10 +167,7 @@ class AgentConfig(Strict):
         description="folders of modules, or module:attribute: functions as tools; the fenced dialect calls them from its code, within "
         "sandbox.timeout_s",
     )
-    mcp: McpConfig | None = Field(
-        None,
-        description="further tools, of servers; they need the native dialect, except for octotools and art, which make the calls",
-    )
+    mcp: McpConfig | None = Field(None, description="further tools, of servers; the native dialect, octotools and art can call them")
     system: str | None = Field(
         "auto",
         description="system message: `auto` (the shipped one of the dialect; none for nano and what was trained from it), the name of a "
