@@ -6,7 +6,7 @@ import re
 
 from tirage.agents.cast import Cast
 from tirage.agents.halo import Halo
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core import Problem, Tree
 from tirage.models.base import Request
 from tirage.testing.models import ScriptedModel

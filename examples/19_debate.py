@@ -5,7 +5,7 @@ import asyncio
 from tirage.agents.cast import Cast
 from tirage.agents.debate import Debate, read_ending
 from tirage.agents.judges import BothOrders
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core import Problem, Tree
 from tirage.evaluation.tournament import Match, rank, schedule
 from tirage.models.base import Request

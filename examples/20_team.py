@@ -6,7 +6,7 @@ from tirage.agents.cast import Cast
 from tirage.agents.teams.pictures import draw
 from tirage.agents.teams.team import Team, tokens_per_edge, with_saboteur
 from tirage.agents.teams.topology import Member, Topology
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core import Budget, Problem, Tree
 from tirage.testing.models import ScriptedModel
 from tirage.verification.extract import final_answer

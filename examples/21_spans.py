@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tirage.agents.cast import Cast
 from tirage.agents.teams.stock import stock
 from tirage.agents.teams.team import Team
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core import Problem, Rollout, Verdict
 from tirage.testing.models import ScriptedModel
 from tirage.traces.otlp import send

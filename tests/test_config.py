@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tirage.config import ImproveConfig, config_hash, load_config
+from tirage.config import ImproveConfig
+from tirage.config_files import config_hash, load_config
 from tirage.core.errors import ConfigError
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "nano.yaml"

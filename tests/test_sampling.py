@@ -7,7 +7,8 @@ import pytest
 
 from tests.models.kinds import write_kind
 from tirage.agents.systems import SAMPLING, SYSTEMS
-from tirage.config import AgentConfig, ImproveConfig, RolloutConfig, SamplingConfig, load_config
+from tirage.config import AgentConfig, ImproveConfig, RolloutConfig, SamplingConfig
+from tirage.config_files import load_config
 from tirage.core.problem import Problem
 from tirage.doors import open_agent, run_sync, solve_with
 from tirage.models.base import Request

@@ -11,7 +11,8 @@ from tirage.agents.draft import Draft, Policy
 from tirage.agents.explorer import Agent, Explorer
 from tirage.agents.growth import StepEvent
 from tirage.agents.policy import ModelPolicy
-from tirage.config import ImproveConfig, SamplingConfig, load_config
+from tirage.config import ImproveConfig, SamplingConfig
+from tirage.config_files import load_config
 from tirage.core import Budget, Meter, Node, Observation, Source, Span, Step, StopReason, ToolCall, Trajectory, Usage
 from tirage.doors import run_sync, solve_async
 from tirage.evaluation import AtK, Interval, Outcome, Paired, Report, compare_paired, pass_at_k, read_outcomes, wilson

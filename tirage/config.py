@@ -3,18 +3,12 @@
 Unknown keys are errors. Every value has one home; defaults are derived where they can be.
 """
 
-import difflib
-import hashlib
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from tirage.core.errors import ConfigError
 from tirage.core.hint import HintPosition
 from tirage.problems import FileSource, ProblemSource
 from tirage.tools.retrieval.base import Mode
@@ -26,9 +20,6 @@ class Strict(BaseModel):
     """Base of all configuration: frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 class SamplingConfig(Strict):
@@ -155,6 +146,9 @@ class SearchToolConfig(Strict):
         return self
 
 
+DialectName = Annotated[
+    Literal["fenced-python", "native", "tags", "plain"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)
+]
 OwnTool = Literal["python", "shell"]
 AnyTool = Annotated[
     Annotated[OwnTool, Tag("tool")] | Annotated[SearchToolConfig, Tag("search")],
@@ -165,10 +159,7 @@ AnyTool = Annotated[
 class AgentConfig(RewardConfig):
     """How an agent drives a problem; its reward model serves its search, its chains (`best_of`) or its published system."""
 
-    # Files of earlier versions say native-tools.
-    dialect: Annotated[
-        Literal["fenced-python", "native", "tags", "plain"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)
-    ] = Field(
+    dialect: DialectName = Field(
         "fenced-python",
         description="how the model calls tools: Python in a fenced block of its text, as its chat template or API has it (native), between "
         "tags of its text, or not at all (plain)",
@@ -185,10 +176,7 @@ class AgentConfig(RewardConfig):
         description="folders of modules, or module:attribute: functions as tools; the fenced dialect calls them from its code, within "
         "sandbox.timeout_s",
     )
-    mcp: McpConfig | None = Field(
-        None,
-        description="further tools, of servers; they need the native dialect, except for octotools and art, which make the calls",
-    )
+    mcp: McpConfig | None = Field(None, description="further tools, of servers; the native dialect, octotools and art can call them")
     system: str | None = Field(
         "auto",
         description="system message: `auto` (the shipped one of the dialect, unless the model's profile says otherwise), the name of a "
@@ -331,91 +319,3 @@ class ImproveConfig(RunConfig):
     training: SFTSettings = Field(SFTSettings(), description="how rows become a checkpoint")
     control: bool = Field(True, description="also train on unhinted samples of the same effort, for the same number of steps")
     notes: tuple[str, ...] = Field((), description="sentences the report opens with")
-
-
-def load_config(kind: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:
-    """Read a YAML file and apply `key.sub=value` overrides (values are YAML). Raises `ConfigError` naming key and remedy."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"configuration {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"configuration {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"configuration {path} must be a mapping of keys to values")
-    return build_config(kind, data, str(path), overrides)
-
-
-def build_config(kind: type[ConfigT], data: dict[str, Any], name: str, overrides: Sequence[str] = ()) -> ConfigT:
-    """Apply `overrides` to `data` and validate it.
-
-    Every error is one line with the key, what is wrong and, for unknown keys, the nearest known one.
-    """
-    for override in overrides:
-        _override(data, override)
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        found = error.errors()
-        # A list of which no item is valid is then too short as well.
-        told = [entry for entry in found if not any(entry["loc"] == other["loc"][: len(entry["loc"])] != other["loc"] for other in found)]
-        raise ConfigError(f"{name}: " + "; ".join(_explain(kind, entry) for entry in told)) from None
-
-
-def _explain(kind: type[BaseModel], entry: Any) -> str:
-    where = ".".join(str(part) for part in entry["loc"])
-    if entry["type"] != "extra_forbidden":
-        return f"{where}: {entry['msg']}"
-    known = _known_keys(kind.model_json_schema(), [str(part) for part in entry["loc"][:-1]])
-    near = difflib.get_close_matches(str(entry["loc"][-1]), known, n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}" if known else "remove it"
-    return f"{where}: unknown key; {remedy}"
-
-
-def _known_keys(schema: dict[str, Any], path: list[str]) -> list[str]:
-    """Keys allowed at `path` of a JSON Schema; tags of a union in the path are followed by name, or mean its one mapping."""
-    node: dict[str, Any] = schema
-    for part in path:
-        node = _resolve(schema, node)
-        if part.isdigit():
-            node = node.get("items", {})
-            continue
-        variants = node.get("discriminator", {}).get("mapping", {})
-        if part in variants:
-            node = {"$ref": variants[part]}
-            continue
-        node = node.get("properties", {}).get(part, node)
-    return list(_resolve(schema, node).get("properties", {}))
-
-
-def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for option in node.get("anyOf", [] if "discriminator" in node else node.get("oneOf", [])):
-        if "$ref" in option or "discriminator" in option:
-            node = option
-            break
-    if "$ref" in node:
-        return dict(schema["$defs"][node["$ref"].rsplit("/", 1)[-1]])
-    return node
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set {override!r}: write it as key.sub=value")
-    *parents, last = key.split(".")
-    node = data
-    for parent in parents:
-        child = node.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
-        node = child
-    try:
-        node[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not YAML; quote it") from error
-
-
-def config_hash(*parts: Any) -> str:
-    """12 hex digits over JSON-like `parts` (pydantic models included)."""
-    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]

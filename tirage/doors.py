@@ -12,17 +12,8 @@ from tirage.agents.explorer import Agent
 from tirage.agents.growth import Log, StepEvent
 from tirage.cli.names import Parts, known_profile, make_agent, open_interpreter, open_models
 from tirage.cli.toolbox import open_tools
-from tirage.config import (
-    AgentConfig,
-    HintsConfig,
-    ImproveConfig,
-    ModelConfig,
-    SamplingConfig,
-    SandboxOptions,
-    SearchConfig,
-    build_config,
-    load_config,
-)
+from tirage.config import AgentConfig, HintsConfig, ImproveConfig, ModelConfig, SamplingConfig, SandboxOptions, SearchConfig
+from tirage.config_files import build_config, load_config
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem

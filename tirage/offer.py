@@ -14,7 +14,8 @@ from tirage.cli.names import make_agent, open_interpreter, open_models
 from tirage.cli.solve import as_data
 from tirage.cli.toolbox import open_tools, own_tools
 from tirage.cli.words import search_tools
-from tirage.config import AgentConfig, RunConfig, build_config
+from tirage.config import AgentConfig, RunConfig
+from tirage.config_files import build_config
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.doors import solve_hints, solve_with

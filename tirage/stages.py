@@ -8,7 +8,8 @@ from typing import Protocol
 from tirage.agents.explorer import Agent
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import SAMPLING
-from tirage.config import AgentConfig, HintsConfig, RunConfig, SamplingConfig, config_hash
+from tirage.config import AgentConfig, HintsConfig, RunConfig, SamplingConfig
+from tirage.config_files import config_hash
 from tirage.core.budget import Budget
 from tirage.core.problem import Problem
 from tirage.models.base import Model, Sampling

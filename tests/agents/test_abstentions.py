@@ -12,7 +12,8 @@ from tirage.agents.halo_roles import JUDGE, SCORER
 from tirage.agents.judges import ModelPairJudge, ModelScoreJudge
 from tirage.agents.octotools import VERIFIER
 from tirage.agents.roles import Role
-from tirage.agents.transcript import Transcript, Turn, Workflow
+from tirage.agents.transcript import Transcript, Turn
+from tirage.agents.workflow import Workflow
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.testing.models import Reply, ScriptedModel

@@ -10,7 +10,8 @@ import pytest
 from tirage.agents.approval import Action, Decision, Desk, Paused, PausedRun, Record, Request
 from tirage.agents.cast import Cast
 from tirage.agents.roles import Role, whole
-from tirage.agents.transcript import PERSON, Workflow
+from tirage.agents.transcript import PERSON
+from tirage.agents.workflow import Workflow
 from tirage.core.errors import DataError
 from tirage.core.problem import Problem
 from tirage.core.step import Source

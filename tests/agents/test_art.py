@@ -14,7 +14,7 @@ from tirage.agents.cast import Cast
 from tirage.agents.equipment import Steering
 from tirage.agents.kit import Kit
 from tirage.agents.roles import Unreadable
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem

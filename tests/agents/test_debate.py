@@ -19,7 +19,7 @@ from tirage.agents.debate import (
 )
 from tirage.agents.judges import BothOrders
 from tirage.agents.roles import Unreadable
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ModelRequestError
 from tirage.core.problem import Problem

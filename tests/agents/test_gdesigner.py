@@ -34,7 +34,7 @@ from tirage.agents.teams.spec import GDesignerSettings
 from tirage.agents.teams.stock import stock
 from tirage.agents.teams.team import Team, tokens_per_edge
 from tirage.agents.teams.topology import Member, Topology
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
 from tirage.testing.models import ScriptedModel

@@ -11,7 +11,7 @@ from tirage.agents.cast import Cast
 from tirage.agents.equipment import Steering
 from tirage.agents.halo import Halo, agreed, favoured, halo
 from tirage.agents.systems import build
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem

@@ -13,8 +13,9 @@ from tirage.agents.equipment import Steering
 from tirage.agents.halo import Halo
 from tirage.agents.judges import BothOrders, Debiased, ModelPairJudge, Panel, Presented, Shown
 from tirage.agents.presentation import blind, each, level, plain, same_answer
-from tirage.agents.transcript import OutOfBudget, Workflow
+from tirage.agents.transcript import OutOfBudget
 from tirage.agents.valuers import Estimate
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ModelRequestError, ModelUnavailable
 from tirage.core.problem import Problem

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from tirage.agents.cast import Cast
 from tirage.agents.halo import Halo
 from tirage.agents.roles import Role, as_json, whole
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core.problem import Problem
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.testing.models import ScriptedModel

@@ -17,8 +17,8 @@ from tirage.agents.judges import Debiased, Shown
 from tirage.agents.judging import Rating, Reflecting
 from tirage.agents.presentation import blind
 from tirage.agents.systems import SAMPLING, SYSTEMS, build
-from tirage.agents.transcript import Workflow
 from tirage.agents.valuers import Batched, Confidence, Signed, Stages
+from tirage.agents.workflow import Workflow
 from tirage.config import SamplingConfig
 from tirage.core import Budget
 from tirage.models.base import Request

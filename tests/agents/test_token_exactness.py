@@ -241,6 +241,18 @@ def test_a_template_without_tools_is_refused_with_the_way_out(family: str, rende
     assert "\n" not in str(raised.value)
 
 
+def test_a_template_that_refuses_tools_is_refused_in_one_line(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from tirage.core.errors import CapabilityError
+
+    source = "{%- if tools %}{{ raise_exception('no tools here') }}{%- endif %}{%- for m in messages %}{{ m.content }}{%- endfor %}"
+    opened = HFRenderer(write_folder(tmp_path / "model", replace(FAMILIES["qwen2.5"], template=lambda: source)))
+    with pytest.raises(CapabilityError, match=r"no tools here.*fenced-python") as raised:
+        ModelPolicy(SpokenModel(opened, []), NativeTools(), sampling=Sampling())
+    assert "\n" not in str(raised.value)
+
+
 def test_the_folders_are_as_different_as_they_should_be(renderer: Callable[[str], HFRenderer], tmp_path: Path) -> None:
     opened = [renderer(family) for family in FAMILIES]
     assert len({item.hash for item in opened}) == len(FAMILIES)

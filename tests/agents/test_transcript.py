@@ -5,7 +5,8 @@ from pydantic import BaseModel
 
 from tirage.agents.cast import Cast
 from tirage.agents.roles import Role, Unreadable, as_json, number, numbered, one_of, whole
-from tirage.agents.transcript import Call, Transcript, Workflow
+from tirage.agents.transcript import Call, Transcript
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ConfigError, ModelRequestError, ModelUnavailable
 from tirage.core.problem import Problem

@@ -5,8 +5,8 @@ import pytest
 
 from tirage.agents.cast import Cast
 from tirage.agents.roles import Role, whole
-from tirage.agents.transcript import Workflow
 from tirage.agents.workbench import only_text
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.message import ObservationStatus

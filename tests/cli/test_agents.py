@@ -12,7 +12,8 @@ from tests.cli.test_main import problems, run, script
 from tirage.agents.systems import SYSTEMS
 from tirage.cli.shapes import open_topology
 from tirage.cli.toolbox import found_tools
-from tirage.config import AgentConfig, load_config
+from tirage.config import AgentConfig
+from tirage.config_files import load_config
 from tirage.core.errors import ConfigError
 from tirage.traces.jsonl import TraceStore
 

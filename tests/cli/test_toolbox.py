@@ -15,7 +15,8 @@ from tests.cli.test_main import problems, run, script
 from tests.cli.test_mcp import Calling
 from tirage.cli.names import make_agent, open_interpreter
 from tirage.cli.toolbox import open_tools
-from tirage.config import AgentConfig, SamplingConfig, SandboxOptions, build_config
+from tirage.config import AgentConfig, SamplingConfig, SandboxOptions
+from tirage.config_files import build_config
 from tirage.core import Problem, Tree
 from tirage.core.step import Source
 from tirage.testing.scripted import ScriptedModel

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tirage.config import ImproveConfig, load_config
+from tirage.config import ImproveConfig
+from tirage.config_files import load_config
 from tirage.core.errors import ConfigError
 from tirage.problems import FileSource
 

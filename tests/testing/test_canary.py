@@ -11,8 +11,9 @@ from tirage.agents.equipment import Steering
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.roles import Role, whole
-from tirage.agents.transcript import Transcript, Workflow
+from tirage.agents.transcript import Transcript
 from tirage.agents.valuers import Estimate, Oracle
+from tirage.agents.workflow import Workflow
 from tirage.core import Problem, Trajectory, Verdict
 from tirage.models.base import Sampling
 from tirage.search.best_of_n import BestOfN

@@ -32,8 +32,9 @@ from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, Unreadable, one_of, unfenced, whole
-from tirage.agents.transcript import Call, Transcript, Workflow
+from tirage.agents.transcript import Call, Transcript
 from tirage.agents.workbench import encoded, only_text
+from tirage.agents.workflow import Workflow
 from tirage.core.errors import ConfigError, MissingExtra
 from tirage.core.message import ObservationStatus
 from tirage.core.tree import ROOT

@@ -15,7 +15,8 @@ from tirage.agents.pool import Candidate, read_pool, select
 from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, Unreadable, whole
 from tirage.agents.staging import draw_and_check, put, remark, spelt
-from tirage.agents.transcript import Transcript, Workflow
+from tirage.agents.transcript import Transcript
+from tirage.agents.workflow import Workflow
 from tirage.core.tree import ROOT, Tree
 from tirage.models.profile import profile_of
 from tirage.verification.reading import answer_of

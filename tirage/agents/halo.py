@@ -13,7 +13,8 @@ from tirage.agents.halo_roles import DESIGNER, DRAFTERS, PARSER, PLANNER, SOLVER
 from tirage.agents.halo_subtask import Done, Work
 from tirage.agents.kit import Kit
 from tirage.agents.roles import Role
-from tirage.agents.transcript import Call, OutOfBudget, Transcript, Workflow
+from tirage.agents.transcript import Call, OutOfBudget, Transcript
+from tirage.agents.workflow import Workflow
 from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT

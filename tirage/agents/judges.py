@@ -11,8 +11,9 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from tirage.agents.presentation import Present, Rewrite
 from tirage.agents.roles import Role, Unreadable, number, one_of
-from tirage.agents.transcript import Company, OutOfBudget, Transcript, Turn, Workflow
+from tirage.agents.transcript import Company, OutOfBudget, Transcript, Turn
 from tirage.agents.valuers import Estimate, Valuer
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Meter
 from tirage.core.errors import TirageError
 from tirage.core.problem import Problem

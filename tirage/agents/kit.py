@@ -15,8 +15,8 @@ from tirage.agents.explorer import Agent, Explorer, one_chain
 from tirage.agents.hints import HintPlan
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.shots import behind
-from tirage.agents.transcript import Play, Workflow
 from tirage.agents.valuers import Judge, Valuer
+from tirage.agents.workflow import Play, Workflow
 from tirage.core.budget import Budget
 from tirage.core.hint import Hint
 from tirage.core.problem import Problem

@@ -15,8 +15,9 @@ from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, Unreadable, as_json, json_objects, one_of, unfenced, whole
-from tirage.agents.transcript import Transcript, Turn, Workflow
+from tirage.agents.transcript import Transcript, Turn
 from tirage.agents.workbench import encoded, only_text
+from tirage.agents.workflow import Workflow
 from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.cards import card_of, render
 from tirage.tools.python import clip

@@ -12,7 +12,7 @@ from tirage.agents.teams.learner import TopologyLearner
 from tirage.agents.teams.stock import stock
 from tirage.agents.teams.team import SYSTEMS, Team
 from tirage.agents.teams.topology import Topology
-from tirage.agents.transcript import Play, Workflow
+from tirage.agents.workflow import Play, Workflow
 from tirage.models.profile import profile_of
 
 

@@ -16,7 +16,8 @@ from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.roles import Role, whole
 from tirage.agents.staging import put
-from tirage.agents.transcript import Transcript, Workflow
+from tirage.agents.transcript import Transcript
+from tirage.agents.workflow import Workflow
 from tirage.core.errors import ConfigError
 from tirage.models.profile import profile_of
 from tirage.verification.extract import final_answer

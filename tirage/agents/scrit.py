@@ -15,7 +15,8 @@ from tirage.agents.options import play_of
 from tirage.agents.realcritic import CORRECTED, FORM, GIVEN
 from tirage.agents.roles import Role, whole
 from tirage.agents.staging import put
-from tirage.agents.transcript import Transcript, Workflow
+from tirage.agents.transcript import Transcript
+from tirage.agents.workflow import Workflow
 from tirage.core.errors import ConfigError
 
 ANALYST = Role(

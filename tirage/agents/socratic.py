@@ -17,7 +17,8 @@ from tirage.agents.kit import Kit
 from tirage.agents.options import play_of
 from tirage.agents.prompts import prompt
 from tirage.agents.roles import Role, numbered, whole
-from tirage.agents.transcript import Call, Transcript, Workflow
+from tirage.agents.transcript import Call, Transcript
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Budget
 from tirage.core.tree import ROOT
 from tirage.verification.extract import final_answer, final_match

@@ -17,8 +17,9 @@ from tirage.agents.pool import Candidate, Rule, read_pool, select
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING, prompt
 from tirage.agents.roles import Role, whole
 from tirage.agents.staging import appraise, draw_and_check, remark, spelt
-from tirage.agents.transcript import Transcript, Workflow
+from tirage.agents.transcript import Transcript
 from tirage.agents.valuers import Confidence, Valuer
+from tirage.agents.workflow import Workflow
 from tirage.models.profile import profile_of
 
 SOLVER = Role(

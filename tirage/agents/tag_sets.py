@@ -98,8 +98,8 @@ def tag_set(name: str) -> TagSet:
 def _read(name: str, data: Any) -> TagSet:
     kinds = ("think", "query", "result", "answer")
     try:
-        calls = {key: str(data[key] or "") for key in ("tool", "argument") if key in data}
-        pairs = {kind: (str(opening), str(closing)) for kind in kinds for opening, closing in (data[kind],)}
+        think, query, result, answer = ((str(opening), str(closing)) for kind in kinds for opening, closing in (data[kind],))
     except (KeyError, TypeError, ValueError):
         raise ConfigError(f"tags {name}: each of {', '.join(kinds)} has to be [opening, closing]") from None
-    return TagSet(name=name, **pairs, **calls)
+    tool, argument = (str(data.get(key, default) or "") for key, default in (("tool", "search"), ("argument", "query")))
+    return TagSet(name=name, think=think, query=query, result=result, answer=answer, tool=tool, argument=argument)

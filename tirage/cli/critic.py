@@ -17,7 +17,8 @@ from tirage.agents.kit import Kit
 from tirage.agents.realcritic import Mode, build
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
-from tirage.config import ModelConfig, RolloutConfig, SamplingConfig, build_config, config_hash
+from tirage.config import ModelConfig, RolloutConfig, SamplingConfig
+from tirage.config_files import build_config, config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.doors import run_sync

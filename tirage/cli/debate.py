@@ -17,10 +17,11 @@ from rich.table import Table
 from tirage.agents.cast import Cast
 from tirage.agents.debate import CON, JUDGE, PRO, Debate, Ending, read_ending, without_options
 from tirage.agents.judges import BothOrders
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import open_model, parse_problems
-from tirage.config import ModelConfig, SamplingConfig, Strict, config_hash
+from tirage.config import ModelConfig, SamplingConfig, Strict
+from tirage.config_files import config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.doors import run_sync

@@ -10,17 +10,8 @@ from rich.console import Console
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts, parse_problems
 from tirage.cli.strategies import compare_strategies
-from tirage.config import (
-    AgentConfig,
-    BudgetConfig,
-    HintsConfig,
-    ModelConfig,
-    RolloutConfig,
-    SamplingConfig,
-    SearchConfig,
-    build_config,
-    config_hash,
-)
+from tirage.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
+from tirage.config_files import build_config, config_hash
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.hint import HintPosition

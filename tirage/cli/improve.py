@@ -9,7 +9,8 @@ from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
 from tirage.cli.names import Parts
-from tirage.config import ImproveConfig, load_config
+from tirage.config import ImproveConfig
+from tirage.config_files import load_config
 from tirage.doors import run_sync
 from tirage.evaluation import print_report
 from tirage.improve import improve_round

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tirage.config import RunConfig, build_config
+from tirage.config import RunConfig
+from tirage.config_files import build_config
 from tirage.doors import run_sync
 from tirage.offer import OWN, offer_http, offer_stdio, wire
 

@@ -15,7 +15,8 @@ from tirage.cli.searching import search_maker
 from tirage.cli.solve import show_answer
 from tirage.cli.tree_display import TreeDisplay
 from tirage.cli.words import pairs, with_tools
-from tirage.config import RolloutConfig, build_config, config_hash
+from tirage.config import RolloutConfig
+from tirage.config_files import build_config, config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout

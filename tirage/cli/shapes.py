@@ -11,7 +11,7 @@ from tirage.agents.teams.learner import TopologyLearner
 from tirage.agents.teams.spec import TopologySpec
 from tirage.agents.teams.stock import SHAPES, stock
 from tirage.agents.teams.topology import Topology
-from tirage.config import load_config
+from tirage.config_files import load_config
 from tirage.core.errors import ConfigError
 
 

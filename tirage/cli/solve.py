@@ -11,7 +11,8 @@ from tirage.agents.growth import StepEvent
 from tirage.agents.systems import FOR_INSTRUCTED, SYSTEMS, defaults, option_names
 from tirage.cli.names import known_profile
 from tirage.cli.words import model_options, pairs, with_tools
-from tirage.config import AgentConfig, ModelConfig, SamplingConfig, build_config, load_config
+from tirage.config import AgentConfig, ModelConfig, SamplingConfig
+from tirage.config_files import build_config, load_config
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem

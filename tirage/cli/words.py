@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from tirage.config import AgentConfig, BudgetConfig, ModelConfig, SearchToolConfig, Strict, build_config
+from tirage.config import AgentConfig, BudgetConfig, ModelConfig, SearchToolConfig, Strict
+from tirage.config_files import build_config
 from tirage.core.errors import ConfigError
 
 

@@ -12,7 +12,8 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, FunctionType, Ge
 from typing import Any
 
 from tirage.agents.explorer import Agent, Explorer
-from tirage.agents.transcript import Play, Transcript, Workflow
+from tirage.agents.transcript import Transcript
+from tirage.agents.workflow import Play, Workflow
 from tirage.core.problem import Problem
 from tirage.testing.scripted import ByteRenderer, ScriptedModel
 

@@ -7,7 +7,7 @@ from tirage.agents.cast import Cast
 from tirage.agents.teams.stock import stock
 from tirage.agents.teams.team import Team, fit, tokens_per_edge, with_saboteur
 from tirage.agents.teams.topology import Member, Topology
-from tirage.agents.transcript import Workflow
+from tirage.agents.workflow import Workflow
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem

@@ -9,7 +9,7 @@ import pytest
 from tirage.agents.teams.spec import TopologySpec
 from tirage.agents.teams.stock import SHAPES, stock
 from tirage.agents.teams.topology import Member, Topology
-from tirage.config import load_config
+from tirage.config_files import load_config
 from tirage.core.errors import ConfigError, DataError
 
 ABC = tuple(Member(name=name) for name in "abc")

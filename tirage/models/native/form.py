@@ -177,7 +177,10 @@ def _find_form(renderer: HFRenderer) -> NativeForm:
     def render(messages: Sequence[Message], schemas: Sequence[dict[str, Any]]) -> str:
         return renderer.render_text(messages, continue_final=False, tools=schemas)
 
-    opened = render([QUESTION], [PROBE_SCHEMA])
+    try:
+        opened = render([QUESTION], [PROBE_SCHEMA])
+    except ModelRequestError as error:
+        raise CapabilityError(f"its chat template takes no tools ({error})") from error
     if PROBE not in opened:
         raise CapabilityError("its chat template does not show tool schemas to the model")
     opening = renderer.encode_prompt(opened)
