@@ -157,13 +157,7 @@ def read_unit(text: str, *, attached: bool = False, one: bool = False) -> Unit |
     known = TABLE.get(text)
     if known is not None and (len(text) > 1 or not text.isalpha() or (not attached and text in _BARE_LETTERS)):
         return Unit(*known)
-    if (
-        attached
-        and len(text) > 1
-        and text[0].isalpha()
-        and not text[1].isalpha()
-        and not (text[0] == "m" and text[1:4] in ("^{2", "^{3", "/s", "/s^"))
-    ):
+    if attached and not text[1:2].isalpha() and text[:1].isalpha() and not text.startswith("m/s"):
         return None
     return _compound(text, one) or _count(text, one)
 
