@@ -99,6 +99,31 @@ def test_a_malformed_row_is_named_with_its_line(tmp_path, row, message):
     assert message in str(caught.value)
 
 
+def test_prompts_may_be_messages_and_references_nested_or_listed(tmp_path):
+    ask = {"role": "user", "content": "2 + 2?"}
+    path = lines(
+        tmp_path / "a.jsonl",
+        {"prompt": [ask], "reward_model": {"ground_truth": "4", "style": "rule"}},
+        {"prompt": [{"role": "system", "content": "Be brief."}, ask], "answer": "4"},
+        {"question": [[{"role": "user", "content": [{"type": "text", "text": "Capital?"}]}]], "answer": ["Paris", "paris", "Paris"]},
+        {"id": "gsm/17", "prompt": "3 + 3?", "answer": 6},
+    )
+    first, second, third, fourth = read_problems(path)
+    assert (first.prompt, first.answer) == ("2 + 2?", "4")
+    assert second.prompt == "Be brief.\n\n2 + 2?"
+    assert (third.prompt, third.answer, third.accepted) == ("Capital?", "Paris", ("Paris", "paris"))
+    assert (fourth.answer, fourth.metadata) == ("6", {"row_id": "gsm/17"})
+    write_problems([third, fourth], tmp_path / "b.jsonl")
+    assert tuple(read_problems(tmp_path / "b.jsonl")) == (third, fourth)
+
+
+@pytest.mark.parametrize("roles", [["user", "assistant", "user"], ["assistant"], ["system"]])
+def test_a_conversation_is_no_prompt(tmp_path, roles):
+    path = lines(tmp_path / "a.jsonl", {"prompt": [{"role": role, "content": "x"} for role in roles], "answer": "4"})
+    with pytest.raises(DataError, match=r"a\.jsonl:1: .*one user message is expected"):
+        read_problems(path)
+
+
 def test_a_row_that_is_not_utf8_is_named(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b'{"question": "q", "answer": "\xff"}\n')
     with pytest.raises(DataError, match=r"a\.jsonl:1: not JSON"):

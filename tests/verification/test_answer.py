@@ -99,6 +99,21 @@ async def test_numeric_tolerance_by_hand():
     assert (await loose.verify(problem("2"), r"\boxed{x}")).detail == "the answer is not a number"
 
 
+@pytest.mark.parametrize(("response", "right"), [("Paris", True), ("the City of Light", True), ("Lyon", False)])
+async def test_any_accepted_answer_will_do(response, right):
+    listed = Problem(prompt="?", answer="Paris", verifier="exact", metadata={"accepted": ["Paris", "the City of Light"]})
+    assert (await ExactVerifier().verify(listed, response)).correct is right
+    assert listed.accepted == ("Paris", "the City of Light")
+    assert listed.asked.accepted == ()
+
+
+async def test_numeric_reads_units_and_no_variables():
+    numeric = NumericVerifier(relative=0.01)
+    assert (await numeric.verify(problem("2 hours"), "The answer is 121 minutes.")).correct
+    assert (await numeric.verify(problem("2 hours"), "The answer is 2 minutes.")).correct is False
+    assert (await numeric.verify(problem("7"), r"\boxed{7x}")).correct is False
+
+
 async def test_choice_letters():
     choice = ChoiceVerifier()
     verdict = await choice.verify(problem("(b)", kind="choice"), "So the answer is **B**.")

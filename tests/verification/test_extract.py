@@ -29,6 +29,23 @@ from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY,
         ("so x = -3", "-3", "last-number"),
         ("that is 3/4 of it", "3/4", "last-number"),
         ("about .5 maybe", ".5", "last-number"),
+        (r"\boxed{2}, \boxed{6} and \boxed{8}", "2, 6, 8", "boxed"),
+        (r"$\boxed{(1,2)} \quad \text{and} \quad \boxed{(3,4)}$", "(1,2), (3,4)", "boxed"),
+        (r"The area is \boxed{12} and its root \boxed{4}", "4", "boxed"),
+        (r"\boxed{3}, and again \boxed{3}", "3", "boxed"),
+        ('{"answer": 42, "confidence": 0.7}', "42", "phrase"),
+        ("{'final_answer': '42', 'confidence': 70}", "42", "phrase"),
+        ('{"answer": [4, 5]}', "4, 5", "phrase"),
+        ("**Final Answer:**\n\n$$\n\\frac{5}{7}\n$$", r"\frac{5}{7}", "phrase"),
+        ("The answer is:\n\n\\[\n\\frac{5}{7}\n\\]", r"\frac{5}{7}", "phrase"),
+        ("### Final Answer:\n\\begin{align*}\nx &= 2 + 3 \\\\\n&= 5\n\\end{align*}", "5", "phrase"),
+        ("First 3. Then the result is 793546072.", "793546072", "result"),
+        ("so the point is $(7,6)$", "(7,6)", "last-number"),
+        ("so it is $x = \\frac{1}{2}$.", r"\frac{1}{2}", "last-number"),
+        ("it costs $7 and $9", "$9", "last-number"),
+        ("Six people come.", "6", "last-number"),
+        ("six", None, "none"),
+        ("Six of seven people come.", None, "none"),
         ("no idea", None, "none"),
         ("", None, "none"),
     ],
@@ -58,6 +75,22 @@ def test_fenced_takes_the_last_complete_block():
     assert extract(text, ("fenced",)).answer == "1"
     assert extract("```\n```", ("fenced",)).answer is None
     assert extract("no fence", ("fenced",)).answer is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("```python\nprint(5)\n```", None),
+        ("It is 7.\n```output\n5\n```", "7"),
+        ("It is 7.\n``` python\nprint(5)", "7"),
+        ("It is 7.\n~~~~\n\\boxed{5}\n~~~~", "7"),
+        ("It is 7.\n```\nThe answer is 5\n```", "7"),
+        ("The answer is:\n```\n5\n```", "5"),
+        ("It is `5`", "5"),
+    ],
+)
+def test_a_block_of_code_holds_no_answer(text, answer):
+    assert extract(text, MATH_POLICY).answer == answer
 
 
 def test_whole_is_everything_stripped():

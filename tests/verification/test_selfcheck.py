@@ -19,6 +19,14 @@ async def test_a_wrong_pairing_is_reported():
     assert "its own reference 'seven' is refused" in row.faults[0]
 
 
+async def test_a_reference_that_nobody_can_read_is_reported():
+    problems = [Problem(prompt="a", answer=r"x = \frac{1}{2"), Problem(prompt="b", answer="12"), Problem(prompt="c", answer="???")]
+    (row,) = await check_problems(problems)
+    assert (row.ok, row.passed, row.unreadable) == (False, 1, 1)
+    assert "is refused" in row.faults[0]
+    assert "cannot be compared with other answers" in row.faults[1]
+
+
 async def test_gym_problems_pass_their_own_scorers():
     rows = await check_problems(load_gym({"gcd": {}, "number_sorting": {}, "puzzle24": {}}, count=2))
     assert [(row.family, row.ok, row.faults) for row in rows] == [("gcd", True, ()), ("number_sorting", True, ()), ("puzzle24", True, ())]

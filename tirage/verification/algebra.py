@@ -137,7 +137,8 @@ def _equal(answer: str, gold: str, unit: Unit | None, gold_unit: Unit | None) ->
     if unit is not None and gold_unit is not None:
         if not unit.fits(gold_unit):
             return False
-        given, wanted = given * sympy.Rational(unit.factor), wanted * sympy.Rational(gold_unit.factor)
+        if unit.dimension == gold_unit.dimension:
+            given, wanted = given * sympy.Rational(unit.factor), wanted * sympy.Rational(gold_unit.factor)
     elif (
         (unit is None) != (gold_unit is None) and (given.free_symbols or wanted.free_symbols) and _single(unit or gold_unit, given, wanted)
     ):

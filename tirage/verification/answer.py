@@ -144,7 +144,7 @@ class NumericVerifier:
         if given.unit is not None and gold.unit is not None:
             if not given.unit.fits(gold.unit):
                 return False
-            value = value * given.unit.factor / gold.unit.factor if given.unit.dimension and gold.unit.dimension else value
+            value = value * given.unit.factor / gold.unit.factor if given.unit.dimension == gold.unit.dimension else value
         return abs(value - gold.value) <= max(Fraction(self.absolute), Fraction(self.relative) * abs(gold.value))
 
     async def close(self) -> None:

@@ -28,6 +28,8 @@ _DENIED = re.compile(
     r"(?:wrong|incorrect|not|false|unlikely|ruled|out|impossible|a (?:common )?distractor|fails?)|isn't|aren't|fails?\b)"
 )
 
+_CUE = re.compile(r"\b(?:is|be|choose|chose|pick|select|option|choice|answer|say|go with|so|therefore|thus|hence)\b[\s:]+", re.IGNORECASE)
+
 
 def letters(text: str) -> tuple[str, ...]:
     """The options that a stated answer names, upper case and sorted: one for `C. Hepatitis B` or `(c)`, two for `A or C`, else none.
@@ -73,6 +75,10 @@ def last_choice(text: str) -> str | None:
         short = re.match(r"\W*[A-Za-z](?:\W|$)", lines[-1].strip()) is not None
         if named and short and (len(named) > 1 or _stands_first(lines[-1])):
             return " and ".join(named)
+        for cue in reversed(list(_CUE.finditer(lines[-1]))):
+            named = letters(lines[-1][cue.end() :])
+            if named and lines[-1][cue.end() :].strip(" *_$([{\"'`")[:1].isupper():
+                return " and ".join(named)
     found = None
     for match in _LETTER.finditer(kept):
         if match[2] != "I" and not (match[2] == "A" and _ARTICLE.match(kept[match.end() : match.end() + 20])):

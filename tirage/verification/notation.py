@@ -11,6 +11,8 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱˣ", "0123
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₙ", "0123456789+-n")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱˣ]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋ₙ]+")
+_SQUARE_METRES = re.compile(r"(?<=\d)m(?=[²³])")
+"""Written so by people who mean the unit."""
 _VULGAR = re.compile("[¼½¾⅐-⅞↉]")
 _SIGNS = {
     **dict.fromkeys("−–—﹣－‐‑‒", "-"),
@@ -64,6 +66,7 @@ def to_latex_signs(text: str) -> str:
     if text.isascii():
         return text
     text = _VULGAR.sub(lambda match: " \\frac{{{}}}{{{}}}".format(*unicodedata.normalize("NFKC", match[0]).split("⁄")), text)
+    text = _SQUARE_METRES.sub(" m", text)
     text = _RAISED.sub(lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
     text = _LOWERED.sub(lambda match: f"_{{{match[0].translate(_SUBSCRIPTS)}}}", text)
     text = unicodedata.normalize("NFKC", text.translate(_TABLE)).translate(_TABLE)

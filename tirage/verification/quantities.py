@@ -168,7 +168,7 @@ def close(answer: Quantity, gold: Quantity) -> bool:
     if answer.unit is not None and gold.unit is not None:
         if not answer.unit.fits(gold.unit):
             return False
-        if answer.unit.factor != gold.unit.factor and answer.unit.dimension and gold.unit.dimension:
+        if answer.unit.factor != gold.unit.factor and answer.unit.dimension == gold.unit.dimension:
             return _near(answer.value * answer.unit.factor, gold.value * gold.unit.factor)
     if answer.percent != gold.percent:
         bare, signed = (gold, answer) if answer.percent else (answer, gold)

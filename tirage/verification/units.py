@@ -28,95 +28,59 @@ class Unit:
         return set(shorter) <= set(longer) and any(base in _CURRENCIES for base in shorter) and all(power < 0 for power in rest.values())
 
 
-def _table() -> Mapping[str, tuple[Dimension, Fraction]]:
-    """Every word and sign with its dimension and factor."""
-    table: dict[str, tuple[Dimension, Fraction]] = {}
-
-    def add(dimension: Mapping[str, int], **words: str) -> None:
-        for factor, names in words.items():
-            amount = Fraction(factor.removeprefix("x").replace("_", "/").replace("p", "."))
-            for name in names.split():
-                table[name] = (tuple(sorted(dimension.items())), amount)
-
-    add(
-        {"m": 1},
-        x1="m meter meters metre metres",
-        x1000="km kms kilometer kilometers kilometre kilometres",
-        x0p01="cm cms centimeter centimeters centimetre centimetres",
-        x0p1="dm decimeter decimeters decimetre decimetres",
-        x0p001="mm millimeter millimeters millimetre millimetres",
-        x1_1000000="um μm micrometer micrometers micron microns",
-        x1_1000000000="nm nanometer nanometers",
-        x0p0254="in inch inches",
-        x0p3048="ft foot feet",
-        x0p9144="yd yds yard yards",
-        x1609p344="mi mile miles",
-        x1852="nmi",
-    )
-    add(
-        {"s": 1},
-        x1="s sec secs second seconds",
-        x60="min mins minute minutes",
-        x3600="h hr hrs hour hours",
-        x86400="day days",
-        x604800="week weeks wk wks",
-        x0p001="ms millisecond milliseconds",
-        x1_1000000="μs us microsecond microseconds",
-        x1_1000000000="ns",
-    )
-    add({"month": 1}, x1="month months", x12="year years yr yrs", x120="decade decades", x1200="century centuries")
-    add(
-        {"kg": 1},
-        x0p001="g gm gms gram grams gramme grammes",
-        x1="kg kgs kilogram kilograms",
-        x1_1000000="mg milligram milligrams",
-        x0p45359237="lb lbs pound pounds",
-        x0p028349523125="oz ounce ounces",
-        x1000="tonne tonnes",
-        x907p18474="ton tons",
-    )
-    add({"USD": 1}, x1="$ US$ USD usd dollar dollars buck bucks", x0p01="cent cents ¢", x0p05="nickel nickels", x0p1="dime dimes")
-    add({"EUR": 1}, x1="€ EUR euro euros")
-    add({"GBP": 1}, x1="£ GBP", x0p01="pence")
-    add({"JPY": 1}, x1="¥ JPY yen")
-    add({"CNY": 1}, x1="CNY RMB yuan")
-    add({"INR": 1}, x1="₹ Rs Rs. rs INR rupee rupees")
-    add({"deg": 1}, x1="deg degs degree degrees ^\\circ ^{\\circ} °")
-    add({"rad": 1}, x1="rad rads radian radians")
-    add({"celsius": 1}, x1="^\\circC ^{\\circ}C celsius Celsius")
-    add({"fahrenheit": 1}, x1="^\\circF ^{\\circ}F fahrenheit Fahrenheit")
-    add({"K": 1}, x1="K kelvin kelvins Kelvin")
-    add(
-        {"m": 3},
-        x0p001="L liter liters litre litres",
-        x0p000001="ml mL milliliter milliliters millilitre millilitres cc",
-        x0p00001="cl cL",
-        x0p003785411784="gal gallon gallons",
-        x0p000946352946="quart quarts",
-        x0p000473176473="pint pints",
-    )
-    add({"m": 2}, x4046p8564224="acre acres", x10000="ha hectare hectares")
-    add({"m": 1, "s": -1}, x0p44704="mph", x5_18="kph kmph kmh")
-    add({"s": -1}, x1="Hz hertz", x1000="kHz", x1000000="MHz", x1000000000="GHz", x1_60="rpm")
-    add({"kg": 1, "m": 1, "s": -2}, x1="N newton newtons", x1000="kN")
-    add({"kg": 1, "m": 2, "s": -2}, x1="J joule joules", x1000="kJ", x1000000="MJ", x4p184="cal calories", x4184="kcal", x3600000="kWh")
-    add({"kg": 1, "m": 2, "s": -3}, x1="W watt watts", x1000="kW", x1000000="MW")
-    add({"eV": 1}, x1="eV", x1000="keV", x1000000="MeV", x1000000000="GeV")
-    add({"kg": 1, "m": -1, "s": -2}, x1="Pa pascal pascals", x1000="kPa", x1000000="MPa", x101325="atm", x100000="bar")
-    add({"A": 1}, x1="A amp amps ampere amperes", x0p001="mA")
-    add({"V": 1}, x1="V volt volts", x1000="kV", x0p001="mV")
-    add({"ohm": 1}, x1="ohm ohms Ω \\Omega", x1000="kΩ")
-    add({"C": 1}, x1="C coulomb coulombs")
-    add({"F": 1}, x1="F farad farads", x1_1000000="μF uF")
-    add({"T": 1}, x1="T tesla")
-    add({"mol": 1}, x1="mol mols mole moles", x0p001="mmol")
-    add({"M": 1}, x1="mol/L")
-    add({"byte": 1}, x1="byte bytes", x1024="KB kB", x1048576="MB", x1073741824="GB")
-    add({}, x1="unit units")
-    return table  # fmt: skip
-
-
-TABLE = _table()
+_ROWS: tuple[tuple[dict[str, int], dict[str, str]], ...] = (
+    ({"m": 1}, {"1": "m meter meters metre metres", "1000": "km kms kilometer kilometers kilometre kilometres",
+        "0.01": "cm cms centimeter centimeters centimetre centimetres", "0.1": "dm decimeter decimeters decimetre decimetres",
+        "0.001": "mm millimeter millimeters millimetre millimetres", "1/1000000": "um μm micrometer micrometers micron microns",
+        "1/1000000000": "nm nanometer nanometers", "0.0254": "in inch inches", "0.3048": "ft foot feet",
+        "0.9144": "yd yds yard yards", "1609.344": "mi mile miles", "1852": "nmi"}),
+    ({"s": 1}, {"1": "s sec secs second seconds", "60": "min mins minute minutes", "3600": "h hr hrs hour hours", "86400": "day days",
+        "604800": "week weeks wk wks", "0.001": "ms millisecond milliseconds", "1/1000000": "μs us microsecond microseconds",
+        "1/1000000000": "ns"}),
+    ({"month": 1}, {"1": "month months", "12": "year years yr yrs", "120": "decade decades", "1200": "century centuries"}),
+    ({"kg": 1}, {"0.001": "g gm gms gram grams gramme grammes", "1": "kg kgs kilogram kilograms",
+        "1/1000000": "mg milligram milligrams", "0.45359237": "lb lbs pound pounds", "0.028349523125": "oz ounce ounces",
+        "1000": "tonne tonnes", "907.18474": "ton tons"}),
+    ({"USD": 1}, {"1": "$ US$ USD usd dollar dollars buck bucks", "0.01": "cent cents ¢", "0.05": "nickel nickels", "0.1": "dime dimes"}),
+    ({"EUR": 1}, {"1": "€ EUR euro euros"}),
+    ({"GBP": 1}, {"1": "£ GBP", "0.01": "pence"}),
+    ({"JPY": 1}, {"1": "¥ JPY yen"}),
+    ({"CNY": 1}, {"1": "CNY RMB yuan"}),
+    ({"INR": 1}, {"1": "₹ Rs Rs. rs INR rupee rupees"}),
+    ({"deg": 1}, {"1": "deg degs degree degrees ^\\circ ^{\\circ} °"}),
+    ({"rad": 1}, {"1": "rad rads radian radians"}),
+    ({"celsius": 1}, {"1": "^\\circC ^{\\circ}C celsius Celsius"}),
+    ({"fahrenheit": 1}, {"1": "^\\circF ^{\\circ}F fahrenheit Fahrenheit"}),
+    ({"K": 1}, {"1": "K kelvin kelvins Kelvin"}),
+    ({"m": 3}, {"0.001": "L liter liters litre litres", "0.000001": "ml mL milliliter milliliters millilitre millilitres cc",
+        "0.00001": "cl cL", "0.003785411784": "gal gallon gallons", "0.000946352946": "quart quarts", "0.000473176473": "pint pints"}),
+    ({"m": 2}, {"4046.8564224": "acre acres", "10000": "ha hectare hectares"}),
+    ({"m": 1, "s": -1}, {"0.44704": "mph", "5/18": "kph kmph kmh"}),
+    ({"s": -1}, {"1": "Hz hertz", "1000": "kHz", "1000000": "MHz", "1000000000": "GHz", "1/60": "rpm"}),
+    ({"kg": 1, "m": 1, "s": -2}, {"1": "N newton newtons", "1000": "kN"}),
+    ({"kg": 1, "m": 2, "s": -2}, {"1": "J joule joules", "1000": "kJ", "1000000": "MJ", "4.184": "cal calories", "4184": "kcal",
+        "3600000": "kWh"}),
+    ({"kg": 1, "m": 2, "s": -3}, {"1": "W watt watts", "1000": "kW", "1000000": "MW"}),
+    ({"eV": 1}, {"1": "eV", "1000": "keV", "1000000": "MeV", "1000000000": "GeV"}),
+    ({"kg": 1, "m": -1, "s": -2}, {"1": "Pa pascal pascals", "1000": "kPa", "1000000": "MPa", "101325": "atm", "100000": "bar"}),
+    ({"A": 1}, {"1": "A amp amps ampere amperes", "0.001": "mA"}),
+    ({"V": 1}, {"1": "V volt volts", "1000": "kV", "0.001": "mV"}),
+    ({"ohm": 1}, {"1": "ohm ohms Ω \\Omega", "1000": "kΩ"}),
+    ({"C": 1}, {"1": "C coulomb coulombs"}),
+    ({"F": 1}, {"1": "F farad farads", "1/1000000": "μF uF"}),
+    ({"T": 1}, {"1": "T tesla"}),
+    ({"mol": 1}, {"1": "mol mols mole moles", "0.001": "mmol"}),
+    ({"M": 1}, {"1": "mol/L"}),
+    ({"byte": 1}, {"1": "byte bytes", "1024": "KB kB", "1048576": "MB", "1073741824": "GB"}),
+    ({}, {"1": "unit units"}),
+)  # fmt: skip
+"""Dimensions by exponents of base units; words and signs by their size in base units."""
+TABLE: Mapping[str, tuple[Dimension, Fraction]] = {
+    word: (tuple(sorted(dimension.items())), Fraction(factor))
+    for dimension, sizes in _ROWS
+    for factor, words in sizes.items()
+    for word in words.split()
+}
 _CURRENCIES = frozenset({"USD", "EUR", "GBP", "JPY", "CNY", "INR"})
 CURRENCY_SIGNS = "$€£¥₹"
 _BARE_LETTERS = frozenset("mghsNJWVAKCFLT")
@@ -157,13 +121,7 @@ def read_unit(text: str, *, attached: bool = False, one: bool = False) -> Unit |
     known = TABLE.get(text)
     if known is not None and (len(text) > 1 or not text.isalpha() or (not attached and text in _BARE_LETTERS)):
         return Unit(*known)
-    if (
-        attached
-        and len(text) > 1
-        and text[0].isalpha()
-        and not text[1].isalpha()
-        and not (text[0] == "m" and text[1:4] in ("^{2", "^{3", "/s", "/s^"))
-    ):
+    if attached and not text[1:2].isalpha() and text[:1].isalpha() and not text.startswith("m/s"):
         return None
     return _compound(text, one) or _count(text, one)
 
