@@ -79,3 +79,20 @@ def test_records_are_told_apart_by_the_reference_and_draws_are_not() -> None:
     assert first.asked == other.asked
     assert derive_seed(0, first.asked.id) == derive_seed(0, other.asked.id)
     assert first.asked.id != Problem(prompt="What is 6 * 8?", answer="42").asked.id
+
+
+@pytest.mark.parametrize("name", ["rstar", "cpl"])
+async def test_what_an_agent_reads_in_its_own_way_is_shown_and_graded(name: str) -> None:
+    """Without its own reading both would take 391 for the answer."""
+
+    def thinks(request: Request) -> str:
+        if name == "cpl":
+            return "First 391, but less 4. The answer is 391, no: \\boxed{387}"
+        return "First multiply 17 by 23, which gives 391. So the answer is 387."
+
+    agent = build(name, kit(ScriptedModel(thinks, mode="text"), steering=Steering(budget=Budget(model_calls=12))))
+    solution = await solve_with(agent, Problem(prompt="What is 17 * 23 - 4?", answer="387"))
+    assert solution.answer == "387"
+    assert solution.verdict is not None
+    assert (solution.verdict.correct, solution.verdict.answer) == (True, "387")
+    assert solution.tree.answers[solution.tree.chosen] == "387"
