@@ -50,10 +50,9 @@ class Critic:
         for check in range(self._checks):
             tree = await self._agent.solve(question, seed=derive_seed(seed, "check", check))
             usage = usage + tree.usage
-            path = tree.trajectory(tree.chosen) if tree.chosen else None
-            cut = path is None or not path.steps or path.steps[-1].finish is Finish.LENGTH
-            response = path.response.rpartition("</think>")[2] if path is not None else ""
-            found = None if cut else final_match(VERDICT, response)
+            said = tree.trajectory(tree.chosen)
+            response = said.response.rpartition("</think>")[2]
+            found = None if not said.steps or said.steps[-1].finish is Finish.LENGTH else final_match(VERDICT, response)
             if found is not None:
                 verdicts.append(found.group(1).lower() in ("correct", "right"))
                 note = note or response

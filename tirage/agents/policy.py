@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tirage.agents.dialect import Dialect
 from tirage.agents.hints import HintPlan, PlannedHint, agreed, cut_reason, pick_connective
-from tirage.agents.requests import Mode, Path, build_request, choose_mode, render_prompt
+from tirage.agents.requests import Mode, Path, build_request, choose_mode, holds_schemas, render_prompt
 from tirage.core.errors import CapabilityError, ConfigError, ModelError
 from tirage.core.hint import Hint, HintPosition, HintUse
 from tirage.core.message import Message, Observation, ToolCall
@@ -159,7 +159,7 @@ class ModelPolicy:
             stops = (*stops, self.separator)
         sampling = replace(self.sampling, stop=stops, seed=seed, max_tokens=limit)
         shown = (self.inject(Source.FORCED, aside), *opening) if aside else opening
-        schema = self.schema if self.model.capabilities.structured else None
+        schema = self.schema if holds_schemas(self.model, self.mode) else None
         request = build_request(self.mode, path, shown, sampling, self._schemas, self.tag, schema)
         (completion,) = await self.model.complete(request)
         if request.ids is not None and completion.prompt_ids is not None and completion.prompt_ids != request.ids:

@@ -213,7 +213,7 @@ class Transcript:
             step = Step(spans=(Span(Source.FORCED, decision.text),), finish=Finish.STOP, opening=Opening(messages=(), prompt=()))
             stop = StopReason.ANSWERED if call.role.answers else StopReason.OPEN
             node = self.tree.add(turn.node, step, stop=stop, move=PERSON)
-            return self._read(call.role, decision.text, node.index, None)
+            return self._read(call.role, self.tree.trajectory(node.index), node.index)
         if decision.action is Action.REJECT:
             objection = f"{asked}\n\nAn earlier attempt was rejected:\n{turn.text}\n\nThe objection: {decision.text or 'none was given'}"
             again = replace(call, role=replace(call.role, template="{_asked}"), fields={"_asked": objection}, after=turn.node)
