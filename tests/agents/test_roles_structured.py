@@ -93,6 +93,15 @@ async def test_it_is_sent_where_the_model_is_asked_by_chat_and_declares_it(role,
     assert turn.readable
 
 
+@pytest.mark.parametrize("mode", ["ids", "text"])
+async def test_it_goes_with_a_fresh_turn_of_raw_continuation_where_the_model_declares_that(mode):
+    model = ScriptedModel([REPLY], mode=mode)
+    model.capabilities = replace(model.capabilities, structured_raw=True)
+    assert (await ask(ASKER, model)).value == Said(status="yes", score=1)
+    assert [request.schema for request in model.requests] == [SCHEMA]
+    assert all(request.messages is None for request in model.requests)
+
+
 async def test_a_chat_model_that_does_not_declare_it_is_not_asked():
     model = ScriptedModel([REPLY], mode="chat")
     model.capabilities = replace(model.capabilities, structured=False)

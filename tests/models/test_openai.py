@@ -2,6 +2,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tirage.core.message import Message, ToolCall
 from tirage.models.base import Request, Sampling
 from tirage.models.openai import OpenAIModel, open_openai
 from tirage.models.openai.server import Server
-from tirage.models.openai.wire import Facts
+from tirage.models.openai.wire import Facts, message_json, read_answer
 from tirage.models.profile import NO_LIMIT
 from tirage.testing.tiny import write_tokenizer
 
@@ -418,9 +419,120 @@ async def test_a_reply_beside_the_schema_proves_nothing(stub: Any, content: str 
     await model.close()
 
 
-def test_a_schema_goes_with_a_chat() -> None:
-    with pytest.raises(ValueError, match="a Request with a schema is a chat"):
-        Request(text="Hi", schema={"type": "object"}, sampling=GREEDY)
+async def test_a_schema_goes_with_ids_where_the_server_holds_continuations_to_it(stub: Any) -> None:
+    always(stub, answer(token_ids=[1], prompt_token_ids=[7, 8]))
+    request = Request(ids=(7, 8), schema={"type": "object"}, sampling=GREEDY)
+    facts = replace(PLAIN, completions=True, ids=True, structured=True, structured_raw=True)
+    model = await open_openai(stub.url, "m", facts=facts)
+    assert (model.capabilities.structured, model.capabilities.structured_raw) == (True, True)
+    await model.complete(request)
+    assert stub.requests[-1][2]["structured_outputs"] == {"json": {"type": "object"}}
+    await model.close()
+    model = await open_openai(stub.url, "m", facts=replace(facts, structured_raw=False))
+    with pytest.raises(CapabilityError, match="JSON schema"):
+        await model.complete(request)
+    await model.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "out of quota", "code": 402}},
+        {"error": "out of quota"},
+        {"choices": [], "message": "out of quota"},
+        {"choices": None, "detail": "out of quota"},
+    ],
+)
+async def test_an_error_that_is_told_as_success_is_one(stub: Any, plain: OpenAIModel, body: dict[str, Any]) -> None:
+    always(stub, body)
+    with pytest.raises(ModelRequestError, match="out of quota"):
+        await plain.complete(ASK)
+
+
+def chat_answer(**message: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": None}, ""),
+        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "ab"),
+        ({"content": "4", "reasoning_content": "2 + 2"}, "<think>\n2 + 2\n</think>\n\n4"),
+        ({"content": None, "reasoning": "2 + 2"}, "<think>\n2 + 2\n</think>\n\n"),
+        ({"content": "4", "reasoning_content": None}, "4"),
+    ],
+)
+def test_what_a_chat_says_is_read_in_every_form(message: dict[str, Any], text: str) -> None:
+    request = Request(messages=(Message(role="user", content="Hi"),), sampling=GREEDY)
+    (completion,) = read_answer("url", chat_answer(**message), request, None)
+    assert completion.text == text
+
+
+@pytest.mark.parametrize(
+    ("message", "calls"),
+    [
+        ({"tool_calls": [{"id": 7, "function": {"name": "add", "arguments": {"a": 1}}}]}, [("add", '{"a": 1}', "7")]),
+        ({"tool_calls": [{"id": None, "function": {"name": "functions.add", "arguments": None}}]}, [("add", "{}", "")]),
+        ({"tool_calls": [{"function": None}, {"function": {"name": None}}], "content": "x"}, []),
+        ({"function_call": {"name": "add", "arguments": '{"a": 1}'}}, [("add", '{"a": 1}', "")]),
+    ],
+)
+def test_calls_are_read_in_every_form(message: dict[str, Any], calls: list[tuple[str, str, str]]) -> None:
+    request = Request(messages=(Message(role="user", content="Hi"),), sampling=GREEDY)
+    (completion,) = read_answer("url", chat_answer(**message), request, None)
+    assert [(call.name, call.arguments, call.id) for call in completion.tool_calls] == calls
+
+
+@pytest.mark.parametrize(("arguments", "sent"), [("{'a': 1,}", {"a": 1}), ("add 1", {"unreadable": "add 1"}), ('{"a": 1}', {"a": 1})])
+def test_arguments_go_back_as_json(arguments: str, sent: dict[str, Any]) -> None:
+    message = message_json(Message(role="assistant", content="", tool_calls=(ToolCall(name="add", arguments=arguments, id="1"),)))
+    assert json.loads(message["tool_calls"][0]["function"]["arguments"]) == sent
+
+
+@pytest.mark.parametrize(("asked", "served"), [("llama3.2", "llama3.2:latest"), ("gemini", "models/gemini"), ("Qwen", "qwen")])
+async def test_a_name_is_matched_to_the_listed_one(stub: Any, asked: str, served: str) -> None:
+    engine = FakeEngine(FakeEngine.ALL)
+
+    async def handler(method: str, path: str, body: dict[str, Any]) -> Any:
+        if path == "/v1/models":
+            return {"data": [{"id": served}, {"id": "other"}]}
+        assert body.get("model", served) == served
+        return await engine(method, path, body | {"model": "m"})
+
+    stub.handler = handler
+    model = await open_openai(stub.url, asked)
+    assert model.name.endswith(f"#{served}")
+    await model.close()
+
+
+async def test_a_name_that_is_not_listed_may_be_served(stub: Any) -> None:
+    engine = FakeEngine(FakeEngine.ALL)
+
+    async def handler(method: str, path: str, body: dict[str, Any]) -> Any:
+        if path == "/v1/models":
+            return {"data": [{"id": "one"}, {"id": "two"}]}
+        return await engine(method, path, body | {"model": "m"})
+
+    stub.handler = handler
+    model = await open_openai(stub.url, "one:nitro")
+    assert model.name.endswith("#one:nitro")
+    await model.close()
+
+
+@pytest.mark.parametrize("field", ["tools", "response_format", "n", "logprobs", "structured_outputs", "top_k", "continue_final_message"])
+async def test_a_feature_that_makes_the_server_fail_is_absent_and_the_rest_works(stub: Any, field: str) -> None:
+    engine = FakeEngine(FakeEngine.ALL)
+
+    async def handler(method: str, path: str, body: dict[str, Any]) -> Any:
+        if field in (body or {}):
+            return 500, {"error": {"message": f"{field} is not implemented"}}
+        return await engine(method, path, body)
+
+    stub.handler = handler
+    model = await open_openai(stub.url, "m")
+    assert (model.facts.chat, model.facts.completions) == (True, True)
+    await model.close()
 
 
 async def test_prefill_keeps_the_turn_open(stub: Any) -> None:

@@ -9,7 +9,7 @@ from tirage.agents.draft import Draft
 from tirage.agents.elicitation import Elicitation
 from tirage.agents.hints import HintPlan, PlannedHint, agreed, cut_reason, pick_connective
 from tirage.agents.native import NativeTokens, bound
-from tirage.agents.requests import CONTINUING, Mode, Path, build_request, choose_mode, render_prompt, write
+from tirage.agents.requests import CONTINUING, Mode, Path, build_request, choose_mode, holds_schemas, render_prompt, write
 from tirage.agents.written import kept, up_to, whole, without_eos
 from tirage.core.errors import CapabilityError, ConfigError, ModelError
 from tirage.core.hint import Hint, HintPosition, HintUse
@@ -167,7 +167,7 @@ class ModelPolicy:
     def _request(self, path: Path, opening: Sequence[Span], stops: tuple[str, ...], *, seed: int, most_tokens: int | None) -> Request:
         limit = self.sampling.max_tokens if most_tokens is None else max(1, min(self.sampling.max_tokens, most_tokens))
         sampling = replace(self.sampling, stop=stops, seed=seed, max_tokens=limit)
-        schema = self.schema if self.model.capabilities.structured else None
+        schema = self.schema if holds_schemas(self.model, self.mode) else None
         return build_request(self.mode, path, opening, sampling, self._schemas, self.tag, schema)
 
     def _check_prompt(self, request: Request, completion: Completion) -> None:

@@ -53,6 +53,12 @@ def choose_mode(model: Model, *, uses_schemas: bool) -> Mode:
     return Mode.PREFILL if able.prefill else Mode.TURNS
 
 
+def holds_schemas(model: Model, mode: Mode) -> bool:
+    """Whether `model` declares that it holds replies to a schema when it is asked in this way."""
+    able = model.capabilities
+    return able.structured_raw if mode in (Mode.TOKENS, Mode.TEXT) else able.structured
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
     """What a policy continues: the prompt and the steps so far."""
@@ -85,7 +91,7 @@ def build_request(
 ) -> Request:
     """The request that continues `path` after `opening` (spans injected now, e.g. a hint).
 
-    `tag`: who asks; `schema`: what a whole turn without tool schemas has to follow. A turn that has begun and raw continuation go without.
+    `tag`: who asks; `schema`: what a whole turn without tool schemas has to follow. A turn that has begun goes without.
     """
     if mode is Mode.NATIVE:
         return Request(messages=path.messages + _native_turns(path, opening), sampling=sampling, tools=tools, tag=tag)
@@ -99,9 +105,10 @@ def build_request(
         return Request(messages=(*path.messages, partial), continue_final=True, sampling=sampling, tag=tag)
     spans = [*path.prompt, *(span for step in path.steps for span in step.spans), *opening]
     ids = join_ids(spans) if mode is Mode.TOKENS else None
+    held = None if tail else schema
     if ids is not None:
-        return Request(ids=ids, sampling=sampling, tag=tag)
-    return Request(text="".join(span.text for span in spans), sampling=sampling, tag=tag)
+        return Request(ids=ids, sampling=sampling, schema=held, tag=tag)
+    return Request(text="".join(span.text for span in spans), sampling=sampling, schema=held, tag=tag)
 
 
 async def write(model: Model, request: Request, goes_on: Callable[[Completion], bool]) -> Completion:

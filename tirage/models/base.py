@@ -23,6 +23,8 @@ class Capabilities:
     """Takes tool schemas and returns structured tool calls."""
     structured: bool = False
     """Holds the reply to a chat request to a JSON Schema (`Request.schema`)."""
+    structured_raw: bool = False
+    """Holds what continues token ids or a text to one."""
     seed: bool = False
     """The same request with the same seed gives the same completion."""
     n: bool = False
@@ -67,7 +69,7 @@ class Request:
     tools: tuple[Mapping[str, Any], ...] = ()
     """OpenAI tool schemas, chat requests only."""
     schema: Mapping[str, Any] | None = None
-    """JSON Schema that the reply has to follow, chat requests only."""
+    """JSON Schema that the reply has to follow: all of it, so nothing of it stands in the prompt."""
     tag: str = ""
     """Who asks, for call logs and scripted models: e.g. `policy`, `critic`. Not sent."""
 
@@ -75,8 +77,6 @@ class Request:
         """Refuse ambiguous requests."""
         if sum(part is not None for part in (self.ids, self.text, self.messages)) != 1:
             raise ValueError("a Request has exactly one of ids, text, messages")
-        if self.schema is not None and self.messages is None:
-            raise ValueError("a Request with a schema is a chat: it has messages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

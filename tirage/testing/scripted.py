@@ -151,7 +151,8 @@ class ScriptedModel:
             raise ModelRequestError(f"{self.name} takes no token ids; script it with mode='ids'")
         if request.tools and not self.capabilities.native_tools:
             raise ModelRequestError(f"{self.name} takes no tool schemas; script it with mode='chat'")
-        if request.schema is not None and not self.capabilities.structured:
+        able = self.capabilities.structured if request.messages is not None else self.capabilities.structured_raw
+        if request.schema is not None and not able:
             raise ModelRequestError(f"{self.name} holds no reply to a schema; script it with mode='chat'")
 
     def _prompt(self, request: Request) -> str:

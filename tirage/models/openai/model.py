@@ -35,6 +35,7 @@ class OpenAIModel:
             logprobs=facts.logprobs is not None,
             native_tools=facts.tools,
             structured=facts.structured,
+            structured_raw=facts.structured_raw,
             seed=facts.seed,
             n=facts.n,
             top_k=facts.top_k,
@@ -99,13 +100,14 @@ class OpenAIModel:
     def _check(self, request: Request) -> None:
         sampling, facts = request.sampling, self._facts
         chat = request.messages is not None
+        held = facts.structured if chat else facts.structured_raw
         needs = [
             (request.ids is not None and not facts.ids, "token-id prompts with ids returned", "vllm/NAME or nano"),
             (request.text is not None and not facts.completions, "raw continuation of text", "vllm/NAME or nano"),
             (chat and not facts.chat, "chat requests", "a model with a chat template"),
             (request.continue_final and not facts.prefill, "continuing a final assistant message", "vllm/NAME or nano"),
             (bool(request.tools) and not facts.tools, "native tool calls", "vLLM started with --enable-auto-tool-choice and a tool parser"),
-            (request.schema is not None and not facts.structured, "replies that follow a JSON schema", "vllm/NAME or openai/NAME"),
+            (request.schema is not None and not held, "replies that follow a JSON schema", "vllm/NAME or openai/NAME"),
             (sampling.top_k > 0 and not facts.top_k, "top_k", "vllm/NAME or nano"),
             (
                 sampling.logprobs and not (facts.chat_logprobs if chat else facts.logprobs is not None),

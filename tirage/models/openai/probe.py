@@ -1,11 +1,12 @@
 """Find out what a server does, by asking: many accept a field they do not know and silently ignore it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tirage.core.errors import ModelRequestError, ModelUnavailable
-from tirage.models.openai.server import Server
+from tirage.core.errors import ModelRequestError, ModelUnavailable, TirageError
+from tirage.models.openai.server import Server, ServerFault
 from tirage.models.openai.wire import Facts, response_format
 
 _PROMPTS = ("1 2 3 4 5 6 7", "The quick brown fox", "def add(a, b):")
@@ -32,18 +33,14 @@ async def find_model(server: Server, name: str) -> tuple[str, Facts]:
     """The served name and what the server tells about it. An empty `name` means the only model there is.
 
     Raises:
-        ModelRequestError: The server has no such model, or several and none was named.
+        ModelRequestError: None was named, and the server has several or lists none.
     """
-    try:
-        listed = (await server.get("/models")).get("data") or []
-    except ModelRequestError:
-        listed = []  # no listing: some gateways have none
-    models = {entry["id"]: entry for entry in listed if isinstance(entry, dict) and "id" in entry}
+    models = await _models(server)
     if not name and len(models) == 1:
         name = next(iter(models))
-    if not name or (models and name not in models):
-        served = ", ".join(sorted(models)[:20]) or "it lists none"
-        raise ModelRequestError(f"{server.base_url} serves no model {name!r}; it serves: {served}")
+    name = _listed(name, models)
+    if not name:
+        raise _no_model(server, name, models)
     entry = models.get(name, {})
     context = entry.get("max_model_len")
     return name, Facts(root=entry.get("root"), context=int(context) if context else None, engine=await _engine(server))
@@ -60,14 +57,47 @@ async def probe(server: Server, model: str, facts: Facts) -> Facts:
     facts = await _probe_completions(ask, facts)
     facts = await _probe_chat(ask, facts)
     if not (facts.completions or facts.chat):
-        raise ModelRequestError(f"{server.base_url} answers neither completions nor chat completions for {model!r}: {ask.last_refusal}")
+        models = await _models(server)
+        if models and model not in models:
+            raise _no_model(server, model, models)
+        kind = ModelUnavailable if ask.faulty else ModelRequestError
+        raise kind(f"{server.base_url} answers neither completions nor chat completions for {model!r}: {ask.last_refusal}")
     return facts
+
+
+async def _models(server: Server) -> dict[str, dict[str, Any]]:
+    """What the server lists, by name; empty where it has no listing, as some gateways have none."""
+    try:
+        listed = (await server.get("/models")).get("data") or []
+    except (ModelRequestError, ServerFault):
+        listed = []
+    return {entry["id"]: entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)}
+
+
+def _no_model(server: Server, name: str, models: Mapping[str, Any]) -> ModelRequestError:
+    served = ", ".join(sorted(models)[:20]) or "it lists none"
+    return ModelRequestError(f"{server.base_url} serves no model {name!r}; it serves: {served}")
+
+
+def _listed(name: str, models: Mapping[str, Any]) -> str:
+    """The listed model that is meant: of this name, or the only one that differs by a folder in front, a tag behind or case.
+
+    A name that is not listed stays: gateways serve more than they list, and whether they know it is seen by asking.
+    """
+    if not name or name in models:
+        return name
+    meant = [listed for listed in models if _core(listed) == _core(name)]
+    return meant[0] if len(meant) == 1 else name
+
+
+def _core(name: str) -> str:
+    return name.casefold().removeprefix("models/").removesuffix(":latest")
 
 
 async def _engine(server: Server) -> str:
     try:
         version = (await server.get_root("/version")).get("version")
-    except (ModelRequestError, ModelUnavailable):
+    except TirageError:
         return "unknown"
     # vLLM is the one that answers here, and with nothing but its version.
     return f"vllm {version}" if version else "unknown"
@@ -78,6 +108,8 @@ class _Asker:
     server: Server
     model: str
     last_refusal: str = ""
+    faulty: bool = False
+    """Whether the last refusal was the server's own failure."""
 
     async def completion(self, **fields: Any) -> dict[str, Any] | None:
         """The first choice of a completion, None when the server refuses."""
@@ -85,10 +117,12 @@ class _Asker:
 
     async def ask(self, path: str, fields: dict[str, Any]) -> dict[str, Any] | None:
         try:
-            return await self.server.post(path, {"model": self.model, "temperature": 0, **fields})
-        except ModelRequestError as error:
-            self.last_refusal = str(error)
+            answer = await self.server.post(path, {"model": self.model, "temperature": 0, **fields})
+        except (ModelRequestError, ServerFault) as error:
+            # Servers answer what they do not know with any code: what was asked for is absent, and the rest may work.
+            self.last_refusal, self.faulty = str(error), isinstance(error, ServerFault)
             return None
+        return answer
 
 
 def _first(answer: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -114,6 +148,7 @@ async def _probe_completions(ask: _Asker, facts: Facts) -> Facts:
         stop_included=await _proves_stop(ask, prompt, said),
         seed=await _proves_seed(ask, prompt),
         top_k=await _proves_top_k(ask, prompt, said),
+        structured_raw=await _proves_structured_raw(ask, prompt),
         n=two is not None and len(two.get("choices") or ()) == 2,
     )
 
@@ -195,8 +230,18 @@ async def _proves_tools(ask: _Asker, question: dict[str, str], plain: dict[str, 
 async def _proves_structured(ask: _Asker, question: dict[str, str]) -> bool:
     """The only reply that a schema allows is given to a question that does not ask for it."""
     held = await ask.ask("/chat/completions", {"messages": [question], "max_tokens": 32, "response_format": response_format(_SCHEMA)})
+    return _is_only(((_first(held) or {}).get("message") or {}).get("content"))
+
+
+async def _proves_structured_raw(ask: _Asker, prompt: str) -> bool:
+    """The same of a continuation."""
+    held = await ask.completion(prompt=prompt, max_tokens=32, structured_outputs={"json": _SCHEMA})
+    return _is_only((held or {}).get("text"))
+
+
+def _is_only(text: Any) -> bool:
     try:
-        return bool(json.loads(((_first(held) or {}).get("message") or {}).get("content") or "") == _ONLY)
+        return bool(json.loads(text or "") == _ONLY)
     except (ValueError, TypeError):
         return False
 

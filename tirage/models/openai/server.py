@@ -32,6 +32,10 @@ class Refused(ModelRequestError):
         self.status = status
 
 
+class ServerFault(ModelUnavailable):
+    """An answer of 500 or more: the server is there, and could not do this."""
+
+
 class Server:
     """A connection pool to one base URL. Belongs to the event loop it is made in."""
 
@@ -141,7 +145,9 @@ def _refusal(url: str, status: int, content: bytes, retry_after: str | None) -> 
     said = f"{url} answered {status}: {_message(content)}"
     if status == 429:
         return ModelRateLimited(said, retry_after_s=_seconds(retry_after))
-    if status >= 500 or status in (408, 425):
+    if status >= 500:
+        return ServerFault(f"{said}; look at the server's log")
+    if status in (408, 425):
         return ModelUnavailable(f"{said}; look at the server's log")
     if status in (401, 403):
         return ModelAuthError(f"{said}; check the API key")

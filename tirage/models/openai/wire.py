@@ -1,13 +1,15 @@
 """Requests to JSON and JSON to completions. Only fields that the probe proved are sent beyond the plain OpenAI ones."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tirage.core.errors import ModelUnavailable
+from tirage.core.errors import ModelRequestError, ModelUnavailable
 from tirage.core.message import Message, ToolCall
 from tirage.core.step import Usage
 from tirage.models.base import Completion, Renderer, Request, Sampling
+from tirage.models.model_json import read_object
 
 Finish = Literal["stop", "stop_string", "length", "tool_calls", "abort"]
 
@@ -38,6 +40,8 @@ class Facts:
     tools: bool = False
     structured: bool = False
     """`response_format` with a JSON Schema holds the reply to it."""
+    structured_raw: bool = False
+    """So does vLLM's `structured_outputs` with a continuation."""
     chat_logprobs: bool = False
 
 
@@ -49,6 +53,8 @@ def completion_payload(model: str, request: Request, facts: Facts, *, max_tokens
         payload["return_token_ids"] = True
     if request.sampling.logprobs and facts.logprobs is not None:
         payload["logprobs"] = facts.logprobs
+    if request.schema is not None:
+        payload["structured_outputs"] = {"json": dict(request.schema)}
     return payload
 
 
@@ -74,7 +80,8 @@ def message_json(message: Message) -> dict[str, Any]:
     out: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
         out["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in message.tool_calls
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _as_json(call.arguments)}}
+            for call in message.tool_calls
         ]
     if message.tool_call_id:
         out["tool_call_id"] = message.tool_call_id
@@ -90,8 +97,13 @@ def read_answer(url: str, data: Mapping[str, Any], request: Request, renderer: R
     """The completions of an answer, in the order of their index.
 
     Raises:
+        ModelRequestError: It holds an error, or nothing; with what the server says of it.
         ModelUnavailable: The answer has not the shape of one (a proxy's page, a truncated relay): a retry may work.
     """
+    refused = data.get("error")
+    if refused or ("choices" in data and not data["choices"]):
+        said = refused.get("message") or refused if isinstance(refused, dict) else refused or data.get("message") or data.get("detail")
+        raise ModelRequestError(f"{url} answered without a completion: {str(said or 'no choices, and no reason given')[:600]}")
     try:
         choices = sorted(data["choices"], key=lambda choice: int(choice.get("index", 0)))
         costs = _costs(choices, data.get("usage") or {})
@@ -121,8 +133,8 @@ def _sampling(sampling: Sampling, facts: Facts) -> dict[str, Any]:
 
 def _completion(choice: Mapping[str, Any], prompt_ids: Any, request: Request, renderer: Renderer | None, cost: Usage) -> Completion:
     message = choice.get("message")
-    text = choice["text"] if message is None else message.get("content") or ""
-    calls = () if message is None else _calls(message.get("tool_calls") or ())
+    text = choice["text"] if message is None else _said(message)
+    calls = () if message is None else _calls(message)
     finish, stop_string = _finish(choice, request.sampling.stop)
     ids = choice.get("token_ids")
     used = choice.get("prompt_token_ids", prompt_ids)
@@ -156,11 +168,43 @@ def _finish(choice: Mapping[str, Any], stops: tuple[str, ...]) -> tuple[Finish, 
     return ("stop_string", fired) if isinstance(fired, str) and fired in stops else ("stop", None)
 
 
-def _calls(calls: Any) -> tuple[ToolCall, ...]:
+def _said(message: Mapping[str, Any]) -> str:
+    """What the policy wrote: its text, whole or in parts, behind the thinking that the server told apart from it."""
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        content = "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in content)
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    return f"<think>\n{thought.strip()}\n</think>\n\n{content}" if isinstance(thought, str) and thought.strip() else content
+
+
+def _calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """The calls of a message, the one of the older form too. Servers differ in what they write; a call without a name is none."""
+    made = [(call.get("function") or {}, call.get("id")) for call in message.get("tool_calls") or ()]
+    made = made or [(message.get("function_call") or {}, None)]
     return tuple(
-        ToolCall(name=call["function"]["name"], arguments=call["function"].get("arguments") or "{}", id=call.get("id") or "")
-        for call in calls
+        ToolCall(
+            name=str(function["name"]).removeprefix("functions."),
+            arguments=_as_text(function.get("arguments")),
+            id="" if id is None else str(id),
+        )
+        for function, id in made
+        if function.get("name")
     )
+
+
+def _as_text(arguments: Any) -> str:
+    """Arguments as JSON in text, which some servers have parsed already."""
+    if arguments is None:
+        return "{}"
+    return (arguments or "{}") if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _as_json(arguments: str) -> str:
+    """Arguments as servers take them back: JSON objects. What cannot be read as one goes under a name of its own."""
+    try:
+        return json.dumps(read_object(arguments), ensure_ascii=False)
+    except ValueError:
+        return json.dumps({"unreadable": arguments}, ensure_ascii=False)
 
 
 def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...] | None:
