@@ -25,7 +25,7 @@ def test_the_table_names_each_agent_and_its_options(capsys: pytest.CaptureFixtur
     listed = json.loads(out)
     assert code == 0
     assert set(listed) == set(SYSTEMS) >= {"start", "tir", "dfsdt", "lats", "rstar", "cpl"}
-    assert listed["lats"]["options"] == ["n", "w", "ahead", "depth", "iterations", "lm_share", "oracle_reward"]
+    assert listed["lats"]["options"] == ["n", "w", "ahead", "depth", "iterations", "lm_share", "oracle_reward", "demonstrations"]
     told = run(capsys, "solve", "--agent", "list")[1]
     assert "rStar: five reasoning actions" in told
     assert "options: rounds=2, position=end_of_thinking, n=1" in told
