@@ -10,7 +10,7 @@ from rich.console import Console
 from tirage.agents.growth import StepEvent
 from tirage.agents.systems import FOR_INSTRUCTED, SYSTEMS, defaults, option_names
 from tirage.cli.names import known_profile
-from tirage.cli.words import model_options, pairs, with_tools
+from tirage.cli.words import in_dialect, model_options, pairs, with_tools
 from tirage.config import AgentConfig, ModelConfig, SamplingConfig
 from tirage.config_files import build_config, load_config
 from tirage.core.budget import Budget
@@ -30,6 +30,15 @@ STYLES = {
 }
 
 
+Temperature = Annotated[
+    float | None, typer.Option(min=0, help="0 is greedy; default: the agent's, else the model's, else 0, or 0.8 where several are drawn.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=1, help="Per policy turn; default: the agent's, else the model's, else what context and budget leave.")
+]
+BudgetTokens = Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all, judging included; kept to within one step.")]
+
+
 def solve(
     question: Annotated[str | None, typer.Argument(help="The question.", show_default=False)] = None,
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
@@ -42,16 +51,10 @@ def solve(
     ] = None,
     second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
     prm: Annotated[str | None, typer.Option(help="Reward model (folder or hub name) that values chains or an agent's paths.")] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(min=0, help="0 is greedy; default: the agent's, else the model's, else 0, or 0.8 where several are drawn."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Per policy turn; default: the agent's, else the model's, else what context and budget leave.")
-    ] = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Sampled tokens in all, judging included; kept to within one step.")
-    ] = None,
+    dialect: Annotated[str | None, typer.Option(help="How calls are written: fenced-python, native, tags, tags:NAME, plain.")] = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    budget_tokens: BudgetTokens = None,
     tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
     collection: Annotated[
@@ -75,13 +78,14 @@ def solve(
     if agent is not None and best_of > 1:
         raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
     several = best_of > 1 or agent is not None
+    told = {**with_tools(tools, mcp, collection, _file(agent)), **({} if prm is None else {"prm": prm}), **in_dialect(dialect)}
     options = model_options(settings)
     _warn(agent, model, options)
     solution = run_sync(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            agent=_agent(agent, pairs(option, "--option"), second, best_of, with_tools(tools, mcp, collection, _file(agent)), prm),
+            agent=_agent(agent, pairs(option, "--option"), second, best_of, told),
             options=options,
             sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
             hints=solve_hints(model, hint, options),
@@ -107,11 +111,8 @@ def _file(name: str | None) -> AgentConfig | None:
     return load_config(AgentConfig, Path(name)) if name is not None and Path(name).suffix in (".yaml", ".yml") else None
 
 
-def _agent(
-    name: str | None, options: dict[str, Any], second: str | None, best_of: int, tools: dict[str, object], prm: str | None
-) -> AgentConfig:
+def _agent(name: str | None, options: dict[str, Any], second: str | None, best_of: int, told: dict[str, Any]) -> AgentConfig:
     """A system by name, or what a file says with the flags on top."""
-    told: dict[str, Any] = {**tools, **({} if prm is None else {"prm": prm})}
     base = _file(name)
     if base is not None:
         return build_config(AgentConfig, {**base.model_dump(), **told, "options": {**base.options, **options}}, str(name))

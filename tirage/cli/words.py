@@ -60,3 +60,11 @@ def with_tools(
     if collections:
         told["tools"] = [*base.tools, *search_tools(collections)]
     return told
+
+
+def in_dialect(word: str | None) -> dict[str, object]:
+    """Keys of the agent's configuration for a dialect on the command line; `tags:NAME` names the tags too."""
+    if word is None:
+        return {}
+    name, _, tags = word.partition(":")
+    return {"dialect": name, **({"tags": tags} if tags else {})}
