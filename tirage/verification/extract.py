@@ -221,11 +221,11 @@ def _last_number(text: str) -> str | None:
 
 
 def _in_words(text: str) -> str | None:
-    """The one number that a last sentence gives in words, from two upwards: `Two people accept it.`."""
+    """The one number, in words, that a last sentence starts with, from two upwards: `Two people accept it.`."""
     line = text[-_LINE:].rstrip().rpartition("\n")[2]
     words = re.findall(r"[a-z]+", line.lower())
     found = [word for word in words if word in _NUMBER_WORDS]
-    return str(_NUMBER_WORDS[found[0]]) if len(found) == 1 and len(words) > 2 else None
+    return str(_NUMBER_WORDS[found[0]]) if len(found) == 1 and len(words) > 2 and words[0] == found[0] else None
 
 
 __all__ = [
