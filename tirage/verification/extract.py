@@ -29,7 +29,7 @@ _PHRASES = re.compile(
     r"|\bfinal\s+answer\s{0,3}(?=\n))|^\s{0,8}(?:\*\*)?A(?:ns)?:|####|答案(?:是|为)?\s{0,3}[::]?",
     re.MULTILINE,
 )
-_RESULT = re.compile(r"(?i:\b(?:result|solution|output|total|value|sum|product|number)\s{0,3}(?:\bis\b|\bequals\b|:|=))\s*(?=\S)")
+_RESULT = re.compile(r"(?i:\b(?:result|solution|output|total|value|sum|product)\s{0,3}(?:\bis\b|\bequals\b|:|=))\s*(?=\S)")
 _ANY_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^\s`]*)[^\n`]*$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}```", re.MULTILINE)
 _ANSWER_COMES = re.compile(r"(?i:\banswer\b[^\n]{0,40}|####[^\n]{0,20})\s*$")
@@ -83,6 +83,8 @@ def extract(response: str, policy: tuple[Method, ...] = MATH_POLICY) -> Extracti
             answer = " and ".join(letters(answer)) if method != "choice" else answer
         elif answer and method in ("phrase", "result"):
             answer = stated(answer) if "last-number" in policy else tidy(answer)
+            if method == "result" and "last-number" in policy and not re.search(r"[\d\\]", answer):
+                continue
         if answer:
             return Extraction(answer, method)
     return Extraction(None, "none")
@@ -236,11 +238,11 @@ def _last_number(text: str) -> str | None:
 
 
 def _in_words(text: str) -> str | None:
-    """The one number that a last sentence gives in words, from two upwards: `Two people accept it.`."""
+    """The one number, in words, that a last sentence starts with, from two upwards: `Two people accept it.`."""
     line = text[-_LINE:].rstrip().rpartition("\n")[2]
     words = re.findall(r"[a-z]+", line.lower())
     found = [word for word in words if word in _NUMBER_WORDS]
-    return str(_NUMBER_WORDS[found[0]]) if len(found) == 1 and len(words) > 2 else None
+    return str(_NUMBER_WORDS[found[0]]) if len(found) == 1 and len(words) > 2 and words[0] == found[0] else None
 
 
 __all__ = [
