@@ -535,6 +535,19 @@ async def test_a_feature_that_makes_the_server_fail_is_absent_and_the_rest_works
     await model.close()
 
 
+async def test_tools_are_not_refused_where_no_tokens_are_counted(stub: Any) -> None:
+    engine = FakeEngine(FakeEngine.ALL)
+
+    async def handler(method: str, path: str, body: dict[str, Any]) -> Any:
+        said = await engine(method, path, body)
+        return {key: value for key, value in said.items() if key != "usage"} if isinstance(said, dict) else said
+
+    stub.handler = handler
+    model = await open_openai(stub.url, "m")
+    assert model.capabilities.native_tools
+    await model.close()
+
+
 async def test_prefill_keeps_the_turn_open(stub: Any) -> None:
     stub.handler = FakeEngine(FakeEngine.ALL)
     model = await open_openai(stub.url, "m")

@@ -80,6 +80,7 @@ async def one(model: VLLMModel | LocalModel | Retry, ids: tuple[int, ...], **sam
 async def test_everything_is_proven(served: VLLMModel) -> None:
     able = served.capabilities
     assert (able.raw_continuation, able.token_ids, able.logprobs, able.prefill, able.structured, able.seed, able.n) == (True,) * 7
+    assert able.structured_raw
     assert able.context is not None
     assert served.name.startswith("vllm/")
     assert "@" in served.name
@@ -178,6 +179,8 @@ async def test_a_schema_holds_the_reply(served: VLLMModel) -> None:
         said = json.loads(held.text)
         assert said["status"] in ("perhaps", "never")
         assert isinstance(said["sure"], bool)
+        (raw,) = await served.complete(Request(ids=prompt(served, QUESTIONS[5]), schema=schema, sampling=sampling))
+        assert json.loads(raw.text)["status"] in ("perhaps", "never")
     (free,) = await served.complete(Request(messages=messages, sampling=Sampling(max_tokens=40)))
     assert "perhaps" not in free.text
 

@@ -222,9 +222,9 @@ async def _proves_prefill(ask: _Asker, question: dict[str, str]) -> bool:
 
 
 async def _proves_tools(ask: _Asker, question: dict[str, str], plain: dict[str, Any] | None) -> bool:
-    """A tool schema is accepted and lengthens the prompt: it reaches the model."""
+    """A tool schema is accepted and lengthens the prompt: it reaches the model. A server that counts no tokens is taken at its word."""
     told = await ask.ask("/chat/completions", {"messages": [question], "max_tokens": 1, "tools": [_TOOL], "tool_choice": "auto"})
-    return told is not None and _prompt_tokens(told) > _prompt_tokens(plain)
+    return told is not None and (_prompt_tokens(told) > _prompt_tokens(plain) or not _prompt_tokens(plain))
 
 
 async def _proves_structured(ask: _Asker, question: dict[str, str]) -> bool:
