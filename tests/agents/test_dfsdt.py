@@ -173,7 +173,7 @@ async def test_a_smaller_budget_of_the_kit_counts_and_no_query_at_all_is_refused
     tree = await system("dfsdt", made_of).solve(PROBLEM, seed=0)
     model.assert_done()
     assert tree.ended == "budget: model_calls"
-    with pytest.raises(ConfigError, match="must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="max_query must be at least 1, got 0"):
         system("dfsdt", made_of, max_query=0)
 
 

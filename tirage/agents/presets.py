@@ -48,8 +48,9 @@ def dfsdt(kit: Kit, *, width: int = 2, answers: int = 1, max_query: int = 200, m
 
     `max_steps` counts a path's nodes as ToolBench does: a thought is one, a call two (its name, its input).
     """
-    if min(max_query, max_steps) < 1:
-        raise ValueError(f"max_query and max_steps must be at least 1, got {max_query} and {max_steps}")
+    for option, given in (("max_query", max_query), ("max_steps", max_steps)):
+        if given < 1:
+            raise ValueError(f"{option} must be at least 1, got {given}")
     native = kit.dialect.uses_schemas
     tools = {**kit.tools, "finish": FinishTool()}
     if kit.system is not None:
