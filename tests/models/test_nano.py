@@ -176,7 +176,13 @@ def only(folder: Path, text: str, position: HintPosition) -> HintsConfig:
 @pytest.mark.parametrize(
     ("text", "position"),
     [
-        *(pytest.param(hint.text, place, id=f"{hint.id}-{place.value}") for hint in load_library() for place in hint.positions),
+        # The frame of a program's test is given for problems of code alone.
+        *(
+            pytest.param(hint.text, place, id=f"{hint.id}-{place.value}")
+            for hint in load_library()
+            for place in hint.positions
+            if hint.suits("math") or "```" not in hint.text
+        ),
         *(pytest.param(text, HintPosition.START, id=f"opened-{number}") for number, text in enumerate(OPENED)),
     ],
 )
