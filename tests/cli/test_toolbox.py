@@ -65,7 +65,7 @@ async def test_code_of_the_fenced_dialect_searches_and_what_it_reads_is_not_trai
     (call,) = seen.data["calls"]
     assert (call["tool"], call["status"], call["collection"], len(call["chunks"])) == ("docs", "ok", fingerprint(index), 1)
     _, labels = mask_spans(path.spans, frozenset({Source.POLICY}))
-    assert bytes(token for token in labels if 0 <= token < 256).decode() == f"{code}\\boxed{{urchins}}"
+    assert bytes(token for token in labels if 0 <= token < 256).decode() == code.removesuffix("```output") + "\\boxed{urchins}"
 
 
 async def test_code_of_the_fenced_dialect_calls_functions_of_a_folder(index: str, tmp_path: Path) -> None:
