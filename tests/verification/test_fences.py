@@ -2,7 +2,7 @@
 
 import pytest
 
-from tirage.verification.fences import fenced_blocks, without_blocks
+from tirage.verification.fences import fenced_blocks
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,6 @@ def test_blocks_come_in_order_with_their_places() -> None:
     first, second = fenced_blocks(text)
     assert text[first.start : first.end] == "```python\nf()\n```"
     assert text[second.end :] == "\nThree."
-    assert without_blocks(text) == "One.\n\nTwo.\n\nThree."
 
 
 def test_backticks_in_a_line_are_no_block() -> None:

@@ -14,6 +14,7 @@ from typing import Literal
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.verification.boxes import boxed
 from tirage.verification.choice import last_choice, letters
+from tirage.verification.fences import fenced_blocks
 from tirage.verification.statements import stated, tidy
 
 Method = Literal["boxed", "tag", "phrase", "fenced", "result", "last-number", "choice", "whole"]
@@ -30,8 +31,8 @@ _PHRASES = re.compile(
     re.MULTILINE,
 )
 _RESULT = re.compile(r"(?i:\b(?:result|solution|output|total|value|sum|product)\s{0,3}(?:\bis\b|\bequals\b|:|=))\s*(?=\S)")
-_ANY_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^\s`]*)[^\n`]*$", re.MULTILINE)
-_FENCE = re.compile(r"^ {0,3}```", re.MULTILINE)
+_WORDS = ("", "text", "txt", "plaintext", "latex", "math", "tex")
+"""Languages of blocks that may hold an answer in words or symbols."""
 _ANSWER_COMES = re.compile(r"(?i:\banswer\b[^\n]{0,40}|####[^\n]{0,20})\s*$")
 _NUMBER = re.compile(r"(?:(?<![\w.)\]}])[-−])?[$€£]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?:/\d+)?%?|(?<![\w.])-?\.\d+")
 _INLINE = re.compile(r"(?<![\\\d])\$(?=[^\s$])([^$\n]{1,300}?)(?<=[^\s\\])\$(?!\d)|\\\(([^\n]{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
@@ -130,25 +131,13 @@ def without_code(text: str) -> str:
 
     A block that never closes reaches to the end.
     """
-    if "```" not in text and "~~~" not in text:
-        return text
-    kept: list[str] = []
-    place, opened, answers = 0, "", False
-    for match in _ANY_FENCE.finditer(text):
-        mark = match[1]
-        if not opened:
-            before = text[place : match.start()]
-            kept.append(before)
-            answers = (
-                match[2] in ("", "text", "txt", "plaintext", "latex", "math", "tex") and _ANSWER_COMES.search(before[-200:]) is not None
-            )
-            opened, place = mark, match.end()
-        elif mark[0] == opened[0] and len(mark) >= len(opened) and not match[2]:
-            kept.append(text[place : match.start()] if answers else "\n")
-            opened, place = "", match.end()
-    if not opened:
-        kept.append(text[place:])
-    return "".join(kept)
+    kept, place = [], 0
+    for block in fenced_blocks(text):
+        before = text[place : block.start]
+        answers = block.closed and block.language in _WORDS and _ANSWER_COMES.search(before[-200:]) is not None
+        kept += [before, block.code if answers else "\n"]
+        place = block.end
+    return "".join([*kept, text[place:]])
 
 
 def _tag(text: str) -> str | None:
@@ -214,13 +203,8 @@ def _result(text: str) -> str | None:
 
 
 def _fenced(text: str) -> str | None:
-    marks = [match.start() for match in _FENCE.finditer(text)]
-    if len(marks) < 2:
-        return None
-    opening = marks[len(marks) - 2 - len(marks) % 2]
-    closing = marks[len(marks) - 1 - len(marks) % 2]
-    start = text.find("\n", opening, closing)
-    return text[start:closing].strip() if start >= 0 else None
+    closed = [block for block in fenced_blocks(text) if block.closed]
+    return closed[-1].code.strip() if closed else None
 
 
 def _last_number(text: str) -> str | None:

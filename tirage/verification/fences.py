@@ -74,15 +74,6 @@ def fenced_blocks(text: str) -> list[Block]:
     return blocks
 
 
-def without_blocks(text: str) -> str:
-    """`text` without its fenced blocks; one that is open reaches to the end."""
-    parts, place = [], 0
-    for block in fenced_blocks(text):
-        parts.append(text[place : block.start])
-        place = block.end
-    return "".join([*parts, text[place:]])
-
-
 def _lines(text: str) -> list[tuple[int, int]]:
     """Where each line begins and where its text ends."""
     lines, place = [], 0
