@@ -12,6 +12,7 @@ from tirage.models.base import Sampling
 from tirage.sandbox import Limits, SandboxConfig, open_sandbox
 from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
+from tirage.verification.reading import answer_of
 
 # A scripted model says these texts in turn; put `await open_local(FOLDER)` or `await open_openai(URL, NAME)` in its place.
 SCRIPT = [
@@ -41,9 +42,10 @@ async def main() -> None:
             limits=PathLimits(max_calls=4, max_failures=2),
         )
         meter = Meter(Budget(tokens_out=2000))
-        tree = await agent.solve(Problem(prompt="What is the sum of the primes below 100?"), seed=0, meter=meter, on_step=show)
+        problem = Problem(prompt="What is the sum of the primes below 100?")
+        tree = await agent.solve(problem, seed=0, meter=meter, on_step=show)
     trajectory = tree.trajectory(tree.chosen)
-    print("answer:", agent.answer_of(trajectory.response), "| stopped because:", trajectory.stop)
+    print("answer:", answer_of(trajectory, problem), "| stopped because:", trajectory.stop)
     print("spent: ", meter.spent.model_calls, "model calls,", meter.spent.tool_calls, "tool calls,", meter.spent.tokens_out, "tokens")
 
 

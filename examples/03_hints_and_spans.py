@@ -11,6 +11,7 @@ from tirage.models.base import Request, Sampling
 from tirage.sandbox import open_sandbox
 from tirage.testing.models import ByteRenderer, ScriptedModel
 from tirage.tools.python import PythonTool
+from tirage.verification.reading import answer_of
 
 PROBLEM = Problem(prompt="What is 123 * 457?")
 
@@ -44,7 +45,7 @@ async def main() -> None:
             agent = Explorer(policy, tools={"python": PythonTool()}, sandbox=sandbox)
             tree = await agent.solve(PROBLEM, seed=1)
             trajectory = tree.trajectory(tree.chosen)
-            print(f"\n{position or 'no hint'}: answer {agent.answer_of(trajectory.response)}")
+            print(f"\n{position or 'no hint'}: answer {answer_of(trajectory, PROBLEM)}")
             show(trajectory)
 
 

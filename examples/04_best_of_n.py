@@ -36,7 +36,7 @@ async def solve(n: int, budget: Budget) -> tuple[Tree, Meter]:
 
 def describe(tree: Tree) -> None:
     """Print every chain and the vote."""
-    answers = {leaf: final_answer(tree.trajectory(leaf).response) for leaf in tree.leaves()}
+    answers = {leaf: final_answer(tree.trajectory(leaf).own_text) for leaf in tree.leaves()}
     for leaf, answer in answers.items():
         print(f"chain {tree.nodes[leaf].sample + 1}: {len(tree.path(leaf))} steps, answer {answer}")
     print("votes:", dict(Counter(answers.values())), "-> answer", answers[tree.chosen])

@@ -64,7 +64,7 @@ async def main() -> None:
     for node in tree.nodes[1:]:
         if node.step is not None and node.move == "executor":
             print(node.step.calls[0].name, node.step.calls[0].arguments, "gave", node.step.observations[0].text.strip())
-    answer = final_answer(tree.trajectory(tree.chosen).response)
+    answer = final_answer(tree.trajectory(tree.chosen).own_text)
     print(f"answer: {answer}, {tree.usage.model_calls} model calls, {tree.usage.tool_calls} tool calls")
     print("with 5 calls:", (await solve(Budget(model_calls=5))).ended)
 

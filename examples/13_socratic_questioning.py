@@ -46,8 +46,8 @@ async def main() -> None:
             print("  " * (int(note.split()[1].rstrip(",")) - 1) + note)
         elif node.step is not None:
             print(f"    {node.move}: {node.step.text.splitlines()}")
-    by_hint = [final_answer(tree.trajectory(node.index).response) for node in tree.nodes if "turn 2" in tree.notes.get(node.index, "")]
-    print(f"hint by hint: {by_hint} -> {final_answer(tree.trajectory(tree.chosen).response)}")
+    by_hint = [final_answer(tree.trajectory(node.index).own_text) for node in tree.nodes if "turn 2" in tree.notes.get(node.index, "")]
+    print(f"hint by hint: {by_hint} -> {final_answer(tree.trajectory(tree.chosen).own_text)}")
     print(f"{tree.usage.model_calls} model calls of at most {Socratic(max_depth=2).most_calls}")
 
 

@@ -12,6 +12,7 @@ from tirage.models.base import Sampling
 from tirage.sandbox import open_sandbox
 from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
+from tirage.tools.retrieval.embedders import HashingEmbedder
 from tirage.tools.toolset import toolset
 from tirage.verification.extract import final_answer
 
@@ -35,15 +36,16 @@ Ans: 12"""
 
 async def main() -> None:
     """One program, then an edit that changes what is shown for its task."""
-    print("shown:", ", ".join(task.name for task in Art().similar(PROBLEM.prompt)[:3]))
+    embed = HashingEmbedder().embed
+    print("shown:", ", ".join(task.name for task in Art().similar(PROBLEM.prompt, embed)[:3]))
     model = ScriptedModel(tags=SCRIPT)
     async with open_sandbox() as sandbox:
-        agent = build(Kit(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()))
+        agent = build(Kit(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()), embed=embed)
         tree = await agent.solve(PROBLEM, seed=0)
     last = model.requests[-1].ids or ()
     begun = bytes(last).decode().rsplit(f"{PROBLEM.prompt}\n", 1)[1].split("\n\n")[0]
     print(f"{begun}\n{tree.trajectory(tree.chosen).response}")
-    answer, guess = (final_answer(tree.trajectory(node).response) for node in (tree.chosen, 1))
+    answer, guess = (final_answer(tree.trajectory(node).own_text) for node in (tree.chosen, 1))
     print(f"answer: {answer}, the model's own guess was {guess}")
     with tempfile.TemporaryDirectory() as folder:
         edits = Path(folder) / "edits.yaml"

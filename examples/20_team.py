@@ -37,11 +37,11 @@ async def main() -> None:
     print(draw(TEAM, "ascii"))
     tree, _ = await work(TEAM)
     print("spoke:", " ".join(node.move for node in tree.nodes[1:]))
-    print("answer:", final_answer(tree.trajectory(tree.chosen).response))
+    print("answer:", final_answer(tree.trajectory(tree.chosen).own_text))
     for (speaker, listener), tokens in tokens_per_edge(TEAM, tree).items():
         print(f"{speaker} -> {listener}: {tokens} tokens")
     short, _ = await work(TEAM, Budget(model_calls=2))
-    print(f"with 2 calls: {short.ended}, answer so far {final_answer(short.trajectory(short.chosen).response)}")
+    print(f"with 2 calls: {short.ended}, answer so far {final_answer(short.trajectory(short.chosen).own_text)}")
     _, model = await work(with_saboteur(TEAM, "bob"))
     told = bytes(model.requests[2].ids or ()).decode()
     print("bob is told to mislead:", "Mislead the others" in told)
