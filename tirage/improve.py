@@ -53,7 +53,13 @@ async def improve_round(config: ImproveConfig, folder: Path, parts: Parts, show:
         tuned = await round_.train("hint-rft", base_weights)
         for number in range(2, config.rounds + 1):
             await round_.again(number, parts.served_like(config.model, str(tuned.path)))
-            tuned = await round_.train(later_round(number), base_weights)
+            try:
+                tuned = await round_.train(later_round(number), base_weights)
+            except NothingKept:
+                round_.note(
+                    f"Round {number} found nothing to train on: none of its samples was fit, so the rounds end with the one before."
+                )
+                break
         await round_.measure("after", parts.served_like(config.model, str(tuned.path)), unseen=True)
         if config.control:
             await round_.control(base_weights, steps=tuned.steps)
@@ -129,11 +135,14 @@ class _Round:
             checkpoint = await self.train("control", base, steps=steps)
             model = self.parts.served_like(self.config.model, str(checkpoint.path))
         except NothingKept:
-            note = "The control found nothing to train on: none of the base model's unhinted samples was fit, so it is the base model."
-            self.show.note(note)
-            self.record.notes.append(note)
+            self.note("The control found nothing to train on: none of the base model's unhinted samples was fit, so it is the base model.")
             model = self.config.model
         await self.measure("control", model)
+
+    def note(self, text: str) -> None:
+        """Tell now, and in the report."""
+        self.show.note(text)
+        self.record.notes.append(text)
 
     async def measure(self, stage: str, model: str, *, unseen: bool = False) -> None:
         """Measure a checkpoint on the held-out problems, greedy and without hints."""

@@ -97,7 +97,7 @@ START_FAMILIES = ("complex_calculation", "alternative_method", "general_tool_use
 @lru_cache(maxsize=1)
 def library() -> tuple[dict[str, object], ...]:
     """The hints that the framework ships."""
-    return tuple(yaml.safe_load(LIBRARY.read_text())["hints"])
+    return tuple(hint for hint in yaml.safe_load(LIBRARY.read_text())["hints"] if chat.CODE.strip() not in hint["text"])
 
 
 def opened(hint: str, rng: random.Random) -> str:
