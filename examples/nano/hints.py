@@ -96,7 +96,7 @@ START_FAMILIES = ("complex_calculation", "alternative_method", "general_tool_use
 
 @lru_cache(maxsize=1)
 def library() -> tuple[dict[str, object], ...]:
-    """The hints that the framework ships."""
+    """The hints that the framework ships and that leave the code fence to the model; `opened` makes others of them."""
     return tuple(hint for hint in yaml.safe_load(LIBRARY.read_text())["hints"] if chat.CODE.strip() not in hint["text"])
 
 
