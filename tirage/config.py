@@ -190,6 +190,9 @@ class AgentConfig(RewardConfig):
     demonstrations_in: Literal["system", "turns"] = Field(
         "system", description="where they stand: in the system message, or as earlier turns of the conversation"
     )
+    demonstrations_nearest: int | None = Field(
+        None, ge=1, description="show only so many, those whose problems are most like the one at hand (by their words); null shows all"
+    )
     elicit: bool = Field(
         False,
         description="begin the words that state an answer where a path ended without a readable one; never trained, and a round does so "

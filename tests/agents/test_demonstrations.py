@@ -11,16 +11,27 @@ ITEM = Demonstration(problem="What is 2 + 2?", response="```python\nprint(2 + 2)
 
 
 def test_in_the_system_message_behind_its_own_text() -> None:
-    (message,) = Demonstrations(items=(ITEM,)).messages("Solve it.")
+    (message,) = Demonstrations(items=(ITEM,)).messages("Solve it.", "What is 3 + 3?")
     assert message.role == "system"
     assert message.content.startswith("Solve it.\n\n")
     assert message.content.endswith(f"Problem: {ITEM.problem}\n\n{ITEM.response}")
 
 
 def test_as_turns_of_the_conversation() -> None:
-    shown = Demonstrations(items=(ITEM,), place="turns").messages("Solve it.")
+    shown = Demonstrations(items=(ITEM,), place="turns").messages("Solve it.", "What is 3 + 3?")
     assert [message.role for message in shown] == ["system", "user", "assistant"]
-    assert [message.role for message in Demonstrations(items=(ITEM,), place="turns").messages(None)] == ["user", "assistant"]
+    shown = Demonstrations(items=(ITEM,), place="turns").messages(None, "What is 3 + 3?")
+    assert [message.role for message in shown] == ["user", "assistant"]
+
+
+def test_the_nearest_stand_last_and_the_others_are_left_out() -> None:
+    words = ("Spell this word backward: garden", "What is 5 + 6?", "Find the greatest common divisor of 84 and 126.")
+    items = tuple(Demonstration(problem=text, response="\\boxed{1}") for text in words)
+    shown = Demonstrations(items=items, place="turns", nearest=2)
+    asked = [message.content for message in shown.messages(None, "Find the greatest common divisor of 9 and 6.") if message.role == "user"]
+    assert len(asked) == 2
+    assert asked[-1] == words[2]
+    assert shown.messages(None, "Spell this word backward: rose")[-2].content == words[0]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -4,6 +4,7 @@ A file is YAML: `demonstrations`, a list of `problem` and `response`, each respo
 """
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import yaml
 
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.message import Message
+from tirage.tools.retrieval.embedders import HashingEmbedder
 from tirage.verification.fences import fenced_blocks
 
 Place = Literal["turns", "system"]
@@ -36,18 +38,33 @@ class Demonstrations:
 
     items: tuple[Demonstration, ...]
     place: Place = "system"
+    nearest: int | None = None
+    """Show only so many, >= 1: those whose problems are most like the one at hand, the most similar last; None shows all in their order."""
 
-    def messages(self, system: str | None) -> tuple[Message, ...]:
-        """What stands before the problem, with the system message `system` if any."""
+    def messages(self, system: str | None, problem: str) -> tuple[Message, ...]:
+        """What stands before `problem`, with the system message `system` if any."""
         own = (Message(role="system", content=system),) if system is not None else ()
+        shown = self.items if self.nearest is None else self._nearest(problem, self.nearest)
         if self.place == "turns":
-            pairs = ((Message(role="user", content=item.problem), Message(role="assistant", content=item.response)) for item in self.items)
+            pairs = ((Message(role="user", content=item.problem), Message(role="assistant", content=item.response)) for item in shown)
             return (*own, *(message for pair in pairs for message in pair))
-        worked = [f"Problem: {item.problem}\n\n{item.response}" for item in self.items]
+        worked = [f"Problem: {item.problem}\n\n{item.response}" for item in shown]
         return (Message(role="system", content="\n\n".join([*([system] if system else []), _INTRODUCTION, *worked])),)
 
+    def _nearest(self, problem: str, count: int) -> list[Demonstration]:
+        """KNN prompting (Liu et al. 2021, arXiv 2101.06804, section 3): by cosine similarity, of hashed words here."""
+        (wanted,) = HashingEmbedder().embed([problem])
+        scores = _vectors(tuple(item.problem for item in self.items)) @ wanted
+        return [self.items[place] for place in sorted(range(len(self.items)), key=lambda place: (scores[place], -place))[-count:]]
 
-def load_demonstrations(source: str | Path, *, place: Place = "system") -> Demonstrations:
+
+@cache
+def _vectors(problems: tuple[str, ...]) -> Any:
+    """[problems, dimension]."""
+    return HashingEmbedder().embed(problems)
+
+
+def load_demonstrations(source: str | Path, *, place: Place = "system", nearest: int | None = None) -> Demonstrations:
     """A shipped set by name, or the YAML file at `source`.
 
     Raises:
@@ -71,7 +88,8 @@ def load_demonstrations(source: str | Path, *, place: Place = "system") -> Demon
     entries = data.get("demonstrations") if isinstance(data, dict) else None
     if not isinstance(entries, list) or not entries:
         raise DataError(f"demonstrations {source}: expected `demonstrations:` with a list of problem and response")
-    return Demonstrations(items=tuple(_read(entry, f"{source}, entry {number}") for number, entry in enumerate(entries, 1)), place=place)
+    items = tuple(_read(entry, f"{source}, entry {number}") for number, entry in enumerate(entries, 1))
+    return Demonstrations(items=items, place=place, nearest=nearest)
 
 
 def _read(entry: Any, name: str) -> Demonstration:

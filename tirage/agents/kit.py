@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tirage.agents.approval import Desk
 from tirage.agents.cast import Cast
@@ -79,7 +80,7 @@ class Kit:
             self.model,
             dialect or self.dialect,
             sampling=replace(self.sampling, logprobs=self.model.capabilities.logprobs),
-            system=system if self.demonstrations is None else self.demonstrations.messages(system),
+            system=system if self.demonstrations is None else partial(self.demonstrations.messages, system),
             hints=self.hints,
             tools=tuple(tool.spec for tool in {**self.tools, **(more or {})}.values()),
             moves=moves,

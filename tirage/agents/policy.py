@@ -1,6 +1,6 @@
 """The policy: one model turn after another, with hints spliced in and every token's author kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +44,7 @@ class ModelPolicy:
         dialect: Dialect,
         *,
         sampling: Sampling,
-        system: str | Sequence[Message] | None = None,
+        system: str | Callable[[str], tuple[Message, ...]] | None = None,
         hints: HintPlan | None = None,
         tools: Sequence[ToolSpec] = (),
         moves: Sequence[Hint] = (),
@@ -57,7 +57,7 @@ class ModelPolicy:
             model: What is sampled.
             dialect: How calls are written.
             sampling: How a turn is sampled.
-            system: System message, None for none; or all messages before the problem, demonstrations among them.
+            system: System message, None for none; or what gives all messages before a problem's text, demonstrations among them.
             hints: When to give hints unasked.
             tools: What the model is told of, where the dialect tells it by schema.
             moves: Hints that a search may ask for, as the move `hint:ID`.
@@ -70,7 +70,7 @@ class ModelPolicy:
         self.model = model
         self.dialect = dialect = bound(dialect, model, [dict(tool.schema()) for tool in tools] if dialect.uses_schemas else ())
         self.sampling = sampling
-        self._before = (Message(role="system", content=system),) if isinstance(system, str) else tuple(system or ())
+        self._system = system
         self.hints = hints
         self.moves = {f"{PREFIX}{hint.id}": hint for hint in moves}
         self.waiting = dialect.stops
@@ -101,7 +101,10 @@ class ModelPolicy:
 
     def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
         """What stands before the problem, then the problem as the user's message."""
-        messages = (*self._before, Message(role="user", content=problem.prompt))
+        own, before = self._system, tuple[Message, ...]()
+        if own is not None:
+            before = (Message(role="system", content=own),) if isinstance(own, str) else own(problem.prompt)
+        messages = (*before, Message(role="user", content=problem.prompt))
         if isinstance(self.dialect, NativeTokens):
             return messages, self.dialect.render(messages)
         return messages, render_prompt(self.model, self.mode, messages)

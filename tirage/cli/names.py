@@ -324,7 +324,9 @@ def _kit(
 
 
 def _demonstrations(config: AgentConfig) -> Demonstrations | None:
-    return None if config.demonstrations is None else load_demonstrations(config.demonstrations, place=config.demonstrations_in)
+    if config.demonstrations is None:
+        return None
+    return load_demonstrations(config.demonstrations, place=config.demonstrations_in, nearest=config.demonstrations_nearest)
 
 
 class Parts:
