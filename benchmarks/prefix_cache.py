@@ -14,14 +14,14 @@ import re
 import sys
 import urllib.request
 
-from tirage.agents.dialect import FencedPython
-from tirage.agents.equipment import PathLimits, Steering
+from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
-from tirage.agents.valuers import Execution
+from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.core import Budget, HintPosition
 from tirage.evaluation.prefixes import shared_prefixes
+from tirage.judging.valuers import Execution
 from tirage.models.base import Capabilities, Completion, Renderer, Request, Sampling
 from tirage.models.embedded import nano_path
 from tirage.models.vllm import open_vllm
@@ -103,7 +103,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, float]:
                 sandbox=sandbox,
                 search=strategy(arguments.strategy),
                 limits=PathLimits(concurrency=arguments.concurrency),
-                steering=Steering(valuer=Execution(), budget=Budget(nodes=arguments.nodes)),
+                search_options=SearchOptions(valuer=Execution(), budget=Budget(nodes=arguments.nodes)),
             )
             nodes = 0
             for number, problem in enumerate(problems):

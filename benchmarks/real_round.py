@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
-from tirage.cli.names import Parts
-from tirage.config import ImproveConfig
-from tirage.config_files import load_config
-from tirage.doors import run_sync
 from tirage.evaluation import Report, print_report
-from tirage.improve import improve_round
+from tirage.runtime.config import ImproveConfig
+from tirage.runtime.config_files import load_config
+from tirage.runtime.improve import improve_round
+from tirage.runtime.opening import Parts
+from tirage.runtime.solving import run_sync
 from tirage.traces.jsonl import TraceStore
 
 ROOT = Path(__file__).parents[1]

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tirage.agents.dialect import OUTPUT_FENCE, FencedPython
-from tirage.agents.equipment import PathLimits
+from tirage.agents.dialects.base import OUTPUT_FENCE, FencedPython
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
+from tirage.agents.search_options import PathLimits
 from tirage.core import Problem, Rollout
 from tirage.core.errors import DataError
 from tirage.models.base import Capabilities, Completion, Request, Sampling
@@ -35,7 +35,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Transcript:
+class WorkflowRun:
     """One recorded rollout: what the model wrote, turn by turn, and what it was shown in between."""
 
     problem: Problem
@@ -44,7 +44,7 @@ class Transcript:
     outputs: tuple[str, ...]
 
 
-def read_transcripts(path: Path, limit: int | None) -> Iterator[Transcript]:
+def read_transcripts(path: Path, limit: int | None) -> Iterator[WorkflowRun]:
     """Transcripts of a ToRA output file. Raises `DataError` naming file and line."""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
@@ -61,7 +61,7 @@ def read_transcripts(path: Path, limit: int | None) -> Iterator[Transcript]:
                 outputs.append(found.group(1).strip())
                 start = found.end()
             turns.append(text[start:])
-            yield Transcript(Problem(prompt=question, answer=gold, metadata={"line": number}), tuple(turns), tuple(outputs))
+            yield WorkflowRun(Problem(prompt=question, answer=gold, metadata={"line": number}), tuple(turns), tuple(outputs))
 
 
 class Recorded:
@@ -71,7 +71,7 @@ class Recorded:
     capabilities = Capabilities(raw_continuation=True)
     renderer = None
 
-    def __init__(self, transcripts: list[Transcript]) -> None:
+    def __init__(self, transcripts: list[WorkflowRun]) -> None:
         self._turns = {transcript.problem.prompt: transcript.turns for transcript in transcripts}
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
@@ -119,7 +119,7 @@ def same_output(ours: str, theirs: str) -> bool:
     return all(math.isclose(float(mine), float(other), rel_tol=1e-9) for mine, other in pairs)
 
 
-async def replay(transcripts: list[Transcript], concurrency: int) -> tuple[list[Rollout], float]:
+async def replay(transcripts: list[WorkflowRun], concurrency: int) -> tuple[list[Rollout], float]:
     """Roll out every transcript; returns the rollouts and the seconds it took."""
     sandbox = open_sandbox(SandboxConfig())
     verifier = open_verifier("math")
@@ -144,7 +144,7 @@ async def replay(transcripts: list[Transcript], concurrency: int) -> tuple[list[
         await verifier.close()
 
 
-def compare_outputs(rollouts: list[Rollout], transcripts: list[Transcript]) -> tuple[int, int, list[dict[str, str]]]:
+def compare_outputs(rollouts: list[Rollout], transcripts: list[WorkflowRun]) -> tuple[int, int, list[dict[str, str]]]:
     """Outputs that agree, outputs in all, and the differences."""
     recorded = {transcript.problem.id: transcript.outputs for transcript in transcripts}
     agreed, total, differences = 0, 0, []

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from tirage.agents.dialect import FencedPython
-from tirage.agents.equipment import PathLimits
+from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, StepEvent
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import TOOL_INTEGRATED_REASONING
+from tirage.agents.search_options import PathLimits
 from tirage.core import Budget, Meter, Problem
 from tirage.models.base import Sampling
 from tirage.sandbox import Limits, SandboxConfig, open_sandbox

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tirage.agents.dialect import FencedPython
+from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from tirage.agents.dialect import FencedPython
+from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Budget, Meter, Problem, Tree

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 import tirage
-from tirage.config import ImproveConfig, SamplingConfig, SplitsConfig
 from tirage.problems import GymSource
+from tirage.runtime.config import ImproveConfig, SamplingConfig, SplitsConfig
 from tirage.traces import TraceStore
 from tirage.training.dataset import Dataset
 from tirage.training.spec import SFTSettings

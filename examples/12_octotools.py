@@ -3,12 +3,12 @@
 import asyncio
 import json
 
-from tirage.agents.equipment import Steering
-from tirage.agents.kit import Kit
-from tirage.agents.octotools import build
+from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, Problem, Tree
 from tirage.models.base import Sampling
 from tirage.sandbox import open_sandbox
+from tirage.systems.octotools import build
+from tirage.systems.parts import AgentParts
 from tirage.testing.models import ScriptedModel
 from tirage.tools.function import tool
 from tirage.tools.python import PythonTool
@@ -46,19 +46,19 @@ async def solve(budget: Budget) -> Tree:
     async with open_sandbox() as sandbox:
         tools = toolset(search, PythonTool())
         agent = build(
-            Kit(
+            AgentParts(
                 model=ScriptedModel(tags=SCRIPT),
                 tools=tools,
                 sandbox=sandbox,
                 sampling=Sampling(max_tokens=2000),
-                steering=Steering(budget=budget),
+                search_options=SearchOptions(budget=budget),
             )
         )
         return await agent.solve(PROBLEM, seed=0)
 
 
 async def main() -> None:
-    """The whole play, and one whose budget leaves room for a single step and the summary."""
+    """The whole workflow, and one whose budget leaves room for a single step and the summary."""
     tree = await solve(Budget())
     print(" -> ".join(node.move for node in tree.nodes[1:]))
     for node in tree.nodes[1:]:

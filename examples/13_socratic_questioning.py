@@ -2,10 +2,10 @@
 
 import asyncio
 
-from tirage.agents.kit import Kit
-from tirage.agents.socratic import Socratic, build
 from tirage.core import Problem
 from tirage.models.base import Sampling
+from tirage.systems.parts import AgentParts
+from tirage.systems.socratic import Socratic, build
 from tirage.testing.models import ScriptedModel
 from tirage.verification.extract import final_answer
 
@@ -38,7 +38,7 @@ SCRIPT = {
 
 async def main() -> None:
     """One problem; the notes of the tree tell depth, turn and confidence of every answer."""
-    agent = build(Kit(model=ScriptedModel(tags=SCRIPT), sampling=Sampling()), max_depth=2)
+    agent = build(AgentParts(model=ScriptedModel(tags=SCRIPT), sampling=Sampling()), max_depth=2)
     tree = await agent.solve(PROBLEM, seed=0)
     for node in tree.nodes[1:]:
         if node.index in tree.notes:

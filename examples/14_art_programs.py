@@ -4,12 +4,12 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from tirage.agents.art import Art, build
-from tirage.agents.art_library import add_program, load_library
-from tirage.agents.kit import Kit
 from tirage.core import Problem
 from tirage.models.base import Sampling
 from tirage.sandbox import open_sandbox
+from tirage.systems.art.art import Art, build
+from tirage.systems.art.library import add_program, load_library
+from tirage.systems.parts import AgentParts
 from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
 from tirage.tools.retrieval.embedders import HashingEmbedder
@@ -40,7 +40,7 @@ async def main() -> None:
     print("shown:", ", ".join(task.name for task in Art().similar(PROBLEM.prompt, embed)[:3]))
     model = ScriptedModel(tags=SCRIPT)
     async with open_sandbox() as sandbox:
-        agent = build(Kit(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()), embed=embed)
+        agent = build(AgentParts(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()), embed=embed)
         tree = await agent.solve(PROBLEM, seed=0)
     last = model.requests[-1].ids or ()
     begun = bytes(last).decode().rsplit(f"{PROBLEM.prompt}\n", 1)[1].split("\n\n")[0]

@@ -4,12 +4,12 @@ import asyncio
 import json
 import re
 
-from tirage.agents.cast import Cast
-from tirage.agents.halo import Halo
-from tirage.agents.workflow import Workflow
 from tirage.core import Problem, Tree
 from tirage.models.base import Request
+from tirage.systems.halo.halo import Halo
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.role_models import RoleModels
+from tirage.workflows.workflow import WorkflowAgent
 
 PROBLEM = Problem(prompt="A snail climbs 3 m a day and slips 2 m a night. When is it out of a well of 10 m?", answer="8")
 
@@ -70,7 +70,7 @@ def show(tree: Tree) -> None:
 
 async def main() -> None:
     """Solve it, and show who said what."""
-    tree = await Workflow(Halo(attempts=1), Cast(model=MODEL)).solve(PROBLEM, seed=0)
+    tree = await WorkflowAgent(Halo(attempts=1), RoleModels(model=MODEL)).solve(PROBLEM, seed=0)
     show(tree)
     defaults = sum("default taken" in note for note in tree.notes.values())
     print(f"answer: {tree.trajectory(tree.chosen).response} | {tree.usage.model_calls} model calls, {defaults} replies could not be read")

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from tirage.agents import t1
-from tirage.agents.equipment import Steering
-from tirage.agents.kit import Kit
-from tirage.agents.pool import check_figures, read_pool, select, selection_curve
+from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, Problem, Tree
+from tirage.judging.pool import check_figures, read_pool, select, selection_curve
 from tirage.models.base import Request, Sampling
 from tirage.rollouts.runner import judge
 from tirage.sandbox import open_sandbox
+from tirage.systems import t1
+from tirage.systems.parts import AgentParts
 from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
 from tirage.verification import open_verifier
@@ -32,7 +32,11 @@ async def solve(budget: Budget) -> Tree:
     model = ScriptedModel(tags={"solver": GUESSES, "verifier": check})
     async with open_sandbox() as sandbox:
         tools, sampling = {"python": PythonTool()}, Sampling(temperature=0.8, logprobs=True)
-        agent = t1.build(Kit(model=model, tools=tools, sandbox=sandbox, sampling=sampling, steering=Steering(budget=budget)), n=4, width=1)
+        agent = t1.build(
+            AgentParts(model=model, tools=tools, sandbox=sandbox, sampling=sampling, search_options=SearchOptions(budget=budget)),
+            n=4,
+            width=1,
+        )
         return await agent.solve(PROBLEM, seed=0)
 
 

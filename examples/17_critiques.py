@@ -5,12 +5,12 @@
 
 import asyncio
 
-from tirage.agents import realcritic
-from tirage.agents.kit import Kit
 from tirage.core import Problem, Rollout
 from tirage.evaluation.realcritic import critique_rows, read_critiqued
 from tirage.models.base import Model, Sampling
 from tirage.rollouts.runner import judge
+from tirage.systems import realcritic
+from tirage.systems.parts import AgentParts
 from tirage.testing.models import ScriptedModel
 from tirage.verification import open_verifier
 
@@ -34,7 +34,7 @@ CRITIQUES = [
 
 async def roll(model: Model) -> list[Rollout]:
     """One tree per problem: the student's solution, the critique, its correction; what answers the problem is judged."""
-    agent = realcritic.build(Kit(model=model, sampling=Sampling()), mode="cross", given=STUDENTS)
+    agent = realcritic.build(AgentParts(model=model, sampling=Sampling()), mode="cross", given=STUDENTS)
     verifier, rollouts = open_verifier("math"), []
     for problem in PROBLEMS:
         tree = await agent.solve(problem, seed=0)

@@ -2,12 +2,13 @@
 
 import asyncio
 
-from tirage.agents.bias import Pair, probe
-from tirage.agents.cast import Cast
-from tirage.agents.judges import BothOrders, ModelPairJudge, PairJudge, Panel, Presented
-from tirage.agents.presentation import blind, each, level, plain
 from tirage.evaluation.judge_bias import position_consistency, sensitivities
+from tirage.judging.bias import Pair, probe
+from tirage.judging.judges import BothOrders, PairJudge, Panel, Presented
+from tirage.judging.presentation import blind, each, level, plain
 from tirage.testing.judges import biased_judge
+from tirage.workflows.role_models import RoleModels
+from tirage.workflows.rulings import ModelPairJudge
 
 WORK = "The price is multiplied by the number of pieces, the discount is taken off, and the tax is put on what is left of it. "
 QUESTIONS = {"What do 3 pens at 4 cost?": ("12", "7"), "What is 20 % of 50?": ("10", "1000"), "What is 9 * 9?": ("81", "18")}
@@ -21,7 +22,7 @@ CUES = ("length", "authority", "markdown", "identity", "position")
 
 def judge(cue: str | None) -> ModelPairJudge:
     """A scripted model that falls for one cue; put a real one in its place."""
-    return ModelPairJudge(Cast(model=biased_judge(cue, RIGHT)))
+    return ModelPairJudge(RoleModels(model=biased_judge(cue, RIGHT)))
 
 
 async def show(name: str, asked: PairJudge) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from tirage.agents.cast import Cast
-from tirage.agents.debate import Debate, read_ending
-from tirage.agents.judges import BothOrders
-from tirage.agents.workflow import Workflow
 from tirage.core import Problem, Tree
 from tirage.evaluation.tournament import Match, rank, schedule
+from tirage.judging.judges import BothOrders
 from tirage.models.base import Request
+from tirage.systems.debate import Debate, read_ending
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.role_models import RoleModels
+from tirage.workflows.workflow import WorkflowAgent
 
 PROBLEMS = [Problem(prompt=f"What is {n} * {n}?", answer=str(n * n)) for n in (12, 15)]
 EVIDENCE = {"reasoner": "I added the number to itself, step by step, and got the same sum twice.", "parrot": "Everybody knows it."}
@@ -35,8 +35,8 @@ def verdict(request: Request) -> str:
 
 async def hold(pro: str, con: str, problem: Problem) -> Tree:
     """One debate; the judge is asked in both orders, and where it does not agree with itself there is another round."""
-    cast = Cast(model=ScriptedModel(verdict), models={"pro": debater(pro), "con": debater(con)})
-    return await Workflow(Debate(most=3, review=BothOrders), cast).solve(problem, seed=0)
+    cast = RoleModels(model=ScriptedModel(verdict), models={"pro": debater(pro), "con": debater(con)})
+    return await WorkflowAgent(Debate(most=3, review=BothOrders), cast).solve(problem, seed=0)
 
 
 async def main() -> None:

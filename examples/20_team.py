@@ -2,14 +2,14 @@
 
 import asyncio
 
-from tirage.agents.cast import Cast
-from tirage.agents.teams.pictures import draw
-from tirage.agents.teams.team import Team, tokens_per_edge, with_saboteur
-from tirage.agents.teams.topology import Member, Topology
-from tirage.agents.workflow import Workflow
 from tirage.core import Budget, Problem, Tree
+from tirage.teams.pictures import draw
+from tirage.teams.team import Team, tokens_per_edge, with_saboteur
+from tirage.teams.topology import Member, Topology
 from tirage.testing.models import ScriptedModel
 from tirage.verification.extract import final_answer
+from tirage.workflows.role_models import RoleModels
+from tirage.workflows.workflow import WorkflowAgent
 
 TEAM = Topology(
     name="two-opinions",
@@ -29,7 +29,7 @@ SCRIPT = {
 async def work(topology: Topology, budget: Budget | None = None) -> tuple[Tree, ScriptedModel]:
     """One problem; a scripted model stands for all members."""
     model = ScriptedModel(tags=SCRIPT)
-    return await Workflow(Team(topology), Cast(model=model), budget=budget).solve(PROBLEM, seed=0), model
+    return await WorkflowAgent(Team(topology), RoleModels(model=model), budget=budget).solve(PROBLEM, seed=0), model
 
 
 async def main() -> None:

@@ -7,11 +7,11 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from tirage.agents.kit import Kit
-from tirage.agents.ur2 import fallback_count, outcome, ur2
 from tirage.core import Problem
 from tirage.core.step import Source
 from tirage.models.base import Sampling
+from tirage.systems.parts import AgentParts
+from tirage.systems.ur2.ur2 import fallback_count, outcome, ur2
 from tirage.testing.models import ScriptedModel
 from tirage.tools.retrieval import Collection, SearchTool
 
@@ -37,13 +37,13 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Collection(Path(folder) / "facts.sqlite") as collection:
         for _ in collection.add(FACTS.items()):
             pass
-        kit = Kit(
+        parts = AgentParts(
             model=ScriptedModel(POLICY),
             others=(ScriptedModel(tags=TELLER),),
             tools={"search": SearchTool(collection, k=1)},
             sampling=Sampling(temperature=0.3, max_tokens=1024),
         )
-        tree = await ur2(kit, strict=True, rewrite=True).solve(Problem(prompt="How many days has a year of Xanth?"), seed=0)
+        tree = await ur2(parts, strict=True, rewrite=True).solve(Problem(prompt="How many days has a year of Xanth?"), seed=0)
     path = tree.trajectory(tree.chosen)
     for step in path.steps:
         for span in step.spans:

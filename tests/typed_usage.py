@@ -6,21 +6,21 @@ from typing import assert_type
 
 import tirage
 from tirage import Problem, Rollout, Solution, Tree, Verdict
-from tirage.agents.dialect import Dialect, FencedPython, NativeTools
+from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
 from tirage.agents.draft import Draft, Policy
+from tirage.agents.driver import StepEvent
 from tirage.agents.explorer import Agent, Explorer
-from tirage.agents.growth import StepEvent
 from tirage.agents.policy import ModelPolicy
-from tirage.config import ImproveConfig, SamplingConfig
-from tirage.config_files import load_config
 from tirage.core import Budget, Meter, Node, Observation, Source, Span, Step, StopReason, ToolCall, Trajectory, Usage
-from tirage.doors import run_sync, solve_async
 from tirage.evaluation import AtK, Interval, Outcome, Paired, Report, compare_paired, pass_at_k, read_outcomes, wilson
 from tirage.models.base import Completion, Model, Request, Sampling
 from tirage.models.local import open_local
 from tirage.models.openai import open_openai
 from tirage.problems import ProblemSet, ProblemSource, load_problems
 from tirage.rollouts.runner import Progress, Runner, Store
+from tirage.runtime.config import ImproveConfig, SamplingConfig
+from tirage.runtime.config_files import load_config
+from tirage.runtime.solving import run_sync, solve_async
 from tirage.sandbox import ExecResult, Sandbox, Session, open_sandbox
 from tirage.search.base import Search
 from tirage.search.best_of_n import BestOfN
@@ -66,7 +66,7 @@ def values(trajectory: Trajectory, tree: Tree, rollout: Rollout) -> None:
     assert_type(rollout.correct, bool | None)
 
 
-async def parts(problem: Problem) -> None:
+async def scripted_parts(problem: Problem) -> None:
     """Whatever is built by hand fits the port it is handed to."""
     local: Model = await open_local("folder")
     served: Model = await open_openai("http://localhost:8000/v1", "name")

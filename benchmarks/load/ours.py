@@ -13,17 +13,17 @@ from pathlib import Path
 
 from task import ANSWER, CALLS_EACH, CLOSING, MODEL, PRODUCT, WARM_UP, Clock, Load, Spent, multiply, question, read_load, report
 
-from tirage.agents.dialect import OUTPUT_FENCE, FencedPython, NativeTools
+from tirage.agents.dialects.base import OUTPUT_FENCE, FencedPython, NativeTools
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Observation, Problem, Rollout, ToolCall, Verdict
-from tirage.doors import run_sync
 from tirage.models.base import Model, Sampling
 from tirage.models.openai import OpenAIModel, open_openai
 from tirage.models.openai.server import Server
 from tirage.models.openai.wire import Facts
 from tirage.models.template import HFRenderer
 from tirage.rollouts.runner import Runner, Stage, Store
+from tirage.runtime.solving import run_sync
 from tirage.sandbox.base import ExecResult, Session
 from tirage.search.best_of_n import BestOfN
 from tirage.testing.sandbox import TableSandbox

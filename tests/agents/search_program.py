@@ -8,14 +8,14 @@ import json
 import sys
 from pathlib import Path
 
-from tirage.agents.dialect import FencedPython
-from tirage.agents.equipment import Steering
+from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
-from tirage.agents.valuers import Execution
+from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, Problem, Tree
 from tirage.core.codec import encode
 from tirage.core.seeds import derive_seed
+from tirage.judging.valuers import Execution
 from tirage.models.base import Completion, Request, Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.search.strategies import strategy
@@ -63,7 +63,7 @@ async def grow(folder: Path, seed: int, name: str) -> Tree:
             tools={"python": tool},
             sandbox=sandbox,
             search=strategy(name),
-            steering=Steering(valuer=Execution(), budget=Budget(nodes=60)),
+            search_options=SearchOptions(valuer=Execution(), budget=Budget(nodes=60)),
         )
         tree = await agent.solve(PROBLEM, seed=seed, log=log.of("a"))
     log.close()

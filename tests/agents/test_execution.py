@@ -6,12 +6,12 @@ from typing import Literal
 
 import pytest
 
-from tirage.agents.dialect import FencedPython
+from tirage.agents.dialects.base import FencedPython
 from tirage.agents.elicitation import FAMILY, Elicitation
-from tirage.agents.equipment import PathLimits
 from tirage.agents.explorer import Explorer
 from tirage.agents.hints import HintPlan
 from tirage.agents.policy import ModelPolicy
+from tirage.agents.search_options import PathLimits
 from tirage.core import Finish, Hint, HintPosition, Problem, Source, StopReason, Trajectory
 from tirage.core.step import join_ids
 from tirage.models.base import Sampling

@@ -5,12 +5,12 @@ import random
 
 import pytest
 
-from tirage.agents.dialect import Dialect, FencedPython, NativeTools
-from tirage.agents.equipment import PathLimits
+from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
+from tirage.agents.driver import StepEvent
 from tirage.agents.explorer import Explorer
-from tirage.agents.growth import StepEvent
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
+from tirage.agents.search_options import PathLimits
 from tirage.core import Budget, Finish, Hint, HintPosition, Meter, Problem, Source, StopReason, ToolCall, Tree
 from tirage.core.codec import encode
 from tirage.core.errors import CapabilityError, ModelRequestError, ModelUnavailable

@@ -5,11 +5,11 @@ from typing import Literal
 
 import pytest
 
-from tests.agents.kits import PROBLEM, kit, prompt_of
-from tirage.agents.equipment import Steering
+from tests.systems.scripted_parts import PROBLEM, prompt_of, scripted_parts
 from tirage.agents.explorer import Explorer
 from tirage.agents.refine import Refining
-from tirage.agents.valuers import Estimate
+from tirage.agents.search_options import SearchOptions
+from tirage.agents.valuation import Estimate
 from tirage.core import Budget, Problem, StopReason, Trajectory, Tree
 from tirage.core.tree import ROOT
 from tirage.models.base import Request
@@ -33,14 +33,14 @@ def improves(request: Request) -> str:
 
 
 async def grow(model: ScriptedModel, nodes: int, **options: object) -> Tree:
-    made_of = kit(model, tools={}, steering=Steering(valuer=Said(), budget=Budget(nodes=nodes)))
+    made_of = scripted_parts(model, tools={}, search_options=SearchOptions(valuer=Said(), budget=Budget(nodes=nodes)))
     policy = made_of.policy()
     agent = Explorer(
         Refining(policy, policy),
         tools={},
         sandbox=None,
         search=strategy("ab-mcts", {"refine": True, **options}),
-        steering=made_of.steering,
+        search_options=made_of.search_options,
         limits=made_of.limits,
     )
     return await agent.solve(PROBLEM, seed=0)
@@ -73,14 +73,14 @@ async def test_calls_of_a_refinement_go_on_in_its_conversation() -> None:
     said = ["It is \\boxed{3}.", "Check.\n```python\nprint(2 * 3)\n```\n```output", "So \\boxed{6}."]
     model = ScriptedModel(said)
     async with open_sandbox(SandboxConfig(preload=())) as sandbox:
-        made_of = kit(model, sandbox=sandbox, steering=Steering(valuer=Said(), budget=Budget(nodes=3)))
+        made_of = scripted_parts(model, sandbox=sandbox, search_options=SearchOptions(valuer=Said(), budget=Budget(nodes=3)))
         policy = made_of.policy()
         agent = Explorer(
             Refining(policy, policy),
             tools=made_of.tools,
             sandbox=sandbox,
             search=strategy("ab-mcts", {"refine": True, "width": 1}),
-            steering=Steering(valuer=Lenient(), budget=Budget(nodes=3)),
+            search_options=SearchOptions(valuer=Lenient(), budget=Budget(nodes=3)),
         )
         tree = await agent.solve(PROBLEM, seed=0)
     model.assert_done()
@@ -109,14 +109,14 @@ async def test_an_arm_makes_the_refinement() -> None:
     from tirage.agents.arms import Arms
 
     first, second = ScriptedModel(improves), ScriptedModel(improves)
-    made_of = kit(first, tools={})
-    policy, other = made_of.policy(), kit(second, tools={}).policy()
+    made_of = scripted_parts(first, tools={})
+    policy, other = made_of.policy(), scripted_parts(second, tools={}).policy()
     agent = Explorer(
         Refining(Arms(policy, {"other": other}), policy),
         tools={},
         sandbox=None,
         search=strategy("ab-mcts", {"refine": True, "moves": ("", "other")}),
-        steering=Steering(valuer=Said(), budget=Budget(nodes=40)),
+        search_options=SearchOptions(valuer=Said(), budget=Budget(nodes=40)),
         limits=made_of.limits,
     )
     tree = await agent.solve(PROBLEM, seed=1)

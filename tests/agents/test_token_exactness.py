@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.models.spoken_folders import FAMILIES, write_folder
-from tirage.agents.dialect import Dialect, FencedPython, NativeTools
+from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Problem, Source, StopReason, Tree

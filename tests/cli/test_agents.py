@@ -9,12 +9,12 @@ import pytest
 
 import tirage
 from tests.cli.test_main import problems, run, script
-from tirage.agents.systems import SYSTEMS
-from tirage.cli.shapes import open_topology
-from tirage.cli.toolbox import found_tools
-from tirage.config import AgentConfig
-from tirage.config_files import load_config
 from tirage.core.errors import ConfigError
+from tirage.runtime.config import AgentConfig
+from tirage.runtime.config_files import load_config
+from tirage.runtime.toolbox import found_tools
+from tirage.runtime.topologies import open_topology
+from tirage.systems.registry import shipped
 from tirage.traces.jsonl import TraceStore
 
 PATHS = (" Let me think.", "\\boxed{2}")
@@ -24,7 +24,7 @@ def test_the_table_names_each_agent_and_its_options(capsys: pytest.CaptureFixtur
     code, out, _ = run(capsys, "solve", "--agent", "list", "--json")
     listed = json.loads(out)
     assert code == 0
-    assert set(listed) == set(SYSTEMS) >= {"start", "tir", "dfsdt", "lats", "rstar", "cpl"}
+    assert set(listed) == set(shipped()) >= {"start", "tir", "dfsdt", "lats", "rstar", "cpl"}
     assert listed["lats"]["options"] == ["n", "w", "ahead", "depth", "iterations", "lm_share", "oracle_reward", "demonstrations"]
     told = run(capsys, "solve", "--agent", "list")[1]
     assert "rStar: five reasoning actions" in told

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
-from tirage.cli.dialects import system_message
-from tirage.cli.names import make_agent, open_interpreter, open_model, sandbox_config, served_like, weights_of
-from tirage.config import AgentConfig, SamplingConfig, SandboxOptions
 from tirage.core import Problem, ToolCall
 from tirage.core.errors import ConfigError
 from tirage.models.embedded import nano_path
 from tirage.models.hub import model_folder
 from tirage.models.profile import profile_of
 from tirage.models.template import HFRenderer
+from tirage.runtime.config import AgentConfig, SamplingConfig, SandboxOptions
+from tirage.runtime.dialects import system_message
+from tirage.runtime.opening import make_agent, open_interpreter, open_model, sandbox_config, served_like, weights_of
 from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig
 from tirage.testing.models import ScriptedModel
 from tirage.testing.scripted import Reply

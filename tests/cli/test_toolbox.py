@@ -13,12 +13,12 @@ import pytest
 from tests.cli.test_agents import ALMANAC
 from tests.cli.test_main import problems, run, script
 from tests.cli.test_mcp import Calling
-from tirage.cli.names import make_agent, open_interpreter
-from tirage.cli.toolbox import open_tools
-from tirage.config import AgentConfig, SamplingConfig, SandboxOptions
-from tirage.config_files import build_config
 from tirage.core import Problem, Tree
 from tirage.core.step import Source
+from tirage.runtime.config import AgentConfig, SamplingConfig, SandboxOptions
+from tirage.runtime.config_files import build_config
+from tirage.runtime.opening import make_agent, open_interpreter
+from tirage.runtime.toolbox import open_tools
 from tirage.testing.scripted import ScriptedModel
 from tirage.tools.retrieval import Collection
 from tirage.traces.jsonl import TraceStore

@@ -1,8 +1,8 @@
 import pytest
 
-from tirage.agents.bias import Probe
 from tirage.evaluation.intervals import wilson
 from tirage.evaluation.judge_bias import position_consistency, sensitivities
+from tirage.judging.bias import Probe
 
 
 def probes(cue, rulings):

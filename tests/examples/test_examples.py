@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tirage.config import ImproveConfig
-from tirage.config_files import load_config
 from tirage.core.errors import ConfigError
 from tirage.problems import FileSource
+from tirage.runtime.config import ImproveConfig
+from tirage.runtime.config_files import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9][0-9]_*.py"))

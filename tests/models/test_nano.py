@@ -19,10 +19,10 @@ torch = pytest.importorskip("torch", reason="install tirage[local]")
 import tirage.models  # noqa: E402
 from tests.cli.test_main import run  # noqa: E402
 from tirage.agents.hints import load_library  # noqa: E402
-from tirage.config import HintsConfig  # noqa: E402
 from tirage.core import HintPosition, Problem  # noqa: E402
-from tirage.doors import open_agent, run_sync, solve_hints, solve_with  # noqa: E402
 from tirage.problems.lookup import NAMES  # noqa: E402
+from tirage.runtime.config import HintsConfig  # noqa: E402
+from tirage.runtime.solving import open_agent, run_sync, solve_hints, solve_with  # noqa: E402
 
 FOLDER = Path(tirage.models.__file__).parent / "nano"
 FENCES = ["<think>", "</think>", "```python\n", "```output\n", "```\n"]

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("transformers", reason="install tirage[local]")
 
-from tirage.config import AgentConfig
 from tirage.core.errors import ConfigError, ModelError, ModelRequestError
 from tirage.models.reward import STEP_BY_STEP, OutcomeRewardModel, ProcessRewardModel, open_reward_model
+from tirage.runtime.config import AgentConfig
 from tirage.testing.tiny import write_model
 
 
@@ -63,15 +63,15 @@ def test_what_cannot_be_used_says_why(classifier: Path, tiny_folder: Path, tmp_p
 
 
 def test_a_search_goes_by_it(classifier: Path, tmp_path: Path) -> None:
-    import tirage
     from tests.cli.test_main import script
+    from tirage.runtime.solving import search
 
     model = script(tmp_path, "\\boxed{1}", "\\boxed{2}", "\\boxed{3}")
-    solution = tirage.search("1 + 1?", strategy="weighted-n", options={"n": 3}, valuer="prm", prm=str(classifier), model=model)  # type: ignore[operator]
+    solution = search("1 + 1?", strategy="weighted-n", options={"n": 3}, valuer="prm", prm=str(classifier), model=model)
     assert len(set(solution.tree.values.values())) == 3
     assert solution.tree.chosen == max(solution.tree.values, key=lambda index: solution.tree.values[index])
     with pytest.raises(ConfigError, match="needs a process reward model"):
-        tirage.search("1 + 1?", valuer="prm", model=model)  # type: ignore[operator]
+        search("1 + 1?", valuer="prm", model=model)
 
 
 # -- layouts -------------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_what_has_no_head_is_refused_in_one_line(tiny_folder: Path, tmp_path: Pa
 def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name: str | None) -> None:
     from tests.cli.test_main import script
     from tirage.core.problem import Problem
-    from tirage.doors import run_sync, solve_async
+    from tirage.runtime.solving import run_sync, solve_async
 
     options = {
         "tir": {"n": 3, "select": "value"},
@@ -239,7 +239,7 @@ def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name:
 def test_what_has_no_use_for_it_says_so(classifier: Path, tmp_path: Path) -> None:
     from tests.cli.test_main import script
     from tirage.core.problem import Problem
-    from tirage.doors import run_sync, solve_async
+    from tirage.runtime.solving import run_sync, solve_async
 
     config = AgentConfig(name="octotools", prm=str(classifier))
     with pytest.raises(ConfigError, match=r"'octotools' has no use for a reward model; those that have: start, tir"):

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from tirage.agents.systems import SYSTEMS
-from tirage.cli.names import make_agent, open_interpreter, open_model
-from tirage.cli.toolbox import open_tools
-from tirage.config import AgentConfig, BudgetConfig, ModelConfig, SamplingConfig, SandboxOptions, SearchConfig
 from tirage.core import Problem, StopReason, Tree
 from tirage.core.step import Finish
 from tirage.core.tree import ROOT
 from tirage.models.base import Model
+from tirage.runtime.config import AgentConfig, BudgetConfig, ModelConfig, SamplingConfig, SandboxOptions, SearchConfig
+from tirage.runtime.opening import make_agent, open_interpreter, open_model
+from tirage.runtime.toolbox import open_tools
 from tirage.sandbox.base import Sandbox
 from tirage.search.strategies import STRATEGIES
+from tirage.systems.registry import shipped
 
 FOLDER = os.environ.get("TIRAGE_SMOLLM2", "")
 pytestmark = [
@@ -67,7 +67,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
+def tool_runner() -> Iterator[Bench]:
     opened = Bench()
     yield opened
     opened.close()
@@ -119,18 +119,18 @@ def unrun(tree: Tree) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_every_system_ends_within_its_budget(bench: Bench, collection: Path, name: str) -> None:
+@pytest.mark.parametrize("name", shipped())
+def test_every_system_ends_within_its_budget(tool_runner: Bench, collection: Path, name: str) -> None:
     config = AgentConfig(name=name, options=SMALL.get(name, {}), budget=BudgetConfig(tokens=BUDGET))
     if name == "ur2":
         config = AgentConfig(name=name, budget=BudgetConfig(tokens=BUDGET), tools=({"index": collection},))  # type: ignore[arg-type]
-    tree = bench.solve(config)
+    tree = tool_runner.solve(config)
     check(tree, BUDGET, step=TURN * 4)
     if name in RUNS_CODE:
         assert not unrun(tree)
 
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("rstar", "plans")])
-def test_every_strategy_ends_within_its_budget(bench: Bench, name: str) -> None:
+def test_every_strategy_ends_within_its_budget(tool_runner: Bench, name: str) -> None:
     search = SearchConfig(strategy=name, valuer="confidence", budget=BudgetConfig(tokens=BUDGET), max_steps=4, concurrency=4)
-    check(bench.solve(AgentConfig(search=search)), BUDGET, step=TURN * 4)
+    check(tool_runner.solve(AgentConfig(search=search)), BUDGET, step=TURN * 4)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tirage.agents.growth import StepEvent
+from tirage.agents.driver import StepEvent
 from tirage.core import Budget, Failure, Finish, Meter, Problem, Rollout, Source, Span, Step, StopReason, Tree, Usage, Verdict
 from tirage.core.errors import ModelUnavailable, SandboxError
 from tirage.rollouts.runner import Progress, Runner, Stage, unique

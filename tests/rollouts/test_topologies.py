@@ -1,10 +1,10 @@
 import pytest
 
-from tirage.agents.teams.edges import EdgeOptimizer
-from tirage.agents.teams.stock import stock
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.rollouts.topologies import Batch, Fared, learn_topology
+from tirage.teams.edges import EdgeOptimizer
+from tirage.teams.stock import stock
 
 TEAM = stock("single", 3)
 NEEDED = ("solver-1", "solver-3")

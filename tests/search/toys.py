@@ -121,7 +121,7 @@ def bandit(chances: tuple[float, ...], seed: int) -> World:
 
 
 def gamble(seed: int) -> World:
-    """A stochastic game of two moves. First 0 pays 1 in 60 % of all plays; first 1, then 1 pays in 90 %, first 1, then 0 in 10 %.
+    """A stochastic game of two moves. First 0 pays 1 in 60 % of all workflows; first 1, then 1 pays in 90 %, first 1, then 0 in 10 %.
 
     First 0 is worth 0.6; first 1, played well, 0.9, played at random, 0.5: the best first move is 1, for those who look two moves ahead.
     """

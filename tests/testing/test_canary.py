@@ -5,20 +5,22 @@ from typing import Any
 
 import pytest
 
-from tirage.agents.cast import Cast
-from tirage.agents.dialect import FencedPython
-from tirage.agents.equipment import Steering
+from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
-from tirage.agents.roles import Role, whole
-from tirage.agents.transcript import Transcript
-from tirage.agents.valuers import Estimate, Oracle
-from tirage.agents.workflow import Workflow
+from tirage.agents.replies import whole
+from tirage.agents.search_options import SearchOptions
+from tirage.agents.valuation import Estimate
 from tirage.core import Problem, Trajectory, Verdict
+from tirage.judging.valuers import Oracle
 from tirage.models.base import Sampling
 from tirage.search.best_of_n import BestOfN
 from tirage.testing.canary import Canary, reachable
 from tirage.testing.scripted import Script, ScriptedModel
+from tirage.workflows.role_models import RoleModels
+from tirage.workflows.roles import Role
+from tirage.workflows.run import WorkflowRun
+from tirage.workflows.workflow import WorkflowAgent
 
 
 class Half:
@@ -36,10 +38,12 @@ class Told:
         return Estimate(value=0.5)
 
 
-def agent(script: Script, valuer: Any) -> tuple[Explorer, ScriptedModel]:
-    model = ScriptedModel(script)
+def agent(flow: Script, valuer: Any) -> tuple[Explorer, ScriptedModel]:
+    model = ScriptedModel(flow)
     policy = ModelPolicy(model, FencedPython(), sampling=Sampling())
-    return Explorer(policy, tools={}, sandbox=None, search=lambda seed: BestOfN(2, vote="value"), steering=Steering(valuer=valuer)), model
+    return Explorer(
+        policy, tools={}, sandbox=None, search=lambda seed: BestOfN(2, vote="value"), search_options=SearchOptions(valuer=valuer)
+    ), model
 
 
 async def test_a_clean_agent_passes_and_was_watched_everywhere() -> None:
@@ -82,11 +86,11 @@ async def test_a_play_is_watched_and_handed_the_reference_only_where_it_says_so(
         id = "nosy"
         sees_key = declared
 
-        async def play(self, script: Transcript) -> None:
-            await script.ask(Role(name="any", template="{problem}", read=whole, default=""))
+        async def run(self, flow: WorkflowRun) -> None:
+            await flow.ask(Role(name="any", template="{problem}", read=whole, default=""))
 
     canary, model = Canary(), ScriptedModel(["x"])
-    workflow = Workflow(Nosy(), Cast(model=model))
+    workflow = WorkflowAgent(Nosy(), RoleModels(model=model))
     canary.guard(workflow)
     await workflow.solve(canary.problem, seed=0)
     assert canary.handed == 2

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tirage.agents.dialect import NativeTools
+from tirage.agents.dialects.base import NativeTools
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.core.errors import ConfigError, MissingExtra

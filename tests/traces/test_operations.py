@@ -24,8 +24,8 @@ def said(text, tokens=9, **rest):
 
 @pytest.fixture
 def team():
-    """A planner, a worker who searches and then answers, a call that the play itself makes; 10 s, of which the search took 4."""
-    tree = Tree(problem_id="p", policy_id="play|cast", seed=0, prompt=())
+    """A planner, a worker who searches and then answers, a call that the workflow itself makes; 10 s, of which the search took 4."""
+    tree = Tree(problem_id="p", policy_id="workflow|cast", seed=0, prompt=())
     tree.add(0, said("1. Look it up.", opening=asked("Plan!")), stop=StopReason.ANSWERED, move="planner")
     found = Observation(text="[1] Lyon", duration_s=4.0, call_id="c1", data={"collection": "towns", "chunks": ["a#1", "b#2"]})
     call = ToolCall(name="look_up", arguments='{"query": "capital", "k": 2}', id="c1")
@@ -81,7 +81,7 @@ def test_attributes_are_those_of_the_conventions(team):
         "gen_ai.usage.output_tokens": 57,
         "tirage.key": "before/p/0",
         "tirage.problem": team.problem.id,
-        "tirage.policy": "play|cast",
+        "tirage.policy": "workflow|cast",
         "tirage.nodes": 4,
         "tirage.chosen": 3,
     }

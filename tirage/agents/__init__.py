@@ -1,1 +1,1 @@
-"""Floor 3: policies, dialects, hints and the explorer that drives a search with tools and sandbox branches."""
+"""Floor 3: one policy at work: dialects, hints, and the driver of any search with tools and sandbox branches."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tirage.agents.draft import Policy
-from tirage.agents.equipment import PathLimits, Steering
-from tirage.agents.growth import Growth, Log, StepEvent
+from tirage.agents.driver import Log, SearchDriver, StepEvent
+from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.core.budget import Budget, Meter
 from tirage.core.problem import Problem
 from tirage.core.tree import Tree
@@ -53,7 +53,7 @@ class Explorer:
         answer_of: Callable[[str], str | None] | None = None,
         alike: Alike = quickly,
         limits: PathLimits | None = None,
-        steering: Steering | None = None,
+        search_options: SearchOptions | None = None,
     ) -> None:
         """See `Equipment`; a single chain by default. `sandbox` may be None when no tool needs a session."""
         self.policy = policy
@@ -62,8 +62,8 @@ class Explorer:
         self.search = search
         self.answer_of = answer_of
         self.alike = alike
-        self.steering = steering or Steering()
-        self.limits = (limits or PathLimits()).within(self.steering.budget)
+        self.search_options = search_options or SearchOptions()
+        self.limits = (limits or PathLimits()).within(self.search_options.budget)
 
     @property
     def most_tokens(self) -> int | None:
@@ -83,7 +83,7 @@ class Explorer:
         """Grow a tree until the search is done or a budget is spent. Raises only what `stepper.FATAL` names."""
         messages, prompt = self.policy.prompt(problem.asked)
         tree = Tree(problem_id=problem.id, policy_id=self.policy.id, seed=seed, prompt=prompt)
-        growth = Growth(self, problem, messages, tree, meter=meter or Meter(Budget()), log=log, on_step=on_step)
+        growth = SearchDriver(self, problem, messages, tree, meter=meter or Meter(Budget()), log=log, on_step=on_step)
         try:
             await growth.run()
         finally:

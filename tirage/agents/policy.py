@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tirage.agents.dialect import Dialect, Reading
+from tirage.agents.dialects.base import Dialect, Reading
+from tirage.agents.dialects.native import NativeTokens, bound
 from tirage.agents.draft import Draft
 from tirage.agents.elicitation import Elicitation
 from tirage.agents.hints import HintPlan, PlannedHint, agreed, cut_reason, pick_connective
-from tirage.agents.native import NativeTokens, bound
 from tirage.agents.requests import CONTINUING, Mode, Path, build_request, choose_mode, holds_schemas, render_prompt, write
 from tirage.agents.written import kept, up_to, whole, without_eos
 from tirage.core.errors import CapabilityError, ConfigError, ModelError

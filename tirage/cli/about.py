@@ -15,16 +15,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tirage.cli.names import FORMS, folder_of, open_model, parse_problems, reader
 from tirage.cli.words import model_options
-from tirage.config import ModelConfig
 from tirage.core.errors import DataError, TirageError
-from tirage.doors import run_sync
 from tirage.models.embedded import nano_path
 from tirage.models.profile import Profile, profile_of
 from tirage.models.vllm.process import find_python
 from tirage.models.weights import weights_hash
 from tirage.problems import load_problems
+from tirage.runtime.config import ModelConfig
+from tirage.runtime.opening import FORMS, folder_of, open_model, parse_problems, reader
+from tirage.runtime.solving import run_sync
 from tirage.sandbox.layers import best_rung, probe
 from tirage.verification.selfcheck import check_problems
 

@@ -13,24 +13,24 @@ from rich.console import Console
 from rich.table import Table
 
 from tirage.agents.explorer import Agent
-from tirage.agents.kit import Kit
-from tirage.agents.realcritic import Mode, build
 from tirage.cli.display import LiveDisplay
-from tirage.cli.names import Parts, parse_problems
-from tirage.config import ModelConfig, RolloutConfig, SamplingConfig
-from tirage.config_files import build_config, config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
-from tirage.doors import run_sync
 from tirage.evaluation.figures import UNKNOWN, percent, points
 from tirage.evaluation.intervals import Interval
 from tirage.evaluation.realcritic import CritiqueRow, critique_rows, direct_row, read_critiqued
 from tirage.models.base import Model
 from tirage.problems import FileSource, load_problems
 from tirage.rollouts.runner import unique
-from tirage.runs import RunFolder
+from tirage.runtime.config import ModelConfig, RolloutConfig, SamplingConfig
+from tirage.runtime.config_files import build_config, config_hash
+from tirage.runtime.opening import Parts, parse_problems
+from tirage.runtime.runs import RunFolder
+from tirage.runtime.solving import run_sync
+from tirage.runtime.stages import Plan, roll_plans, sampling_of
 from tirage.sandbox.base import Limits, Sandbox
-from tirage.stages import Plan, roll_plans, sampling_of
+from tirage.systems.parts import AgentParts
+from tirage.systems.realcritic import Mode, build
 from tirage.tools.base import Tool
 from tirage.tools.python import PythonTool
 from tirage.traces.jsonl import TraceStore
@@ -162,11 +162,11 @@ class CriticParts(Parts):
     def agent(
         self, model: Model, sandbox: Sandbox, plan: Plan, verifiers: Verifiers | None = None, servers: Mapping[str, Tool] | None = None
     ) -> Agent:
-        """The play in the mode that the stage names."""
+        """The workflow in the mode that the stage names."""
         sampling = sampling_of(plan, self._run.agent, model)
         tools = {"python": PythonTool(limits=Limits(wall_s=self._run.sandbox.timeout_s)), **(servers or {})}
-        kit = Kit(model=model, tools=tools, sandbox=sandbox, sampling=sampling)
-        return build(kit, mode=plan.name, turns=self._run.turns, given=self._given)
+        parts = AgentParts(model=model, tools=tools, sandbox=sandbox, sampling=sampling)
+        return build(parts, mode=plan.name, turns=self._run.turns, given=self._given)
 
 
 def as_data(row: CritiqueRow) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tirage.cli.names import parse_problems
 from tirage.core.errors import ConfigError, DataError, TirageError
 from tirage.models.base import Renderer
 from tirage.models.embedded import nano_path
 from tirage.models.template import HFRenderer
 from tirage.problems import load_problems
+from tirage.runtime.opening import parse_problems
 from tirage.traces.base import TRACES
 from tirage.traces.jsonl import TraceStore
 from tirage.traces.view import visible

@@ -14,26 +14,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tirage.agents.cast import Cast
-from tirage.agents.debate import CON, JUDGE, PRO, Debate, Ending, read_ending, without_options
-from tirage.agents.judges import BothOrders
-from tirage.agents.workflow import Workflow
 from tirage.cli.display import LiveDisplay
-from tirage.cli.names import open_model, parse_problems
-from tirage.config import ModelConfig, SamplingConfig, Strict
-from tirage.config_files import config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
-from tirage.doors import run_sync
 from tirage.evaluation.figures import band, percent
 from tirage.evaluation.tournament import Match, Share, Tournament, rank, schedule
+from tirage.judging.judges import BothOrders
 from tirage.models.base import Model
 from tirage.models.profile import Profile, resolve_sampling
 from tirage.problems import ProblemSource, load_problems
 from tirage.rollouts.runner import Progress, Runner, Stage, unique
-from tirage.runs import RunFolder
+from tirage.runtime.config import ModelConfig, SamplingConfig, Strict
+from tirage.runtime.config_files import config_hash
+from tirage.runtime.opening import open_model, parse_problems
+from tirage.runtime.runs import RunFolder
+from tirage.runtime.solving import run_sync
+from tirage.systems.debate import CON, JUDGE, PRO, Debate, Ending, read_ending, without_options
 from tirage.traces.jsonl import TraceStore
 from tirage.verification.verifiers import Verifiers
+from tirage.workflows.role_models import RoleModels
+from tirage.workflows.workflow import WorkflowAgent
 
 FIGURES = "tournament.json"
 
@@ -132,7 +132,7 @@ async def _play(
     if all(run.finished(name, problems, 1) == len(problems) for name in stages):
         return
     sampling = resolve_sampling(config.sampling.model_dump(), {}, Profile())
-    play = Debate(least=config.least, most=config.most, review=BothOrders if config.both_orders else None)
+    workflow = Debate(least=config.least, most=config.most, review=BothOrders if config.both_orders else None)
 
     def show(progress: Progress) -> None:
         # A debate is neither right nor wrong.
@@ -146,7 +146,7 @@ async def _play(
         for stage, (pro, con) in stages.items():
             roles = {PRO.name: opened[pro], CON.name: opened[con], JUDGE.name: opened[config.judge]}
             runner = Runner(
-                Workflow(play, Cast(model=opened[config.judge], models=roles, sampling=sampling)),
+                WorkflowAgent(workflow, RoleModels(model=opened[config.judge], models=roles, sampling=sampling)),
                 verifiers.of,
                 run.store,
                 seed=config.seed,

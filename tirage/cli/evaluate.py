@@ -8,14 +8,10 @@ import typer
 from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
-from tirage.cli.names import Parts, parse_problems
 from tirage.cli.strategies import compare_strategies
-from tirage.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
-from tirage.config_files import build_config, config_hash
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.hint import HintPosition
-from tirage.doors import run_sync
 from tirage.evaluation import (
     Outcome,
     Report,
@@ -31,8 +27,12 @@ from tirage.evaluation.improvement import Context
 from tirage.evaluation.report import to_plain
 from tirage.problems import load_problems
 from tirage.rollouts.runner import Progress, unique
-from tirage.runs import RunFolder
-from tirage.stages import Plan, roll_plans
+from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
+from tirage.runtime.config_files import build_config, config_hash
+from tirage.runtime.opening import Parts, parse_problems
+from tirage.runtime.runs import RunFolder
+from tirage.runtime.solving import run_sync
+from tirage.runtime.stages import Plan, roll_plans
 from tirage.traces.jsonl import TraceStore
 
 STAGE = "rollout"

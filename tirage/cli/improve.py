@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
-from tirage.cli.names import Parts
-from tirage.config import ImproveConfig
-from tirage.config_files import load_config
-from tirage.doors import run_sync
 from tirage.evaluation import print_report
-from tirage.improve import improve_round
+from tirage.runtime.config import ImproveConfig
+from tirage.runtime.config_files import load_config
+from tirage.runtime.improve import improve_round
+from tirage.runtime.opening import Parts
+from tirage.runtime.solving import run_sync
 
 
 def improve(

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tirage.cli.collections import existing_collection, open_collection, open_reranker
-from tirage.cli.embedders import FORMS
 from tirage.core.errors import ConfigError, DataError
+from tirage.runtime.collections import existing_collection, open_collection, open_reranker
+from tirage.runtime.embedders import FORMS
 from tirage.tools.retrieval.base import Mode
 from tirage.tools.retrieval.readers import READABLE, find_files, read_documents
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tirage.config import RunConfig
-from tirage.config_files import build_config
-from tirage.doors import run_sync
-from tirage.offer import OWN, offer_http, offer_stdio, wire
+from tirage.runtime.config import RunConfig
+from tirage.runtime.config_files import build_config
+from tirage.runtime.solving import run_sync
+from tirage.serving.offer import OWN, offer_http, offer_stdio, wire
 
 TOKEN = "TIRAGE_MCP_TOKEN"
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tirage.agents.approval import Action, Decision, PausedRun, Record
 from tirage.cli.teamwork import TeamRun, Waiting, perform
 from tirage.core.errors import ConfigError
+from tirage.workflows.approval import Action, Decision, PausedRun, Record
 
 
 def resume(
@@ -39,7 +39,7 @@ def resume(
     if paused.waiting is None:
         raise ConfigError(f"{file} has ended; nothing waits in it")
     waiting = Waiting(TeamRun.from_data(paused.agent), paused.problem, Record(paused.settled), file)
-    waiting.desk.decided = {int(number): decision for number, decision in paused.decided.items()}
+    waiting.gate.decided = {int(number): decision for number, decision in paused.decided.items()}
     if given:
-        waiting.desk.decided[paused.waiting.number] = given[0]
+        waiting.gate.decided[paused.waiting.number] = given[0]
     perform(waiting, out=out, force=force, as_json=as_json)

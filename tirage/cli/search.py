@@ -10,23 +10,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
-from tirage.cli.names import Parts, parse_problems
-from tirage.cli.searching import search_maker
 from tirage.cli.solve import show_answer
 from tirage.cli.tree_display import TreeDisplay
 from tirage.cli.words import pairs, with_tools
-from tirage.config import RolloutConfig
-from tirage.config_files import build_config, config_hash
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
-from tirage.doors import run_sync
 from tirage.evaluation import read_outcomes
 from tirage.problems import load_problems
 from tirage.rollouts.runner import unique
-from tirage.runs import RunFolder
+from tirage.runtime.config import RolloutConfig
+from tirage.runtime.config_files import build_config, config_hash
+from tirage.runtime.opening import Parts, parse_problems
+from tirage.runtime.runs import RunFolder
+from tirage.runtime.searching import search_maker
+from tirage.runtime.solving import run_sync
+from tirage.runtime.stages import Display, Plan, roll_plans
 from tirage.search.strategies import STRATEGIES, option_names
-from tirage.stages import Display, Plan, roll_plans
 from tirage.traces.jsonl import TraceStore
 from tirage.verification.reading import answer_of
 

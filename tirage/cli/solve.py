@@ -7,18 +7,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tirage.agents.growth import StepEvent
-from tirage.agents.systems import FOR_INSTRUCTED, SYSTEMS, defaults, option_names
-from tirage.cli.names import known_profile
+from tirage.agents.driver import StepEvent
 from tirage.cli.words import in_dialect, model_options, pairs, with_tools
-from tirage.config import AgentConfig, ModelConfig, SamplingConfig
-from tirage.config_files import build_config, load_config
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Source
 from tirage.core.trajectory import Trajectory
-from tirage.doors import Solution, run_sync, solve_async, solve_hints
+from tirage.runtime.config import AgentConfig, ModelConfig, SamplingConfig
+from tirage.runtime.config_files import build_config, load_config
+from tirage.runtime.opening import known_profile
+from tirage.runtime.solving import Solution, as_data, run_sync, solve_async, solve_hints
+from tirage.systems.registry import find, names
 
 STYLES = {
     Source.POLICY: "default",
@@ -101,7 +101,7 @@ def solve(
 
 def _warn(agent: str | None, model: str, options: ModelConfig) -> None:
     """Say so where a system needs a model that follows instructions, and this one does not."""
-    if agent in FOR_INSTRUCTED and not known_profile(model, options).instructed:
+    if agent is not None and find(agent).needs_instructions and not known_profile(model, options).instructed:
         note = f"note: {model} writes only what it was trained to, so the roles of {agent} find little in it; -m names another model"
         Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
 
@@ -123,12 +123,13 @@ def _agent(name: str | None, options: dict[str, Any], second: str | None, best_o
 def list_agents(console: Console, *, as_json: bool) -> None:
     """The published systems and their options."""
     if as_json:
-        print(json.dumps({name: {"about": text, "options": option_names(name)} for name, (_, text) in SYSTEMS.items()}))
+        print(json.dumps({name: {"about": find(name).summary, "options": list(find(name).defaults)} for name in names()}))
         return
-    width = max(len(name) for name in SYSTEMS)
-    for name, (_, text) in SYSTEMS.items():
-        console.print(f"{name:{width}}  {text}", markup=False)
-        told = ", ".join(f"{option}={_word(value)}" for option, value in defaults(name).items())
+    width = max(map(len, names()))
+    for name in names():
+        spec = find(name)
+        console.print(f"{name:{width}}  {spec.summary}", markup=False)
+        told = ", ".join(f"{option}={_word(value)}" for option, value in spec.defaults.items())
         console.print(f"{'':{width}}  options: {told}", style="dim", markup=False)
 
 
@@ -186,22 +187,3 @@ def show_answer(
 
 def _plain(text: str | None) -> str:
     return "none" if text is None else text.replace("[", r"\[")
-
-
-def as_data(solution: Solution) -> dict[str, object]:
-    """The result as JSON data."""
-    trajectory = solution.trajectory
-    usage = solution.tree.usage
-    return {
-        "answer": solution.answer,
-        "correct": solution.verdict.correct if solution.verdict is not None else None,
-        "response": trajectory.response if trajectory is not None else "",
-        "stop": solution.tree.ended or (trajectory.stop.value if trajectory is not None else None),
-        "error": trajectory.error.message if trajectory is not None and trajectory.error is not None else None,
-        "usage": {
-            "model_calls": usage.model_calls,
-            "tokens_in": usage.tokens_in,
-            "tokens_out": usage.tokens_out,
-            "tool_calls": usage.tool_calls,
-        },
-    }

@@ -5,32 +5,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tirage.agents.systems import SYSTEMS
-from tirage.agents.systems import option_names as system_options
 from tirage.cli.display import LiveDisplay
-from tirage.cli.names import Parts
-from tirage.cli.searching import search_maker
-from tirage.cli.shapes import is_team, member_models, team_label
-from tirage.config import AgentConfig, RolloutConfig, SearchConfig
 from tirage.core.errors import ConfigError
 from tirage.core.rollout import Rollout
 from tirage.core.tree import Tree
-from tirage.doors import run_sync
 from tirage.evaluation import Outcome, Report, build_improvement_report, read_outcomes
 from tirage.evaluation.anytime import Moment, accuracy_at, moments, right_within
 from tirage.evaluation.improvement import Context
 from tirage.evaluation.prefixes import calls_of, shared_prefixes
 from tirage.problems import load_problems
 from tirage.rollouts.runner import unique
-from tirage.runs import RunFolder
+from tirage.runtime.config import AgentConfig, RolloutConfig, SearchConfig
+from tirage.runtime.opening import Parts
+from tirage.runtime.runs import RunFolder
+from tirage.runtime.searching import search_maker
+from tirage.runtime.solving import run_sync
+from tirage.runtime.stages import Plan, roll_plans
+from tirage.runtime.topologies import is_team, member_models, team_label
 from tirage.search.strategies import STRATEGIES, option_names
 from tirage.search.votes import elect, value
-from tirage.stages import Plan, roll_plans
+from tirage.systems.registry import find, names
 from tirage.traces.jsonl import TraceStore
 
 UNTIL_SPENT = 100_000
 """Chains of a best-of-N that goes on until the budget is spent."""
-UNTIL_SPENT_SYSTEMS = frozenset({"t1", "critic-filter"})
 """Published systems that draw and check until the budget is spent."""
 POINTS = 24
 BLOCK = 16
@@ -87,10 +85,11 @@ def _within(rollouts: Sequence[Rollout], told: Sequence[Sequence[Moment]], token
 def _agent(config: AgentConfig, base: SearchConfig, name: str) -> AgentConfig:
     """A strategy of search; or a published system or a topology by name, with the same budget and those options that it has."""
     system = "team" if is_team(name) else name
-    if name in STRATEGIES or system not in SYSTEMS:
+    if name in STRATEGIES or system not in names():
         return config.model_copy(update={"search": _search(base, name)})
-    options = {option: given for option, given in base.options.items() if option in system_options(system)}
-    spent = base.budget.tokens is not None and "n" not in options and system in UNTIL_SPENT_SYSTEMS
+    spec = find(system)
+    options = {option: given for option, given in base.options.items() if option in spec.defaults}
+    spent = base.budget.tokens is not None and "n" not in options and spec.until_spent
     options |= {"n": UNTIL_SPENT} if spent else {}
     options |= {"topology": name} if is_team(name) else {}
     return config.model_copy(update={"search": None, "name": system, "options": options, "budget": base.budget})

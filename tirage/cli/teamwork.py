@@ -10,18 +10,18 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from tirage.agents.approval import Action, Decision, Desk, Paused, PausedRun, Record, Request
-from tirage.agents.growth import StepEvent
-from tirage.agents.teams.pictures import Form, draw
-from tirage.agents.teams.team import tokens_per_edge
-from tirage.agents.teams.topology import Topology
+from tirage.agents.driver import StepEvent
 from tirage.cli.files import check_place, write_picture
-from tirage.cli.solve import as_data, show_end, show_step
-from tirage.config import AgentConfig, SamplingConfig
+from tirage.cli.solve import show_end, show_step
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
-from tirage.doors import Solution, run_sync, solve_async
+from tirage.runtime.config import AgentConfig, SamplingConfig
+from tirage.runtime.solving import Solution, as_data, run_sync, solve_async
+from tirage.teams.pictures import Form, draw
+from tirage.teams.team import tokens_per_edge
+from tirage.teams.topology import Topology
+from tirage.workflows.approval import Action, ApprovalGate, Decision, Paused, PausedRun, Record, Request
 
 WAITS = 7
 """Exit code of a run that waits for a decision."""
@@ -64,16 +64,16 @@ class Waiting:
     problem: Problem
     record: Record
     file: Path | None
-    desk: Desk = field(init=False)
+    gate: ApprovalGate = field(init=False)
 
     def __post_init__(self) -> None:
-        """The desk has nobody in charge until the caller puts somebody there."""
-        self.desk = Desk(on_wait=self.keep)
+        """The gate has nobody in charge until the caller puts somebody there."""
+        self.gate = ApprovalGate(on_wait=self.keep)
 
     def keep(self, request: Request | None) -> None:
         """Write the run as it stands."""
         if self.file is not None:
-            decided = {str(number): decision for number, decision in self.desk.decided.items()}
+            decided = {str(number): decision for number, decision in self.gate.decided.items()}
             settled = tuple(self.record.settled)
             run = self.run.as_data()
             PausedRun(problem=self.problem, seed=0, agent=run, settled=settled, decided=decided, waiting=request).save(self.file)
@@ -110,13 +110,13 @@ def perform(waiting: Waiting, *, out: Path | None, force: bool, as_json: bool) -
         check_place(out, force=force)
     run, console = waiting.run, Console(highlight=False, soft_wrap=True)
     if not as_json:
-        waiting.desk.approvers = [Terminal(console)]
+        waiting.gate.approvers = [Terminal(console)]
 
     def show(event: StepEvent) -> None:
         console.print(f"── {event.node.move}", style="bold")
         show_step(console, event, several=False)
 
-    options = {"topology": run.topology, "desk": waiting.desk, "approve": run.approve}
+    options = {"topology": run.topology, "gate": waiting.gate, "approve": run.approve}
     try:
         solution = run_sync(
             solve_async(

@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from tirage.agents.approval import Record
-from tirage.agents.teams.pictures import Form, draw
-from tirage.agents.teams.spec import TopologySpec
-from tirage.agents.teams.stock import SHAPES
-from tirage.agents.teams.team import with_saboteur
 from tirage.cli.evaluate import compare as compare_all
 from tirage.cli.files import check_place, write_picture
-from tirage.cli.names import parse_problems
-from tirage.cli.shapes import open_topology, topology_for
-from tirage.cli.teaching import LEARNERS, TeachConfig, check_learner, teach
 from tirage.cli.teamwork import TeamRun, Waiting, perform
-from tirage.config import AgentConfig, SamplingConfig
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
+from tirage.runtime.config import AgentConfig, SamplingConfig
+from tirage.runtime.opening import parse_problems
+from tirage.runtime.team_training import LEARNERS, TeachConfig, check_learner, teach
+from tirage.runtime.topologies import open_topology, topology_for
+from tirage.teams.pictures import Form, draw
+from tirage.teams.spec import TopologySpec
+from tirage.teams.stock import SHAPES
+from tirage.teams.team import with_saboteur
+from tirage.workflows.approval import Record
 
 topology_app = typer.Typer(help="Teams of agents: who speaks to whom, in how many rounds, and who decides.", no_args_is_help=True)
 

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from tirage.cli.data import DatasetArgument, JsonOption, SetOption, parse_settings
 from tirage.cli.display import LiveDisplay
-from tirage.cli.names import weights_of
 from tirage.core.errors import ConfigError, DataError
-from tirage.doors import run_sync
+from tirage.runtime.opening import weights_of
+from tirage.runtime.solving import run_sync
 from tirage.training.job import Checkpoint, run_job
 from tirage.training.job_folder import LIVE, JobFolder, JobState
 from tirage.training.metrics import StepMetrics, read_metrics

@@ -7,11 +7,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from tirage.agents.growth import StepEvent
-from tirage.config import BudgetConfig
+from tirage.agents.driver import StepEvent
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
 from tirage.rollouts.runner import Progress
+from tirage.runtime.config import BudgetConfig
 
 _EVERY_S = 0.2
 _PLAIN_EVERY_S = 5.0

@@ -1,16 +1,15 @@
 """Words of a command line as configuration data."""
 
 import json
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from tirage.config import AgentConfig, BudgetConfig, ModelConfig, SearchToolConfig, Strict
-from tirage.config_files import build_config
 from tirage.core.errors import ConfigError
+from tirage.runtime.config import AgentConfig, BudgetConfig, ModelConfig, Strict
+from tirage.runtime.config_files import build_config
+from tirage.runtime.toolbox import search_tools
 
 
 class ModelSettings(Strict):
@@ -40,13 +39,6 @@ def pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
             except ValueError:
                 found[key] = text
     return found
-
-
-def search_tools(collections: Iterable[Path]) -> list[SearchToolConfig]:
-    """A `search` tool for one collection, `search_NAME` for each of several."""
-    paths = list(collections)
-    names = ["search"] if len(paths) == 1 else [f"search_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}" for path in paths]
-    return [SearchToolConfig(index=path, name=name) for path, name in zip(paths, names, strict=True)]
 
 
 def with_tools(

@@ -1,6 +1,8 @@
 """Budget: limits shared by a whole tree or team. Hitting one ends the work with a reason and the partial result."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from tirage.core.step import Usage
 
@@ -93,3 +95,12 @@ class Meter:
     def recall(self, actual: Usage) -> None:
         """Count what an interrupted run of the same work spent, here alone: budgets above are of this run."""
         self.spent = self.spent + actual
+
+
+class OutOfBudget(Exception):
+    """A limit is reached; the message names it. The agent turns it into `Tree.ended`."""
+
+    def __init__(self, reason: str, turns: Sequence[Any] = ()) -> None:
+        """`turns`: of several that were asked for together, those that were still taken."""
+        super().__init__(reason)
+        self.turns = turns

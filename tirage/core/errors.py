@@ -103,6 +103,10 @@ class VerifierError(TirageError):
     """A verifier could not be built or run; an answer it cannot grade is an ungraded `Verdict` instead."""
 
 
+class NoRuling(TirageError):
+    """What a judge asked for one ruling broke; the message says what. Another ruling may succeed."""
+
+
 class TrainingError(TirageError):
     """A recipe or a training job cannot go on."""
 

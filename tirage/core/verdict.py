@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+Preference = Literal["first", "second", "tie"]
+"""Which of two answers is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

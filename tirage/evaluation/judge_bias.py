@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tirage.agents.bias import POSITION, Probe
 from tirage.evaluation.intervals import Interval, mean_interval
+from tirage.judging.bias import POSITION, Probe
 
 ALL = "all"
 

@@ -14,9 +14,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from tirage.agents.ballot import classes
 from tirage.evaluation.outcomes import Outcome, by_problem
 from tirage.verification.answer_keys import AnswerKey
+from tirage.verification.ballot import classes
 
 MAX_POOL = 1000
 """Most samples per problem for which the counts of subsets fit a float (comb(1000, 500) is about 1e299)."""

@@ -1,17 +1,17 @@
 """Figures of critiques by what became of the solutions (RealCritic, arXiv 2501.14492).
 
-Which right ones stayed right, which wrong ones were mended. Pure, over rollouts of `tirage.agents.realcritic`.
+Which right ones stayed right, which wrong ones were mended. Pure, over rollouts of `tirage.systems.realcritic`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tirage.agents.pool import turn_end
-from tirage.agents.realcritic import CORRECTED, GIVEN
 from tirage.core.rollout import Rollout
 from tirage.core.tree import Tree
 from tirage.evaluation.intervals import Interval, mean_interval, wilson
 from tirage.evaluation.paired import difference_interval
+from tirage.judging.pool import turn_end
+from tirage.systems.realcritic import CORRECTED, GIVEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tirage.agents.driver import Log, StepEvent
 from tirage.agents.explorer import Agent
-from tirage.agents.growth import Log, StepEvent
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ModelError, SandboxError, TirageError, ToolError, boundary
 from tirage.core.problem import Problem

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from tirage.agents.teams.learner import Outcome, TopologyLearner
-from tirage.agents.teams.topology import Topology
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
+from tirage.teams.learner import Outcome, TopologyLearner
+from tirage.teams.topology import Topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

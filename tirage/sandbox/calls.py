@@ -56,7 +56,7 @@ class Again:
         return CallResult(text=f"{name} was not called so when this cell ran first, and is not called in a replay", kind="error")
 
 
-class Desk:
+class ApprovalGate:
     """Serves the calls of one cell."""
 
     def __init__(self, calls: Calls) -> None:

@@ -13,7 +13,7 @@ from tirage.core.errors import SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, StateKind
 from tirage.sandbox.box import Box
-from tirage.sandbox.calls import Desk
+from tirage.sandbox.calls import ApprovalGate
 from tirage.sandbox.capture import Capture, bounded_file, filled_file, written
 from tirage.sandbox.frames import Flooded
 from tirage.sandbox.guests import Gone, Guest, request_id
@@ -42,15 +42,15 @@ async def run_cell(
     *,
     state: StateKind = StateKind.FORKED,
     started: float,
-    desk: Desk | None = None,
+    gate: ApprovalGate | None = None,
 ) -> tuple[ExecResult, Fate]:
-    """Run `code` in `runner`, whose state is of kind `state`, its calls served by `desk`; the result, and what becomes of the process.
+    """Run `code` in `runner`, whose state is of kind `state`, its calls served by `gate`; the result, and what becomes of the process.
 
     `started` is the reading of `time.perf_counter` from which the result's duration counts.
     """
     capture, handed = _capture_of(runner, limits.output_bytes)
     try:
-        result, fate = await _execute(box, runner, code, limits, handed, desk)
+        result, fate = await _execute(box, runner, code, limits, handed, gate)
         stdout, stderr, full = capture.read()
     finally:
         capture.close()
@@ -80,7 +80,7 @@ def _capture_of(runner: Guest, cap: int) -> tuple[Capture, Capture | None]:
 
 
 async def _execute(
-    box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None, desk: Desk | None
+    box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None, gate: ApprovalGate | None
 ) -> tuple[ExecResult, Fate]:
     """The result without its output; `handed` is where that goes, None when the runner has it already."""
     message: dict[str, Any] = {
@@ -93,10 +93,10 @@ async def _execute(
     fds = [handed.out, handed.err] if handed else []
     extra = -1
     wait: Callable[[str, float], Awaitable[dict[str, Any] | None]] = runner.answer
-    if desk is not None:
-        message["calls"] = desk.functions
-        wait = functools.partial(desk.attend, runner)
-    if len(code) + (desk.size if desk is not None else 0) > INLINE_CODE:
+    if gate is not None:
+        message["calls"] = gate.functions
+        wait = functools.partial(gate.attend, runner)
+    if len(code) + (gate.size if gate is not None else 0) > INLINE_CODE:
         extra = filled_file("code", code.encode("utf-8", "replace"))
         fds.append(extra)
         message["code"] = ""

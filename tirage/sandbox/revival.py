@@ -8,7 +8,7 @@ from tirage.core.errors import SandboxError
 from tirage.sandbox import journal, results
 from tirage.sandbox.base import ExecResult, StateKind
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork, Holder
-from tirage.sandbox.calls import Again, Desk
+from tirage.sandbox.calls import Again, ApprovalGate
 from tirage.sandbox.capture import filled_file
 from tirage.sandbox.execution import Fate, file_request, run_cell
 from tirage.sandbox.frames import Flooded
@@ -97,8 +97,8 @@ class _Replayed:
         self._guest = guest
 
     async def repeat(self, cell: Cell) -> ExecResult:
-        desk = None if cell.calls is None else Desk(Again(cell.calls))
-        result, fate = await run_cell(self._box, self._guest, cell.code, cell.limits, started=time.perf_counter(), desk=desk)
+        gate = None if cell.calls is None else ApprovalGate(Again(cell.calls))
+        result, fate = await run_cell(self._box, self._guest, cell.code, cell.limits, started=time.perf_counter(), gate=gate)
         if fate is Fate.LOST:
             raise _lost(f"a cell that went well before ended in the replay: {result.error_text}")
         return result

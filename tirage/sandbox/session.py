@@ -11,7 +11,7 @@ from tirage.core.errors import SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import Calls, ExecFailure, ExecResult, Limits, check_code
 from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
-from tirage.sandbox.calls import Desk
+from tirage.sandbox.calls import ApprovalGate
 from tirage.sandbox.capture import bounded_file, filled_file, written
 from tirage.sandbox.execution import Fate, file_request, run_cell
 from tirage.sandbox.frames import Flooded
@@ -53,7 +53,7 @@ class ForkSession:
         """Run one cell; see `Session.run`. A cancelled call takes the cell back."""
         check_code(code)
         limits = limits or Limits()
-        desk = None if calls is None else Desk(calls)
+        gate = None if calls is None else ApprovalGate(calls)
         async with self.lock:
             started = time.perf_counter()
             try:
@@ -66,7 +66,7 @@ class ForkSession:
             self._running = runner
             self._output_bytes = limits.output_bytes
             try:
-                result, fate = await run_cell(self._box, runner, code, limits, state=self._checkpoint.state, started=started, desk=desk)
+                result, fate = await run_cell(self._box, runner, code, limits, state=self._checkpoint.state, started=started, gate=gate)
             except BaseException:
                 self._discard(runner)
                 raise
@@ -78,7 +78,7 @@ class ForkSession:
             if fate is Fate.LOST:
                 self._discard(runner)
             else:
-                cell = Cell(code=code, limits=limits, digest=digest(result), calls=None if desk is None else desk.record())
+                cell = Cell(code=code, limits=limits, digest=digest(result), calls=None if gate is None else gate.record())
                 self._promote(runner, cell, threaded=fate is Fate.THREADED)
                 self._cells += 1
                 self._prepare_next()

@@ -1,6 +1,6 @@
-"""HALO's workflow search: which role speaks next, where every node is one role's answer (arXiv 2505.13516, "Workflow Search Engine").
+"""HALO's workflow search: which role speaks next, where every node is one role's answer (arXiv 2505.13516, "WorkflowAgent Search Engine").
 
-One iteration: `ask` for the node whose turn it is, have every role answer it, `tell` the answers, play on from the one that comes back,
+One iteration: `ask` for the node whose turn it is, have every role answer it, `tell` the answers, workflow on from the one that comes back,
 `back_up` how that went. The tree's own `visits`, `value_sum` and `values` are N, W and the scores, so nothing is kept twice and other
 nodes may stand between.
 """
@@ -50,7 +50,7 @@ class RoleSearch:
         return index
 
     def tell(self, parent: int, answers: Sequence[tuple[int, Status]]) -> int:
-        """The answers that node `parent` was given, at least one; returns the one to play on from."""
+        """The answers that node `parent` was given, at least one; returns the one to workflow on from."""
         self._children[parent] = [index for index, _ in answers]
         for index, status in answers:
             self.parents[index] = parent

@@ -12,10 +12,10 @@ from types import AsyncGeneratorType, CoroutineType, FrameType, FunctionType, Ge
 from typing import Any
 
 from tirage.agents.explorer import Agent, Explorer
-from tirage.agents.transcript import Transcript
-from tirage.agents.workflow import Play, Workflow
 from tirage.core.problem import Problem
 from tirage.testing.scripted import ByteRenderer, ScriptedModel
+from tirage.workflows.run import WorkflowRun
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 PARTS = {
     "policy": ("prompt", "propose", "show"),
@@ -40,17 +40,17 @@ class Canary:
         self.leaks: list[str] = []
 
     def guard(self, agent: Agent) -> None:
-        """Watch an explorer's policy, valuer, chooser and every search it makes, or a workflow's play with all that it has at hand."""
-        if isinstance(agent, Workflow):
-            agent.play = self.watch(_Played(agent.play), "before", "after")
+        """Watch an explorer's policy, valuer, chooser and every search it makes, or a workflow's workflow with all that it has at hand."""
+        if isinstance(agent, WorkflowAgent):
+            agent.workflow = self.watch(_Played(agent.workflow), "before", "after")
             return
         assert isinstance(agent, Explorer), f"{type(agent).__name__} is made of nothing that is known here"
-        steering = agent.steering
+        search_options = agent.search_options
         self.watch(agent.policy, *PARTS["policy"])
-        if steering.valuer is not None:
-            self.watch(steering.valuer, *PARTS["valuer"])
-        if steering.chooser is not None:
-            self.watch(steering.chooser, *PARTS["chooser"])
+        if search_options.valuer is not None:
+            self.watch(search_options.valuer, *PARTS["valuer"])
+        if search_options.chooser is not None:
+            self.watch(search_options.chooser, *PARTS["chooser"])
         make = agent.search
 
         def watched(*, seed: int) -> Any:
@@ -90,24 +90,24 @@ class Canary:
 
 
 class _Played:
-    """A play that shows what it has at hand when it begins and when it has ended."""
+    """A workflow that shows what it has at hand when it begins and when it has ended."""
 
-    def __init__(self, play: Play) -> None:
-        self.id = play.id
-        self.sees_key = getattr(play, "sees_key", False)
-        self._play = play
+    def __init__(self, workflow: Workflow) -> None:
+        self.id = workflow.id
+        self.sees_key = getattr(workflow, "sees_key", False)
+        self._play = workflow
 
-    async def play(self, script: Transcript) -> None:
-        self.before(script)
+    async def run(self, flow: WorkflowRun) -> None:
+        self.before(flow)
         try:
-            await self._play.play(script)
+            await self._play.run(flow)
         finally:
-            self.after(script)
+            self.after(flow)
 
-    def before(self, script: Transcript) -> None:
+    def before(self, flow: WorkflowRun) -> None:
         """Nothing is done yet."""
 
-    def after(self, script: Transcript) -> None:
+    def after(self, flow: WorkflowRun) -> None:
         """Everything is chosen."""
 
 

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Callable, Collection
 
-from tirage.agents.ballot import classes
-from tirage.agents.bias import CUES, LONGER, POSITION
-from tirage.agents.judges import Choice
+from tirage.core.verdict import Preference
+from tirage.judging.bias import CUES, LONGER, POSITION
 from tirage.models.base import Request
 from tirage.testing.scripted import ByteRenderer, ScriptedModel
+from tirage.verification.ballot import classes
 from tirage.verification.extract import final_answer
 
 _ANSWERS = re.compile(r"Answer A:\n(.*)\n\nAnswer B:\n(.*)\n\nSay briefly", re.DOTALL)
 _SAID = {"first": "A", "second": "B", "tie": "tie"}
-Sway = Callable[[str, str], Choice]
+Sway = Callable[[str, str], Preference]
 
 
 def biased_judge(cue: str | None, right: Collection[str], **options: str) -> ScriptedModel:
@@ -32,11 +32,11 @@ def biased_judge(cue: str | None, right: Collection[str], **options: str) -> Scr
     return ScriptedModel(said, **options)  # type: ignore[arg-type]
 
 
-def _first(first: str, second: str) -> Choice:
+def _first(first: str, second: str) -> Preference:
     return "first"
 
 
-def _longer(first: str, second: str) -> Choice:
+def _longer(first: str, second: str) -> Preference:
     return _side(len(first) > (LONGER - 1) * len(second), len(second) > (LONGER - 1) * len(first))
 
 
@@ -44,9 +44,9 @@ def _lover(lines: Collection[str]) -> Sway:
     return lambda first, second: _side(*(any(line in text for line in lines) for text in (first, second)))
 
 
-def _content(first: str, second: str, right: Collection[str]) -> Choice:
+def _content(first: str, second: str, right: Collection[str]) -> Preference:
     return _side(*(any(len(set(classes([final_answer(text), key]))) == 1 for key in right) for text in (first, second)))
 
 
-def _side(first: bool, second: bool) -> Choice:
+def _side(first: bool, second: bool) -> Preference:
     return "tie" if first == second else "first" if first else "second"

@@ -117,7 +117,7 @@ class _Reading:
         return self._add("workflow", "invoke_workflow", rollout.stage, None, attributes=attributes)
 
     def _turn(self, node: Node, turns: Mapping[int, Operation]) -> Operation:
-        """The turn that `node` belongs to. What a play wrote or called by itself belongs to the workflow: nobody was asked."""
+        """The turn that `node` belongs to. What a workflow wrote or called by itself belongs to the workflow: nobody was asked."""
         root = self.found[0]
         opening = node.step.opening if node.step is not None else None
         if opening is None:

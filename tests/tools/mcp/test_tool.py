@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tirage.agents.dialect import NativeTools
+from tirage.agents.dialects.base import NativeTools
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Observation, ObservationStatus, Problem, ToolCall

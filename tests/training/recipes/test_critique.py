@@ -1,14 +1,14 @@
-"""Rows of critiques: what validates itself. That nothing of the reference is left is in `tests/agents/test_scrit.py`."""
+"""Rows of critiques: what validates itself. That nothing of the reference is left is in `tests/systems/test_scrit.py`."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.agents.test_scrit import said, traces
-from tirage.agents.critique import Critique
+from tests.systems.test_scrit import said, traces
 from tirage.core.errors import ConfigError, TrainingError
 from tirage.core.rollout import Rollout
+from tirage.judging.critique import Critique
 from tirage.testing.models import ByteRenderer
 from tirage.training.dataset import Dataset
 from tirage.training.recipes import CritiqueConfig, CritiqueRecipe, make_recipe

@@ -1,9 +1,9 @@
-"""Prompts: system messages that explain a dialect to models which were not trained on it, and the published systems' own, from files.
+"""Prompts: system messages that explain a dialect to models which were not trained on it, from files.
 
-A file `SYSTEM/NAME.md` is a template of `str.format`; the newline at its end is not part of it.
+A file `FOLDER/NAME.md` is a template of `str.format`; the newline at its end is not part of it.
 """
 
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 
 TOOL_INTEGRATED_REASONING = (
@@ -27,6 +27,10 @@ SHIPPED = {"tool-integrated-reasoning": TOOL_INTEGRATED_REASONING, "tool-calling
 
 
 @cache
-def prompt(system: str, name: str) -> str:
-    """A template of a published system, as it stands in its file beside this module."""
-    return resources.files(__package__).joinpath(system, f"{name}.md").read_text(encoding="utf-8").removesuffix("\n")
+def template(package: str, folder: str, name: str) -> str:
+    """The template `folder/NAME.md` beside the module of a package, `__package__` of it."""
+    return resources.files(package).joinpath(folder, f"{name}.md").read_text(encoding="utf-8").removesuffix("\n")
+
+
+prompt = partial(template, __package__)
+"""A template of this package, as it stands in its file."""

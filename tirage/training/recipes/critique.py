@@ -1,6 +1,6 @@
 """Rows that teach a critic: (problem, a student's solution) -> critique, without what the critic saw besides.
 
-From the traces of `tirage.agents.scrit` and `tirage.agents.realcritic`. SCRIT (arXiv 2501.05727, section 3) keeps a critique whose
+From the traces of `tirage.systems.scrit` and `tirage.systems.realcritic`. SCRIT (arXiv 2501.05727, section 3) keeps a critique whose
 correction reaches the answer; Critic-CoT (arXiv 2408.16326) one whose labels fit, step by step. The prompt of a row is not that of the
 trace: it is rendered anew. The critique keeps the ids that were sampled, except where a phrase that names a reference is cut out.
 """
@@ -12,15 +12,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from tirage.agents.critique import Critique, read_critique, split_steps
-from tirage.agents.realcritic import CORRECTED, CRITIC, GIVEN
-from tirage.agents.roles import Unreadable
-from tirage.agents.scrit import scrub
+from tirage.agents.replies import Unreadable
 from tirage.core.message import Message
 from tirage.core.step import Finish, Source, Span
+from tirage.judging.critique import Critique, read_critique, split_steps
 from tirage.models.base import Renderer
 from tirage.models.embedded import nano_path
 from tirage.models.template import HFRenderer
+from tirage.systems.realcritic import CORRECTED, CRITIC, GIVEN
+from tirage.systems.scrit import scrub
 from tirage.training.filters import HeldOut
 from tirage.training.manifest import Manifest
 from tirage.training.rows import TokenRow, mask_spans, row_id, trained_sources

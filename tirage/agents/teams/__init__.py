@@ -1,1 +1,0 @@
-"""Teams of agents: who speaks to whom, as data, drawn and learned."""

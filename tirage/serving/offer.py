@@ -1,0 +1,152 @@
+"""What `tirage mcp` serves: tools and agents, opened from their names and handed to a server."""
+
+import importlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from io import FileIO
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+from pydantic import Field
+
+from tirage.core.errors import ConfigError
+from tirage.core.problem import Problem
+from tirage.models.base import Model
+from tirage.runtime.config import AgentConfig, RunConfig
+from tirage.runtime.config_files import build_config
+from tirage.runtime.opening import make_agent, open_interpreter, open_models
+from tirage.runtime.solving import as_data, solve_hints, solve_with
+from tirage.runtime.toolbox import open_tools, own_tools, search_tools
+from tirage.sandbox.base import Limits, Sandbox
+from tirage.search.strategies import STRATEGIES
+from tirage.serving.mcp import serve_http, serve_stdio, wire
+from tirage.tools.base import Tool
+from tirage.tools.function import Refuse, tool
+from tirage.tools.python import clip
+from tirage.tools.toolset import toolset
+from tirage.verification.verifiers import Verifiers
+
+__all__ = ["OWN", "load_tools", "offer_http", "offer_stdio", "wire"]
+OWN = ("python", "shell")
+_SOLVE_S = 3600.0
+_RESPONSE = 4000
+
+
+@asynccontextmanager
+async def _offered(
+    wanted: Sequence[str], collections: Sequence[Path], config: RunConfig
+) -> AsyncIterator[tuple[dict[str, Tool], Sandbox | None]]:
+    """The tools by name, and the sandbox that they need, if any."""
+    own = [name for name in wanted if name in OWN]
+    functions = [item for word in wanted if word not in (*OWN, "solve") for item in load_tools(word)]
+    async with AsyncExitStack() as held:
+        offered = [*own_tools(own, Limits(wall_s=config.sandbox.timeout_s)).values(), *_searches(collections, held), *functions]
+        sandbox: Sandbox | None = None
+        if own or functions or "solve" in wanted:
+            sandbox = await held.enter_async_context(open_interpreter(config.sandbox))
+        if "solve" in wanted and sandbox is not None:
+            model = await open_models(config.model, config.model_options, config.agent)
+            held.push_async_callback(model.close)
+            tools = await held.enter_async_context(open_tools(config.agent, model))
+            alike = await held.enter_async_context(Verifiers())
+            offered.append(solve_tool(model, config, sandbox, alike, tools))
+        yield toolset(*offered), sandbox
+
+
+def load_tools(word: str) -> list[Tool]:
+    """What `MODULE:ATTRIBUTE` names: a function, a tool, or several; modules are also looked for in the working directory."""
+    module, _, attribute = word.partition(":")
+    if not module or not attribute:
+        raise ConfigError(f"there is no tool {word!r}; tools: {', '.join(OWN)}, solve, or a function's MODULE:ATTRIBUTE")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a foreign module may raise anything
+        raise ConfigError(f"tool {word!r}: {type(error).__name__}: {error}; give an importable MODULE:ATTRIBUTE") from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    several = list(found.values()) if isinstance(found, Mapping) else found if isinstance(found, list | tuple) else [found]
+    for item in several:
+        if not hasattr(item, "spec") and not callable(item):
+            raise ConfigError(f"tool {word!r} is a {type(item).__name__}; give a function, a @tool, or a list of them")
+    return [item if hasattr(item, "spec") else tool(item) for item in several]
+
+
+def _searches(paths: Sequence[Path], held: AsyncExitStack) -> Iterable[Tool]:
+    """A search tool per collection."""
+    if not paths:
+        return
+    from tirage.runtime.collections import existing_collection
+    from tirage.tools.retrieval import SearchTool
+
+    for item in search_tools(paths):
+        yield SearchTool(held.enter_context(closing(existing_collection(item.index))), name=item.name)
+
+
+def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, alike: Verifiers, tools: Mapping[str, Tool]) -> Tool:
+    """The tool `solve`: an agent with these parts on a question; `alike` says which answers are the same."""
+
+    @tool(timeout_s=_SOLVE_S, clip_chars=4 * _RESPONSE)
+    async def solve(
+        question: str,
+        best_of: Annotated[int, Field(ge=1, le=64)] = 1,
+        strategy: str | None = None,
+        nodes: Annotated[int, Field(ge=1, le=10_000)] = 64,
+    ) -> dict[str, object]:
+        """Let an agent solve a problem step by step, with code in a sandbox, and return its answer, its response and what it cost.
+
+        Args:
+            question: The problem, complete in itself.
+            best_of: Chains to sample; the answer is the majority.
+            strategy: Grow a tree of attempts instead, e.g. mcts, beam, best-first.
+            nodes: Steps of the tree at most.
+        """
+        if not question.strip():
+            raise Refuse("the question is empty; give the text of a problem")
+        try:
+            agent = _agent(config.agent, best_of, strategy, nodes)
+            explorer = make_agent(
+                model,
+                agent,
+                config.sampling,
+                sandbox=sandbox,
+                options=config.sandbox,
+                hints=solve_hints(config.model, None),
+                alike=alike,
+                tools=tools,
+            )
+        except ConfigError as error:
+            raise Refuse(str(error)) from error
+        found = as_data(await solve_with(explorer, Problem(prompt=question)))
+        return {**found, "response": clip(str(found["response"]), _RESPONSE)[0]}
+
+    return solve
+
+
+def _agent(base: AgentConfig, best_of: int, strategy: str | None, nodes: int) -> AgentConfig:
+    """The server's agent, as one call asks for it."""
+    asked: dict[str, Any] = base.model_dump()
+    if best_of > 1:
+        asked["best_of"] = best_of
+    if strategy is not None:
+        if strategy not in STRATEGIES:
+            raise ConfigError(f"there is no strategy {strategy!r}; strategies: {', '.join(STRATEGIES)}")
+        asked["search"] = {**(asked["search"] or {}), "strategy": strategy, "options": {}, "budget": {"nodes": nodes}}
+    return build_config(AgentConfig, asked, "solve")
+
+
+async def offer_stdio(wanted: Sequence[str], collections: Sequence[Path], config: RunConfig, files: tuple[FileIO, TextIO]) -> None:
+    """Serve what the words in `wanted` name at the other end of `files` (see `wire`). Raises the `TirageError` family."""
+    async with _offered(wanted, collections, config) as (tools, sandbox):
+        await serve_stdio(tools, sandbox, files)
+
+
+async def offer_http(
+    wanted: Sequence[str], collections: Sequence[Path], config: RunConfig, *, port: int, token: str, ready: Callable[[str, list[str]], None]
+) -> None:
+    """The same over HTTP on loopback; `ready` is told the URL and the tools' names."""
+    async with _offered(wanted, collections, config) as (tools, sandbox):
+        await serve_http(tools, sandbox, port=port, token=token, ready=lambda url: ready(url, list(tools)))

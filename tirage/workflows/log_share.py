@@ -1,0 +1,31 @@
+"""One turn's share of the log of a transcript, so that turns of several roles can be told apart and resumed."""
+
+from dataclasses import dataclass, replace
+
+from tirage.agents.driver import Log
+from tirage.core.budget import Meter
+from tirage.traces.search_log import Settled
+
+TRIALS = 1 << 20
+"""Room for the trials of one turn in the numbering of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The log of turn `number`; what it gives back counts on the transcript's own budget as if it had been done now."""
+
+    log: Log
+    number: int
+    meter: Meter
+
+    def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
+        """See `Log.take`."""
+        settled = self.log.take(self.number * TRIALS + trial, parent, sample, move)
+        if settled is None:
+            return None
+        self.meter.recall(settled.step.usage + settled.judging)
+        return replace(settled, trial=trial)
+
+    def add(self, settled: Settled) -> None:
+        """See `Log.add`."""
+        self.log.add(replace(settled, trial=self.number * TRIALS + settled.trial))
