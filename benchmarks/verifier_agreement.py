@@ -21,7 +21,7 @@ from typing import Any
 from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
 from tirage.verification.answer import MathVerifier
-from tirage.verification.equivalence import parse_quantity
+from tirage.verification.equality.equivalence import parse_quantity
 from tirage.verification.selfcheck import check_problems
 
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")

@@ -38,8 +38,10 @@ ROOT_MODULES = {"tirage": 10, "tirage.__main__": 12}
 """The public face loads what it offers on demand; `__main__` starts the command line."""
 MAY_USE_DOUBLES = {"runtime", "cli", "testing"}
 """Model strings name scripted and replayed models; `tirage sandbox check` runs the conformance suite."""
-ROOM = 30
+ROOM = 20
 """Files of a room at most, `__init__` aside."""
+WIDE = {"cli": 27, "sandbox/guest": 24}
+"""Rooms that are still wider: one module per command; the program that is sent into a box, which has no packages."""
 BANNED_NAMES = {"utils", "helpers", "common", "misc"}
 STANDARD_LIBRARY_ONLY = {"core", "search"}
 
@@ -93,7 +95,7 @@ def test_imports_go_down(path: Path) -> None:
 @pytest.mark.parametrize("room", sorted({path.parent for path in modules()}), ids=lambda room: str(room.relative_to(ROOT.parent)))
 def test_rooms_stay_small(room: Path) -> None:
     files = [path for path in room.glob("*.py") if path.name != "__init__.py"]
-    assert len(files) <= ROOM, f"{room}: {len(files)} files; split it by concept"
+    assert len(files) <= WIDE.get(room.relative_to(ROOT).as_posix(), ROOM), f"{room}: {len(files)} files; split it by concept"
 
 
 def test_no_import_loops() -> None:

@@ -8,7 +8,7 @@ import warnings
 
 import docker
 
-from tirage.sandbox.engine import LABEL
+from tirage.sandbox.docker.engine import LABEL
 
 IMAGE = os.environ.get("TIRAGE_IMAGE", "tirage-python")
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tirage.sandbox import Sandbox
-from tirage.sandbox.docker import DockerSandbox
+from tirage.sandbox.docker.sandbox import DockerSandbox
 from tirage.testing.bait import bait
 from tirage.testing.hostile import ATTACKS, Attack
 from tirage.testing.sandbox_promises import PROMISES

@@ -5,7 +5,7 @@ import pytest
 from tirage.core.problem import Problem
 from tirage.verification.answer import ChoiceVerifier, ExactVerifier, MathVerifier, NumericVerifier
 from tirage.verification.choice import letter
-from tirage.verification.workers import WorkerPool
+from tirage.verification.grading.workers import WorkerPool
 
 
 def problem(answer: str | None, **extra: str) -> Problem:

@@ -5,8 +5,8 @@ import pytest
 
 from tirage.core.problem import Problem
 from tirage.problems.gym import GymDraw, draw_problems, load_gym
+from tirage.verification.grading.workers import WorkerPool
 from tirage.verification.gym import GymVerifier
-from tirage.verification.workers import WorkerPool
 
 FAMILIES = (
     "binary_matrix", "calendar_arithmetic", "chain_sum", "coin_flip", "complex_arithmetic", "countdown", "game_of_life_halting",

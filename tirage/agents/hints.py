@@ -22,7 +22,7 @@ from tirage.core.own_text import read_own
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
 from tirage.core.step import Step
-from tirage.verification.equivalence import quick_equal
+from tirage.verification.equality.equivalence import quick_equal
 from tirage.verification.extract import final_answer
 
 CONNECTIVES = re.compile(r"\b(?:Wait|Alternatively)\b")

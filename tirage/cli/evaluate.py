@@ -24,7 +24,7 @@ from tirage.evaluation import (
 )
 from tirage.evaluation.checked import checked_rows
 from tirage.evaluation.improvement import Context
-from tirage.evaluation.report import to_plain
+from tirage.evaluation.reports.report import to_plain
 from tirage.problems import load_problems
 from tirage.rollouts.runner import Progress, unique
 from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig

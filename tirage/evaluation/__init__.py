@@ -3,16 +3,16 @@
 from tirage.evaluation.compare import compare_runs
 from tirage.evaluation.gain import Gain, split_gain
 from tirage.evaluation.gate import Decision, Ruling, decide
-from tirage.evaluation.html import render_html
 from tirage.evaluation.improvement import Context, build_improvement_report, sampling_yield
 from tirage.evaluation.intervals import Interval, clustered_bootstrap, mean_interval, wilson
 from tirage.evaluation.metrics import Accuracy, AtK, accuracy, best_at_k, maj_at_k, pass_at_k, per_problem, tool_rate, verified_yield
 from tirage.evaluation.outcomes import Outcome, by_stage, outcome_of, read_leaf_outcomes, read_outcomes
 from tirage.evaluation.paired import Paired, compare_paired, mcnemar_exact, sign_flip
-from tirage.evaluation.report import Part, Report, Section, Timing, Yield, from_plain, to_plain
-from tirage.evaluation.storage import read_report, write_report
+from tirage.evaluation.reports.html import render_html
+from tirage.evaluation.reports.report import Part, Report, Section, Timing, Yield, from_plain, to_plain
+from tirage.evaluation.reports.storage import read_report, write_report
+from tirage.evaluation.reports.tables import print_report
 from tirage.evaluation.summary import Measuring, Summary, summarise
-from tirage.evaluation.tables import print_report
 from tirage.evaluation.toolsets import Selection, Trial, optimise
 from tirage.verification.answer_keys import AnswerKey, number_key, text_key
 

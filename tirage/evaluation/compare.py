@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from tirage.core.errors import DataError
 from tirage.evaluation.improvement import Context, build_improvement_report
 from tirage.evaluation.outcomes import Outcome
-from tirage.evaluation.report import Report
+from tirage.evaluation.reports.report import Report
 from tirage.evaluation.summary import Measuring
 
 

@@ -12,7 +12,7 @@ from tirage.evaluation.intervals import mean_interval
 from tirage.evaluation.metrics import verified_yield
 from tirage.evaluation.outcomes import Outcome, by_problem
 from tirage.evaluation.paired import Paired, compare_paired
-from tirage.evaluation.report import Part, Report, Section, Timing, Yield
+from tirage.evaluation.reports.report import Part, Report, Section, Timing, Yield
 from tirage.evaluation.summary import Measuring, grouped, summarise
 
 STANDARD_PAIRS = (("before", "after"), ("control", "after"), ("before", "hinted"), ("before", "control"))

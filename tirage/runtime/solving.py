@@ -17,7 +17,7 @@ from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import Trajectory
 from tirage.core.tree import ROOT, Tree
 from tirage.core.verdict import Verdict
-from tirage.evaluation.report import Report
+from tirage.evaluation.reports.report import Report
 from tirage.rollouts.runner import judge
 from tirage.runtime.config import AgentConfig, HintsConfig, ImproveConfig, ModelConfig, SamplingConfig, SandboxOptions, SearchConfig
 from tirage.runtime.config_files import build_config, load_config

@@ -9,9 +9,9 @@ from tirage.sandbox.base import Sandbox
 from tirage.sandbox.config import AnyConfig, DockerConfig, JupyterConfig, SandboxConfig
 
 if TYPE_CHECKING:
-    from tirage.sandbox.docker import DockerSandbox
+    from tirage.sandbox.docker.sandbox import DockerSandbox
     from tirage.sandbox.fork import ForkSandbox
-    from tirage.sandbox.jupyter import JupyterSandbox
+    from tirage.sandbox.jupyter.sandbox import JupyterSandbox
 
 
 @overload
@@ -31,11 +31,11 @@ def open_sandbox(config: AnyConfig | None = None) -> Sandbox:
     """
     match config:
         case DockerConfig():
-            from tirage.sandbox.docker import DockerSandbox
+            from tirage.sandbox.docker.sandbox import DockerSandbox
 
             return DockerSandbox(config)
         case JupyterConfig():
-            from tirage.sandbox.jupyter import JupyterSandbox
+            from tirage.sandbox.jupyter.sandbox import JupyterSandbox
 
             return JupyterSandbox(config)
         case _:

@@ -18,7 +18,7 @@ from tirage.core.tree import ROOT, Tree
 from tirage.core.verdict import Preference
 from tirage.judging.judges import PairJudge
 from tirage.verification.ballot import classes
-from tirage.verification.equivalence import parse_quantity
+from tirage.verification.equality.equivalence import parse_quantity
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, extract
 from tirage.workflows.roles import Role
 from tirage.workflows.rulings import read_choice

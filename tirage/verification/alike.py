@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tirage.core.problem import Problem
-from tirage.verification.equivalence import normalise, quick_equal
+from tirage.verification.equality.equivalence import normalise, quick_equal
 
 MOST_ASKED = 16
 """Spellings with which an answer is compared at a cost, the most frequent first; by then a vote is decided."""

@@ -8,10 +8,10 @@ from fractions import Fraction
 from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
 from tirage.verification.choice import letters
-from tirage.verification.equivalence import Quantity, close, normalise, parse_quantity, quick_equal
+from tirage.verification.equality.equivalence import Quantity, close, normalise, parse_quantity, quick_equal
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, Extraction, Method, extract
+from tirage.verification.grading.workers import WorkerPool
 from tirage.verification.statements import stated
-from tirage.verification.workers import WorkerPool
 
 Compare = Callable[[str, str], Awaitable[tuple[bool | None, str]]]
 """An answer and a reference in; whether they are equal (None: nobody can say), and a note, out."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from tirage.verification.equivalence import normalise, quick_equal
+from tirage.verification.equality.equivalence import normalise, quick_equal
 
 Same = Callable[[str, str], bool]
 """Whether an answer means what the first of a class means."""

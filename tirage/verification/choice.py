@@ -2,7 +2,7 @@
 
 import re
 
-from tirage.verification.notation import normalise
+from tirage.verification.equality.notation import normalise
 
 _LEAD = re.compile(
     r"(?:(?:the|correct|best|right|final|most|likely|probably|definitely|clearly|therefore|thus|hence|so|answer|option|options|choice|choices|letter"

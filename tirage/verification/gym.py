@@ -5,9 +5,9 @@ from typing import Any
 from tirage.core.problem import Problem
 from tirage.core.verdict import Verdict
 from tirage.verification.answer import judge
-from tirage.verification.equivalence import normalise, quick_equal
+from tirage.verification.equality.equivalence import normalise, quick_equal
 from tirage.verification.extract import TEXT_POLICY, Method, extract
-from tirage.verification.workers import WorkerPool
+from tirage.verification.grading.workers import WorkerPool
 
 _KEYS = ("family", "seed", "size", "index", "config")
 

@@ -2,8 +2,8 @@
 
 import re
 
-from tirage.verification.equivalence import parse_quantity, quick_equal
-from tirage.verification.units import carries_meaning
+from tirage.verification.equality.equivalence import parse_quantity, quick_equal
+from tirage.verification.equality.units import carries_meaning
 
 _EMPHASIS = '*_`" \t\r\n'
 _SPECIAL = re.compile(r"<\|[^|<>]{0,40}\|>.*|</?(?:s|answer|final_answer|think)>.*|\[/?INST\].*", re.DOTALL)

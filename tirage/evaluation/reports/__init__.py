@@ -1,0 +1,1 @@
+"""Reports: on disk, as tables, as one HTML page with its charts."""

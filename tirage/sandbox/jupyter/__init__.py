@@ -1,0 +1,1 @@
+"""Jupyter kernels as a sandbox back end."""
