@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.sandbox.docker_engine import IMAGE, missing
 from tirage.sandbox import DockerConfig, Sandbox, SandboxConfig, Session, open_sandbox
-
-from .docker_engine import IMAGE, missing
 
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.sandbox import SandboxConfig, open_sandbox
-from tirage.sandbox.guest import landlock
+from tirage.sandbox.guest.walls import landlock
 
 
 @pytest.mark.parametrize(

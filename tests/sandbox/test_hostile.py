@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.sandbox.docker_engine import running
 from tirage.sandbox import Sandbox
 from tirage.sandbox.docker.sandbox import DockerSandbox
 from tirage.testing.bait import bait
 from tirage.testing.hostile import ATTACKS, Attack
 from tirage.testing.sandbox_promises import PROMISES
 from tirage.testing.sandbox_suite import Family, check_promise
-
-from .docker_engine import running
 
 FAMILY = 5
 """Processes of a container with two idle sessions: relay, template, zygote, and one of each session."""

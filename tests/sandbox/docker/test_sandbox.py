@@ -16,15 +16,14 @@ import docker
 import pytest
 import pytest_asyncio
 
+from tests.sandbox.docker.test_link import Pipe
+from tests.sandbox.docker_engine import IMAGE, api, containers, forget_unconnected, missing, running
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.sandbox import DockerConfig, ExecFailure, Limits, Session, open_sandbox
 from tirage.sandbox.docker import sandbox as back_end
 from tirage.sandbox.docker.engine import BOOT
 from tirage.sandbox.docker.link import Stream
 from tirage.sandbox.docker.sandbox import DockerSandbox, DockerSession
-
-from ..docker_engine import IMAGE, api, containers, forget_unconnected, missing, running
-from .test_link import Pipe
 
 ROOT = Path(__file__).parents[3]
 needs_engine = pytest.mark.skipif(bool(missing()), reason=missing())

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from tirage.sandbox.guest import seccomp, syscalls
+from tirage.sandbox.guest.walls import seccomp, syscalls
 
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 

@@ -32,7 +32,7 @@ SCRATCH = "/tmp"
 CALL_S = 120
 POOL = 64
 PACKAGE = Path(__file__).parents[2]
-NEEDED = ("core/errors.py", "core/codec.py", "sandbox/*.py", "sandbox/docker/relay.py", "sandbox/guest/*.py")
+NEEDED = ("core/errors.py", "core/codec.py", "sandbox/*.py", "sandbox/docker/relay.py", "sandbox/guest/**/*.py")
 EMPTY = ("tirage/__init__.py", "tirage/core/__init__.py", "tirage/sandbox/__init__.py", "tirage/sandbox/docker/__init__.py")
 BOOT = f"""
 import sys

@@ -7,7 +7,8 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-from . import confine, gateway, kernel, landlock, passage, randomness, strays, tree, wire, zygote
+from . import gateway, kernel, passage, randomness, strays, wire, zygote
+from .walls import confine, landlock, tree
 
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 

@@ -6,7 +6,8 @@ import runpy
 import sys
 from typing import Any, NoReturn
 
-from . import confine, kernel, landlock, passage, seccomp, tree
+from . import kernel, passage
+from .walls import confine, landlock, seccomp, tree
 
 
 def main(order: str, command: list[str]) -> NoReturn:

@@ -10,7 +10,8 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import calls, cell, kernel, landlock, openfiles, randomness, scratch, strays, streams, wire
+from . import calls, cell, kernel, openfiles, randomness, scratch, strays, streams, wire
+from .walls import landlock
 
 THREAD_PATIENCE_S = 0.1
 

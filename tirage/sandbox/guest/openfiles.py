@@ -11,7 +11,7 @@ import os
 import select
 import stat
 
-from . import confine
+from .walls import confine
 
 FIRST = 3
 _libc = ctypes.CDLL(None)

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from . import confine, kernel, landlock, seccomp, tree
+from . import kernel
+from .walls import confine, landlock, seccomp, tree
 
 SPARE_UID = 65_500
 

@@ -6,7 +6,8 @@ import socket
 import time
 from typing import Any, NoReturn
 
-from . import node, scratch, seccomp, strays, wire
+from . import node, scratch, strays, wire
+from .walls import seccomp
 
 
 class Zygote(node.Node):

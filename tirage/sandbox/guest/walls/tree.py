@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Iterable, Mapping
 
-from . import kernel
+from .. import kernel
 
 SCRATCH = "/box"
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from . import kernel
+from .. import kernel
 
 CREATE, ADD_RULE, RESTRICT = 444, 445, 446
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8

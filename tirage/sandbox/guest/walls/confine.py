@@ -4,7 +4,8 @@ import os
 import resource
 from typing import Any
 
-from . import kernel, landlock, seccomp, tree
+from .. import kernel
+from . import landlock, seccomp, tree
 
 HARD_PROCESSES = 4096
 STACK_MB = 64

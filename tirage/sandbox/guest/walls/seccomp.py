@@ -4,7 +4,8 @@ import ctypes
 import errno
 import struct
 
-from . import kernel, syscalls
+from .. import kernel
+from . import syscalls
 
 LOAD, AND, JUMP, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_SET, RETURN = 0x20, 0x54, 0x05, 0x15, 0x35, 0x45, 0x06
 ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
