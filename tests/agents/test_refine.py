@@ -8,9 +8,10 @@ import pytest
 from tests.systems.scripted_parts import PROBLEM, prompt_of, scripted_parts
 from tirage.agents.explorer import Explorer
 from tirage.agents.refine import Refining
-from tirage.agents.search_options import SearchOptions
+from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.agents.valuation import Estimate
 from tirage.core import Budget, Problem, StopReason, Trajectory, Tree
+from tirage.core.message import ObservationStatus
 from tirage.core.tree import ROOT
 from tirage.models.base import Request
 from tirage.sandbox import SandboxConfig, open_sandbox
@@ -124,3 +125,54 @@ async def test_an_arm_makes_the_refinement() -> None:
     assert {REFINE, f"{REFINE}:other"} <= moves
     assert first.requests
     assert second.requests
+
+
+async def test_a_refinement_has_limits_of_its_own() -> None:
+    """One step is all that a path may have; a refined answer is a path of its own, however deep it lies in the tree."""
+    made_of = scripted_parts(
+        ScriptedModel(improves),
+        tools={},
+        limits=PathLimits(max_steps=1, concurrency=1),
+        search_options=SearchOptions(valuer=Said(), budget=Budget(nodes=20)),
+    )
+    policy = made_of.policy()
+    agent = Explorer(
+        Refining(policy, policy),
+        tools={},
+        sandbox=None,
+        search=strategy("ab-mcts", {"refine": True}),
+        search_options=made_of.search_options,
+        limits=made_of.limits,
+    )
+    tree = await agent.solve(PROBLEM, seed=0)
+    assert max(node.depth for node in tree.nodes) > 1
+    assert {node.stop for node in tree.nodes[1:]} == {StopReason.ANSWERED}
+
+
+async def test_calls_of_the_answer_above_do_not_count_for_a_refinement() -> None:
+    def says(request: Request) -> str:
+        shown = prompt_of(request)
+        if "```output" not in shown.rpartition("That was an earlier answer")[2]:
+            return "```python\nprint(3)\n```"
+        return improves(request)
+
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
+        made_of = scripted_parts(
+            ScriptedModel(says, mode="chat"),
+            sandbox=sandbox,
+            limits=PathLimits(max_calls=1, concurrency=1),
+            search_options=SearchOptions(valuer=Said(), budget=Budget(nodes=24)),
+        )
+        policy = made_of.policy()
+        agent = Explorer(
+            Refining(policy, policy),
+            tools=made_of.tools,
+            sandbox=sandbox,
+            search=strategy("ab-mcts", {"refine": True}),
+            search_options=made_of.search_options,
+            limits=made_of.limits,
+        )
+        tree = await agent.solve(PROBLEM, seed=0)
+    ran = [node for node in tree.nodes if node.step is not None and node.step.opening is not None and node.step.calls]
+    assert ran
+    assert all(item.status is ObservationStatus.OK for node in ran for item in node.step.observations if node.step is not None)

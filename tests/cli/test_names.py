@@ -9,10 +9,10 @@ from tirage.core import Problem, ToolCall
 from tirage.core.errors import ConfigError
 from tirage.models.embedded import nano_path
 from tirage.models.hub import model_folder
-from tirage.models.profile import profile_of
+from tirage.models.profile import Profile, profile_of
 from tirage.models.template import HFRenderer
 from tirage.runtime.config import AgentConfig, SamplingConfig, SandboxOptions
-from tirage.runtime.dialects import system_message
+from tirage.runtime.dialects import spoken, system_message
 from tirage.runtime.opening import make_agent, open_interpreter, open_model, sandbox_config, served_like, weights_of
 from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig
 from tirage.testing.models import ScriptedModel
@@ -113,3 +113,17 @@ async def test_the_shell_is_a_tool_of_chat_models() -> None:
         assert {spec["function"]["name"] for spec in model.requests[0].tools} == {"python", "shell"}
         with pytest.raises(ConfigError, match=r"agent\.dialect=native"):
             make_agent(ScriptedModel(), AgentConfig(tools=("shell",)), SamplingConfig(), sandbox=sandbox, options=settings)
+
+
+def test_the_dialect_is_the_profiles_where_none_is_named() -> None:
+    class Native(ScriptedModel):
+        profile = Profile(dialect="native")
+
+    class Odd(ScriptedModel):
+        profile = Profile(dialect="morse")
+
+    assert spoken(AgentConfig(), ScriptedModel()).dialect == "fenced-python"
+    assert spoken(AgentConfig(), Native(mode="chat")).dialect == "native"
+    assert spoken(AgentConfig(dialect="plain"), Native(mode="chat")).dialect == "plain"
+    with pytest.raises(ConfigError, match="dialect 'morse'; known: fenced-python"):
+        spoken(AgentConfig(), Odd())

@@ -99,8 +99,9 @@ class StepExecutor:
     async def _act(self, trial: Trial, path: Path, draft: Draft, sessions: Sessions) -> Taken:
         """Run the draft's calls and close the step."""
         limits = self._agent.limits
-        used = sum(len(step.calls) for step in path.steps)
-        most = 0 if _failures(path.steps) >= limits.max_failures else limits.max_calls - used
+        own = _own(path.steps, draft)
+        used = sum(len(step.calls) for step in own)
+        most = 0 if _failures(own) >= limits.max_failures else limits.max_calls - used
         observations: list[Observation] = []
         if draft.finish is Finish.MALFORMED:
             observations.append(Observation(text=f"InvalidCall: {draft.problem}", status=ObservationStatus.INVALID))
@@ -131,13 +132,13 @@ class StepExecutor:
             usage=usage,
             opening=draft.opening,
         )
-        stop = _stop(step, len(path.steps) + 1, limits)
+        stop = _stop(step, len(own) + 1, limits)
         if stop is StopReason.OPEN and not limits.last_word and used + len(step.calls) >= limits.max_calls:
             stop = StopReason.CALLS
             step = replace(step, spans=(*step.spans, self._agent.policy.inject(Source.FORCED, NO_MORE_CALLS + "\n")))
         if stop in UNFINISHED and (reopened := self._agent.policy.reopened(path, step)) is not None:
             step, stop = reopened, StopReason.OPEN
-        elif stop is StopReason.OPEN and _failures((*path.steps, step)) == limits.max_failures:
+        elif stop is StopReason.OPEN and _failures((*own, step)) == limits.max_failures:
             step = replace(step, spans=(*step.spans, self._agent.policy.inject(Source.FORCED, NO_MORE_CODE)))
         if stop is StopReason.OPEN and session is None and sessions.holds(trial.parent):
             # Nothing ran, so the state is the parent's, which may be gone when this node is extended.
@@ -225,6 +226,14 @@ def _stop(step: Step, depth: int, limits: PathLimits) -> StopReason:
     if step.finish is Finish.MALFORMED and step.spans[-1].source is Source.POLICY:
         return StopReason.MALFORMED
     return StopReason.OPEN if depth < limits.max_steps else StopReason.CALLS
+
+
+def _own(steps: tuple[Step, ...], draft: Draft) -> tuple[Step, ...]:
+    """The steps that share their limits with `draft`: those since its conversation was opened. A refinement begins a new one."""
+    if draft.opening is not None:
+        return ()
+    first = next((place for place in range(len(steps) - 1, -1, -1) if steps[place].opening is not None), 0)
+    return steps[first:]
 
 
 def _failures(steps: Sequence[Step]) -> int:

@@ -146,9 +146,8 @@ class SearchToolConfig(Strict):
         return self
 
 
-DialectName = Annotated[
-    Literal["fenced-python", "native", "tags", "plain"], BeforeValidator(lambda told: "native" if told == "native-tools" else told)
-]
+DialectWord = Literal["fenced-python", "native", "tags", "plain"]
+DialectName = Annotated[DialectWord, BeforeValidator(lambda told: "native" if told == "native-tools" else told)]
 OwnTool = Literal["python", "shell"]
 AnyTool = Annotated[
     Annotated[OwnTool, Tag("tool")] | Annotated[SearchToolConfig, Tag("search")],
@@ -159,10 +158,10 @@ AnyTool = Annotated[
 class AgentConfig(RewardConfig):
     """How an agent drives a problem; its reward model serves its search, its chains (`best_of`) or its published system."""
 
-    dialect: DialectName = Field(
-        "fenced-python",
-        description="how the model calls tools: Python in a fenced block of its text, as its chat template or API has it (native), between "
-        "tags of its text, or not at all (plain)",
+    dialect: DialectName | None = Field(
+        None,
+        description="how the model calls tools, by default as its profile says: Python in a fenced block of its text, as its chat "
+        "template or API has it (native), between tags of its text, or not at all (plain)",
     )
     tags: str = Field("retool", description="of the dialect tags: retool, search-r1, ur2, hermes, short, or a YAML file")
     tools: tuple[AnyTool, ...] = Field(

@@ -1,6 +1,7 @@
 """The dialect that a configuration names, and the system message that explains it."""
 
 from collections.abc import Mapping
+from typing import get_args
 
 from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools, Plain
 from tirage.agents.dialects.tag_sets import tag_set
@@ -9,9 +10,19 @@ from tirage.agents.prompts import SHIPPED
 from tirage.core.errors import ConfigError
 from tirage.models.base import Model
 from tirage.models.profile import profile_of
-from tirage.runtime.config import AgentConfig
+from tirage.runtime.config import AgentConfig, DialectWord
 from tirage.tools.base import Tool
 from tirage.tools.bridge import listing
+
+
+def spoken(config: AgentConfig, model: Model) -> AgentConfig:
+    """The configuration with the dialect of the model's profile, where it names none itself. Raises `ConfigError` for an unknown one."""
+    if config.dialect is not None:
+        return config
+    dialect = profile_of(model).dialect
+    if dialect not in get_args(DialectWord):
+        raise ConfigError(f"the profile of {model.name} names the dialect {dialect!r}; known: {', '.join(get_args(DialectWord))}")
+    return config.model_copy(update={"dialect": dialect})
 
 
 def names_tools(config: AgentConfig) -> bool:
@@ -25,7 +36,7 @@ def open_dialect(config: AgentConfig, tools: Mapping[str, Tool]) -> Dialect:
         return NativeTools()
     if config.dialect == "plain":
         return Plain()
-    if config.dialect == "fenced-python":
+    if config.dialect in ("fenced-python", None):
         return FencedPython()
     tags = tag_set(config.tags)
     if tags.tool and tags.tool not in tools:

@@ -30,7 +30,7 @@ from tirage.models.template import HFRenderer
 from tirage.models.wrap import Cached, Known, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
 from tirage.runtime.config import AgentConfig, HintsConfig, ModelConfig, RewardConfig, RunConfig, SamplingConfig, SandboxOptions
-from tirage.runtime.dialects import names_tools, open_dialect, system_message
+from tirage.runtime.dialects import names_tools, open_dialect, spoken, system_message
 from tirage.runtime.searching import refines, reward_model, search_maker, search_options, tree_budget
 from tirage.runtime.stages import Plan, sampling_for
 from tirage.runtime.toolbox import open_tools, session_tools
@@ -244,6 +244,7 @@ def make_agent(  # noqa: PLR0913 - each is one of the parts that a caller may se
     `verifiers` is what an oracle asks, if there is one; `alike` says which answers are the same, by default they; `tools` are those that
     `open_tools` opened. Raises `ConfigError` for a tool that the dialect cannot call.
     """
+    config = spoken(config, model)
     chosen = sampling_for(sampling, config, model, several=several)
     parts = _parts(model, config, chosen, tools or {}, sandbox=sandbox, options=options, hints=hints, verifiers=verifiers)
     equals = alike or verifiers

@@ -10,7 +10,7 @@ from tirage.core.errors import ConfigError
 from tirage.models.base import Model
 from tirage.models.several import Several
 from tirage.runtime.config import AgentConfig, SearchToolConfig
-from tirage.runtime.dialects import names_tools
+from tirage.runtime.dialects import names_tools, spoken
 from tirage.sandbox.base import Limits
 from tirage.systems.registry import find
 from tirage.tools.base import Tool
@@ -30,6 +30,7 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
 
     Raises `ConfigError` for tools that the dialect cannot call or whose name is taken, `DataError` for a file that is no collection.
     """
+    config = spoken(config, model)
     async with AsyncExitStack() as held:
         searches = toolset(*[_open_search(item, model, held) for item in config.searches])
         functions = joined(searches, *[found_tools(source, held) for source in config.tools_from])
