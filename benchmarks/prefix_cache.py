@@ -15,7 +15,7 @@ import sys
 import urllib.request
 
 from tirage.agents.dialects.base import FencedPython
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.search_options import PathLimits, SearchOptions
@@ -107,7 +107,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, float]:
             )
             nodes = 0
             for number, problem in enumerate(problems):
-                nodes += len((await agent.solve(problem, seed=number)).nodes) - 1
+                nodes += len((await agent.solve(problem, SolveContext(seed=number))).nodes) - 1
         after = counters(model.inner)
     finally:
         await model.close()

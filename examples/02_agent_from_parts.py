@@ -3,7 +3,7 @@
 import asyncio
 
 from tirage.agents.dialects.base import FencedPython
-from tirage.agents.explorer import Explorer, StepEvent
+from tirage.agents.explorer import Explorer, SolveContext, StepEvent
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import TOOL_INTEGRATED_REASONING
 from tirage.agents.search_options import PathLimits
@@ -43,7 +43,7 @@ async def main() -> None:
         )
         meter = Meter(Budget(tokens_out=2000))
         problem = Problem(prompt="What is the sum of the primes below 100?")
-        tree = await agent.solve(problem, seed=0, meter=meter, on_step=show)
+        tree = await agent.solve(problem, SolveContext(seed=0, meter=meter, on_step=show))
     trajectory = tree.trajectory(tree.chosen)
     print("answer:", answer_of(trajectory, problem), "| stopped because:", trajectory.stop)
     print("spent: ", meter.spent.model_calls, "model calls,", meter.spent.tool_calls, "tool calls,", meter.spent.tokens_out, "tokens")

@@ -3,7 +3,7 @@
 import asyncio
 
 from tirage.agents.dialects.base import FencedPython
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.core import HintPosition, Problem, Trajectory
@@ -43,7 +43,7 @@ async def main() -> None:
             model = ScriptedModel(say, thinks=True)
             policy = ModelPolicy(model, FencedPython(), sampling=Sampling(logprobs=True), hints=plan)
             agent = Explorer(policy, tools={"python": PythonTool()}, sandbox=sandbox)
-            tree = await agent.solve(PROBLEM, seed=1)
+            tree = await agent.solve(PROBLEM, SolveContext(seed=1))
             trajectory = tree.trajectory(tree.chosen)
             print(f"\n{position or 'no hint'}: answer {answer_of(trajectory, PROBLEM)}")
             show(trajectory)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from tirage.agents.dialects.base import FencedPython
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Budget, Meter, Problem, Tree
 from tirage.models.base import Sampling
@@ -31,7 +31,7 @@ async def solve(n: int, budget: Budget) -> tuple[Tree, Meter]:
     async with open_sandbox() as sandbox:
         agent = Explorer(policy, tools={"python": PythonTool()}, sandbox=sandbox, search=lambda seed: BestOfN(n))
         meter = Meter(budget)
-        return await agent.solve(PROBLEM, seed=0, meter=meter), meter
+        return await agent.solve(PROBLEM, SolveContext(seed=0, meter=meter)), meter
 
 
 def describe(tree: Tree) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, Problem, Tree
 from tirage.models.base import Sampling
@@ -54,7 +55,7 @@ async def solve(budget: Budget) -> Tree:
                 search_options=SearchOptions(budget=budget),
             )
         )
-        return await agent.solve(PROBLEM, seed=0)
+        return await agent.solve(PROBLEM, SolveContext(seed=0))
 
 
 async def main() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem
 from tirage.models.base import Sampling
 from tirage.systems.parts import AgentParts
@@ -39,7 +40,7 @@ SCRIPT = {
 async def main() -> None:
     """One problem; the notes of the tree tell depth, turn and confidence of every answer."""
     agent = build(AgentParts(model=ScriptedModel(tags=SCRIPT), sampling=Sampling()), max_depth=2)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     for node in tree.nodes[1:]:
         if node.index in tree.notes:
             note = tree.notes[node.index]

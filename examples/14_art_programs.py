@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem
 from tirage.models.base import Sampling
 from tirage.sandbox import open_sandbox
@@ -41,7 +42,7 @@ async def main() -> None:
     model = ScriptedModel(tags=SCRIPT)
     async with open_sandbox() as sandbox:
         agent = build(AgentParts(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()), embed=embed)
-        tree = await agent.solve(PROBLEM, seed=0)
+        tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     last = model.requests[-1].ids or ()
     begun = bytes(last).decode().rsplit(f"{PROBLEM.prompt}\n", 1)[1].split("\n\n")[0]
     print(f"{begun}\n{tree.trajectory(tree.chosen).response}")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, Tree
 from tirage.models.base import Request
 from tirage.systems.halo.halo import Halo
@@ -70,7 +71,7 @@ def show(tree: Tree) -> None:
 
 async def main() -> None:
     """Solve it, and show who said what."""
-    tree = await WorkflowAgent(Halo(attempts=1), RoleModels(model=MODEL)).solve(PROBLEM, seed=0)
+    tree = await WorkflowAgent(Halo(attempts=1), RoleModels(model=MODEL)).solve(PROBLEM, SolveContext(seed=0))
     show(tree)
     defaults = sum("default taken" in note for note in tree.notes.values())
     print(f"answer: {tree.trajectory(tree.chosen).response} | {tree.usage.model_calls} model calls, {defaults} replies could not be read")

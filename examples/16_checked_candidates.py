@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, Problem, Tree
 from tirage.judging.pool import check_figures, read_pool, select, selection_curve
@@ -37,7 +38,7 @@ async def solve(budget: Budget) -> Tree:
             n=4,
             width=1,
         )
-        return await agent.solve(PROBLEM, seed=0)
+        return await agent.solve(PROBLEM, SolveContext(seed=0))
 
 
 async def main() -> None:

@@ -5,6 +5,7 @@
 
 import asyncio
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, Rollout
 from tirage.evaluation.realcritic import critique_rows, read_critiqued
 from tirage.models.base import Model, Sampling
@@ -37,7 +38,7 @@ async def roll(model: Model) -> list[Rollout]:
     agent = realcritic.build(AgentParts(model=model, sampling=Sampling()), mode="cross", given=STUDENTS)
     verifier, rollouts = open_verifier("math"), []
     for problem in PROBLEMS:
-        tree = await agent.solve(problem, seed=0)
+        tree = await agent.solve(problem, SolveContext(seed=0))
         verdicts = await judge(tree, problem, verifier)
         rollouts.append(Rollout(key=problem.id, stage="cross", problem=problem, sample=0, tree=tree, verdicts=verdicts, model=model.name))
     await verifier.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, Tree
 from tirage.evaluation.tournament import Match, rank, schedule
 from tirage.judging.judges import BothOrders
@@ -36,7 +37,7 @@ def verdict(request: Request) -> str:
 async def hold(pro: str, con: str, problem: Problem) -> Tree:
     """One debate; the judge is asked in both orders, and where it does not agree with itself there is another round."""
     cast = RoleModels(model=ScriptedModel(verdict), models={"pro": debater(pro), "con": debater(con)})
-    return await WorkflowAgent(Debate(most=3, review=BothOrders), cast).solve(problem, seed=0)
+    return await WorkflowAgent(Debate(most=3, review=BothOrders), cast).solve(problem, SolveContext(seed=0))
 
 
 async def main() -> None:

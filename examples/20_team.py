@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Budget, Problem, Tree
 from tirage.teams.pictures import draw
 from tirage.teams.team import Team, tokens_per_edge, with_saboteur
@@ -29,7 +30,7 @@ SCRIPT = {
 async def work(topology: Topology, budget: Budget | None = None) -> tuple[Tree, ScriptedModel]:
     """One problem; a scripted model stands for all members."""
     model = ScriptedModel(tags=SCRIPT)
-    return await WorkflowAgent(Team(topology), RoleModels(model=model), budget=budget).solve(PROBLEM, seed=0), model
+    return await WorkflowAgent(Team(topology), RoleModels(model=model), budget=budget).solve(PROBLEM, SolveContext(seed=0)), model
 
 
 async def main() -> None:

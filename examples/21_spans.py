@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, Rollout, Verdict
 from tirage.teams.stock import stock
 from tirage.teams.team import Team
@@ -47,7 +48,7 @@ class Collector(BaseHTTPRequestHandler):
 async def solve() -> Rollout:
     """One problem by a planner, an executor and a critic; stored runs are sent by `tirage trace export RUN --otlp URL`."""
     model = ScriptedModel(tags=SCRIPT)
-    tree = await WorkflowAgent(Team(stock("planner-executor-critic")), RoleModels(model=model)).solve(PROBLEM, seed=0)
+    tree = await WorkflowAgent(Team(stock("planner-executor-critic")), RoleModels(model=model)).solve(PROBLEM, SolveContext(seed=0))
     verdict = Verdict(correct=True, score=1.0, verifier="exact/1", answer="42")
     key = f"demo/{PROBLEM.id}/0"
     return Rollout(

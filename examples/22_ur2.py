@@ -7,6 +7,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem
 from tirage.core.step import Source
 from tirage.models.base import Sampling
@@ -43,7 +44,7 @@ async def main() -> None:
             tools={"search": SearchTool(collection, k=1)},
             sampling=Sampling(temperature=0.3, max_tokens=1024),
         )
-        tree = await ur2(parts, strict=True, rewrite=True).solve(Problem(prompt="How many days has a year of Xanth?"), seed=0)
+        tree = await ur2(parts, strict=True, rewrite=True).solve(Problem(prompt="How many days has a year of Xanth?"), SolveContext(seed=0))
     path = tree.trajectory(tree.chosen)
     for step in path.steps:
         for span in step.spans:

@@ -9,7 +9,7 @@ from tirage import Problem, Rollout, Solution, Tree, Verdict
 from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
 from tirage.agents.draft import Draft, Policy
 from tirage.agents.driver import StepEvent
-from tirage.agents.explorer import Agent, Explorer
+from tirage.agents.explorer import Agent, Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Budget, Meter, Node, Observation, Source, Span, Step, StopReason, ToolCall, Trajectory, Usage
 from tirage.evaluation import AtK, Interval, Outcome, Paired, Report, compare_paired, pass_at_k, read_outcomes, wilson
@@ -82,7 +82,7 @@ async def scripted_parts(problem: Problem) -> None:
         assert_type(await session.run("1 + 1"), ExecResult)
         assert_type(await session.branch(), Session)
     agent: Agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox({}), search=lambda seed: BestOfN(4))
-    tree = await agent.solve(problem, seed=0, meter=Meter(Budget(tokens_out=100)), on_step=seen)
+    tree = await agent.solve(problem, SolveContext(seed=0, meter=Meter(Budget(tokens_out=100)), on_step=seen))
     assert_type(tree, Tree)
     assert_type(await served.complete(Request(sampling=Sampling(), text="hi")), tuple[Completion, ...])
     verifier: Verifier = open_verifier("math")

@@ -62,7 +62,7 @@ class Holds:
         return Verdict(correct=ANSWER in response, verifier=self.name, answer=ANSWER)
 
 
-class Multiply:
+class Multiply(Tool):
     """The peers' function tool."""
 
     spec = ToolSpec(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tirage.agents.dialects.base import FencedPython
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, Problem, Tree
@@ -65,7 +65,7 @@ async def grow(folder: Path, seed: int, name: str) -> Tree:
             search=strategy(name),
             search_options=SearchOptions(valuer=Execution(), budget=Budget(nodes=60)),
         )
-        tree = await agent.solve(PROBLEM, seed=seed, log=log.of("a"))
+        tree = await agent.solve(PROBLEM, SolveContext(seed=seed, log=log.of("a")))
     log.close()
     return tree
 

@@ -16,12 +16,12 @@ import pytest
 
 from tests.agents.search_program import PROBLEM, grow, plain
 from tirage.agents.dialects.base import FencedPython
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.agents.sessions import DIVERGED
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core import Budget, Finish, ObservationStatus, Problem, StopReason, Tree, Verdict
 from tirage.core.errors import CapabilityError, ConfigError, DataError, ModelRequestError
 from tirage.core.trajectory import Trajectory
@@ -60,7 +60,7 @@ def explorer(script: Script, search: "Any", **search_options: "Any") -> tuple[Ex
     return agent, model
 
 
-class Fixed:
+class Fixed(Valuer):
     """Values by the answer in the path."""
 
     def __init__(self, values: dict[str, float]) -> None:
@@ -157,7 +157,7 @@ async def test_a_replay_that_gives_something_else_is_noted(tmp_path: Path) -> No
         log = SearchLog(tmp_path, set())
         agent, _ = explorer([f"```python\n{code}\n```\n```output"], lambda: MCTS(width=1), valuer=Execution(), budget=Budget(nodes=nodes))
         agent.sandbox = TableSandbox(lambda code: ExecResult(stdout=next(said) if "6 * 7" in code else "x"))
-        tree = await agent.solve(PROBLEM, seed=0, log=log.of("k"))
+        tree = await agent.solve(PROBLEM, SolveContext(seed=0, log=log.of("k")))
         log.close()
     assert tree.notes == {1: DIVERGED}
 
@@ -169,7 +169,7 @@ async def test_a_resumed_search_needs_the_tools_that_ran_in_it_and_no_others(tmp
         agent, _ = explorer([CODE], lambda: MCTS(width=1), valuer=Execution(), budget=Budget(nodes=nodes))
         agent.tools = agent.tools if tools else {}
         try:
-            return await agent.solve(PROBLEM, seed=0, log=log.of("k"))
+            return await agent.solve(PROBLEM, SolveContext(seed=0, log=log.of("k")))
         finally:
             log.close()
 
@@ -188,19 +188,19 @@ async def test_values_are_asked_for_only_where_the_search_goes_by_them() -> None
     for search, asked in ((lambda: BestOfN(2), 0), (lambda: BestOfN(2, vote="value"), 2)):
         valuer = Fixed({"\\boxed{1}": 0.2, "\\boxed{2}": 0.9})
         agent, _ = explorer(["\\boxed{1}", "\\boxed{2}"], search, valuer=valuer)
-        tree = await agent.solve(PROBLEM, seed=0)
+        tree = await agent.solve(PROBLEM, SolveContext(seed=0))
         assert len(valuer.asked) == asked
         assert tree.chosen == (2 if asked else 1)
         assert tree.values == ({1: 0.2, 2: 0.9} if asked else {})
 
 
 async def test_a_valuer_that_breaks_leaves_a_note_and_the_tree_goes_on() -> None:
-    class Broken:
+    class Broken(Valuer):
         async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
             raise ModelRequestError("the critic's server refused")
 
     agent, _ = explorer(["\\boxed{1}", "\\boxed{2}"], lambda: BestOfN(2, vote="value"), valuer=Broken())
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert tree.values == {}
     assert tree.notes[1] == "not valued: the critic's server refused"
 
@@ -209,12 +209,12 @@ async def test_a_sibling_sees_what_was_tried_and_its_descendants_do_not() -> Non
     """DFSDT: the aside stands in the second attempt's prompt only, and in no span."""
     script = [CODE, "```python\nprint(1)\n```\n```output", "\\boxed{1}", "\\boxed{2}"]
 
-    class Back:
+    class Back(Valuer):
         async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
             return Estimate(value=0.0 if "6 * 7" in path.response else 1.0)
 
     agent, model = explorer(script, lambda: DepthFirst(threshold=0.5, aware=True), valuer=Back())
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     prompts = [bytes(token for token in request.ids or () if token < 256).decode() for request in model.requests]
     assert ["already tried" in prompt for prompt in prompts] == [False, True, False]
     assert "print(6 * 7)" in prompts[1]
@@ -236,7 +236,7 @@ async def test_lessons_are_shown_and_moves_give_the_hint() -> None:
             return [replace(trial, lessons=(1,), move=f"hint:{load_library()[0].id}") for trial in trials]
 
     agent, model = explorer(["\\boxed{1}", "\\boxed{2}"], lambda: Taught(width=2), valuer=Execution(), budget=Budget(nodes=2))
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     prompt = bytes(token for token in model.requests[1].ids or () if token < 256).decode()
     assert "What I learnt: count twice" in prompt
     step = tree.nodes[2].step
@@ -252,14 +252,14 @@ async def test_an_unknown_move_ends_the_run_by_name() -> None:
 
     agent, _ = explorer(["\\boxed{1}"], Odd, valuer=Execution())
     with pytest.raises(ConfigError, match="has no move 'jump'; its moves: hint:"):
-        await agent.solve(PROBLEM, seed=0)
+        await agent.solve(PROBLEM, SolveContext(seed=0))
 
 
 async def test_equal_siblings_are_merged_on_request() -> None:
     other = CODE.replace("print(6 * 7)", "print(6*7)  # again")
     for merge, stops in ((None, [StopReason.OPEN, StopReason.OPEN]), ("state", [StopReason.OPEN, StopReason.MERGED])):
         agent, _ = explorer([CODE, other], lambda: MCTS(width=2), valuer=Execution(), merge=merge, budget=Budget(nodes=2))
-        tree = await agent.solve(PROBLEM, seed=0)
+        tree = await agent.solve(PROBLEM, SolveContext(seed=0))
         assert [node.stop for node in tree.nodes[1:]] == stops
         assert tree.visits[0] == (1 if merge else 2)
     assert tree.notes == {2: "same state as node 1"}
@@ -280,7 +280,7 @@ async def test_equal_siblings_are_merged_on_request() -> None:
 )
 async def test_each_limit_ends_a_tree_with_its_name(budget: Budget, nodes: int, ended: str) -> None:
     agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=3), valuer=Execution(), budget=budget)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert (len(tree.nodes) - 1, tree.ended) == (nodes, ended)
     assert tree.chosen <= nodes
 
@@ -297,7 +297,7 @@ async def test_the_trees_seed_reaches_the_draws_of_its_search(hints: bool, tmp_p
     async def shape(seed: int, nodes: int = 16, log: Any = None) -> list[tuple[int, int, str]]:
         agent, _ = explorer(lambda request: CODE, None, valuer=Execution(), budget=Budget(nodes=nodes))
         agent.search = make  # type: ignore[assignment]
-        tree = await agent.solve(PROBLEM, seed=seed, log=log)
+        tree = await agent.solve(PROBLEM, SolveContext(seed=seed, log=log))
         return [(node.parent, node.sample, node.move) for node in tree.nodes]
 
     shapes = [await shape(seed) for seed in (0, 1, 2, 0)]
@@ -313,7 +313,7 @@ async def test_the_trees_seed_reaches_the_draws_of_its_search(hints: bool, tmp_p
 
 async def test_depth_ends_paths() -> None:
     agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=1), valuer=Execution(), budget=Budget(depth=3))
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert [node.stop for node in tree.nodes[1:]] == [StopReason.OPEN, StopReason.OPEN, StopReason.CALLS]
 
 
@@ -321,7 +321,7 @@ async def test_depth_ends_paths() -> None:
 async def test_no_budget_is_exceeded_by_more_than_what_is_in_flight(concurrency: int) -> None:
     agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=4), valuer=Execution(), budget=Budget(tokens_out=500))
     agent.limits = PathLimits(concurrency=concurrency, max_calls=99, max_steps=99)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     each = tree.nodes[1].step.usage.tokens_out  # type: ignore[union-attr]
     assert 500 <= tree.usage.tokens_out <= 500 + concurrency * each
 
@@ -340,7 +340,7 @@ async def test_stop_rules_end_a_tree_with_their_name() -> None:
             valuer=Fixed(values),
             stop_rules=lambda rule=rule: [rule()],
         )
-        tree = await agent.solve(PROBLEM, seed=0)
+        tree = await agent.solve(PROBLEM, SolveContext(seed=0))
         assert (tree.ended, len(tree.nodes) - 1) == (ended, nodes), ended
 
 
@@ -351,7 +351,7 @@ async def test_the_critic_checks_with_code_and_never_sees_the_reference() -> Non
     critic = Critic(checker, checks=1)
     path = Trajectory(problem_id="p", policy_id="m", seed=0, prompt=(), steps=(), stop=StopReason.ANSWERED)
     agent, _ = explorer(["\\boxed{42}"], BestOfN)
-    tree = await agent.solve(problem, seed=0)
+    tree = await agent.solve(problem, SolveContext(seed=0))
     path = tree.trajectory(1)
     values = [(await critic.value(problem, path, seed)).value for seed in range(3)]
     assert values == [1.0, 0.0, None]
@@ -365,7 +365,7 @@ async def test_the_critic_checks_with_code_and_never_sees_the_reference() -> Non
 
 async def test_free_estimates() -> None:
     agent, _ = explorer([CODE, "\\boxed{1}"], BestOfN)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     path = tree.trajectory(2)
     assert (await Execution().value(PROBLEM, path, 0)).value == 1.0
     confidence = (await Confidence().value(PROBLEM, path, 0)).value
@@ -393,14 +393,14 @@ async def test_values_asked_together_are_scored_together() -> None:
 
     agent, _ = explorer(lambda request: "\\boxed{1}", lambda: BestOfN(8, vote="value"), valuer=Batched(values))
     agent.limits = PathLimits(concurrency=8)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert len(tree.values) == 8
     assert sizes == [8]
 
 
 async def test_a_broken_step_is_a_node_that_says_so() -> None:
     agent, _ = explorer([ModelRequestError("too long"), "\\boxed{1}"], lambda: MCTS(width=2), valuer=Execution())
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert tree.nodes[1].error is not None
     assert tree.nodes[1].step.finish is Finish.ERROR  # type: ignore[union-attr]
     assert tree.chosen == 2
@@ -417,7 +417,9 @@ async def test_sessions_of_closed_subtrees_are_closed() -> None:
         agent, _ = explorer(lambda request: CODE, make, valuer=Execution(), budget=Budget(depth=3))
         agent.sandbox = sandbox
         alive: list[int] = []
-        await agent.solve(PROBLEM, seed=0, on_step=lambda event: alive.append(sum(len(box.sessions) for box in sandbox.boxes)))  # type: ignore[attr-defined]
+        await agent.solve(
+            PROBLEM, SolveContext(seed=0, on_step=lambda event: alive.append(sum(len(box.sessions) for box in sandbox.boxes)))
+        )  # type: ignore[attr-defined]
         assert max(alive) >= 2
         assert alive[-1] <= 1
         await asyncio.sleep(0)
@@ -428,7 +430,7 @@ async def test_a_separator_makes_a_step_of_each_thought_and_code_may_reach_over_
     model, tool = ScriptedModel(said), PythonTool()
     policy = ModelPolicy(model, FencedPython(), sampling=Sampling(), tools=(tool.spec,), separator="\n\n")
     sandbox = TableSandbox(lambda code: ExecResult(stdout="42\n" if code == "x = 6\n\nprint(x * 7)" else "?"))
-    tree = await Explorer(policy, tools={"python": tool}, sandbox=sandbox).solve(PROBLEM, seed=0)
+    tree = await Explorer(policy, tools={"python": tool}, sandbox=sandbox).solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     steps = [node.step for node in tree.nodes[1:] if node.step is not None]
     assert [step.finish for step in steps] == [Finish.STEP, Finish.STEP, Finish.CALL, Finish.STOP]

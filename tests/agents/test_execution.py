@@ -8,7 +8,7 @@ import pytest
 
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.elicitation import FAMILY, Elicitation
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.search_options import PathLimits
@@ -51,7 +51,7 @@ async def solve(
         elicitation=Elicitation() if elicit else None,
     )
     agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox(CELLS), limits=PathLimits(max_calls=max_calls))
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     return tree.trajectory(tree.chosen), model
 

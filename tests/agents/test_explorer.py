@@ -7,7 +7,7 @@ import pytest
 
 from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
 from tirage.agents.driver import StepEvent
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan, load_library
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.search_options import PathLimits
@@ -54,7 +54,7 @@ def agent(
 
 async def solve(script: Script, *, thinks: bool = False, **options: object) -> tuple[Tree, ScriptedModel]:
     model = ScriptedModel(script, thinks=thinks)
-    tree = await agent(model, **options).solve(PROBLEM, seed=0)  # type: ignore[arg-type]
+    tree = await agent(model, **options).solve(PROBLEM, SolveContext(seed=0))  # type: ignore[arg-type]
     return tree, model
 
 
@@ -169,10 +169,10 @@ async def test_a_broken_model_call_is_recorded_and_a_dead_server_raises() -> Non
 
 async def test_an_exhausted_budget_gives_the_partial_tree_and_its_reason() -> None:
     model = ScriptedModel([CODE, "never said"])
-    tree = await agent(model).solve(PROBLEM, seed=0, meter=Meter(Budget(model_calls=1)))
+    tree = await agent(model).solve(PROBLEM, SolveContext(seed=0, meter=Meter(Budget(model_calls=1))))
     assert tree.ended == "budget: model_calls"
     assert len(tree.nodes) == 2
-    nothing = await agent(ScriptedModel([])).solve(PROBLEM, seed=0, meter=Meter(Budget(model_calls=0)))
+    nothing = await agent(ScriptedModel([])).solve(PROBLEM, SolveContext(seed=0, meter=Meter(Budget(model_calls=0))))
     assert (len(nothing.nodes), nothing.chosen, nothing.ended) == (1, 0, "budget: model_calls")
 
 
@@ -205,9 +205,9 @@ class Slow:
 
 
 async def test_the_same_seed_gives_the_same_tree_whatever_the_timing() -> None:
-    trees = [encode(await agent(Slow(jitter), chains=8, temperature=1.0).solve(PROBLEM, seed=3)) for jitter in range(4)]
+    trees = [encode(await agent(Slow(jitter), chains=8, temperature=1.0).solve(PROBLEM, SolveContext(seed=3))) for jitter in range(4)]
     assert all(tree == trees[0] for tree in trees)
-    other = encode(await agent(Slow(0), chains=8, temperature=1.0).solve(PROBLEM, seed=4))
+    other = encode(await agent(Slow(0), chains=8, temperature=1.0).solve(PROBLEM, SolveContext(seed=4)))
     assert other != trees[0]
 
 
@@ -215,13 +215,13 @@ async def test_steps_are_told_as_they_come_and_cancelling_closes_the_sessions() 
     seen: list[StepEvent] = []
     model = ScriptedModel([CODE, "\\boxed{42}"])
     explorer = agent(model)
-    await explorer.solve(PROBLEM, seed=0, on_step=seen.append)
+    await explorer.solve(PROBLEM, SolveContext(seed=0, on_step=seen.append))
     assert [event.node.depth for event in seen] == [1, 2]
 
 
 async def test_chat_back_ends_get_hints_as_turns_and_say_so() -> None:
     model = ScriptedModel(["\\boxed{41}", "```python\nprint(6 * 7)\n```", "\\boxed{42}"], mode="chat")
-    tree = await agent(model, hints=plan(HintPosition.BEFORE_STOP)).solve(PROBLEM, seed=0)
+    tree = await agent(model, hints=plan(HintPosition.BEFORE_STOP)).solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     trajectory = tree.trajectory(tree.chosen)
     assert trajectory.hints[0].as_user_turn
@@ -236,7 +236,7 @@ async def test_native_tool_calls_come_back_as_tool_messages() -> None:
     call = ToolCall(name="python", arguments='{"code": "print(6 * 7)"}', id="c1")
     wrong = ToolCall(name="pyhton", arguments="{}", id="c2")
     model = ScriptedModel([Reply(tool_calls=(call, wrong)), "\\boxed{42}"], mode="chat")
-    tree = await agent(model, dialect=NativeTools()).solve(PROBLEM, seed=0)
+    tree = await agent(model, dialect=NativeTools()).solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     messages = model.requests[1].messages or ()
     assert [message.role for message in messages] == ["user", "assistant", "tool", "tool"]
@@ -268,7 +268,7 @@ async def test_calls_of_one_step_run_together_when_their_tools_allow_it(parallel
     calls = tuple(ToolCall(name="look", arguments=f'{{"place": {place}}}', id=f"c{place}") for place in range(3))
     model = ScriptedModel([Reply(tool_calls=calls), "\\boxed{1}"], mode="chat")
     policy = ModelPolicy(model, NativeTools(), sampling=Sampling(), tools=(look.spec,))
-    tree = await Explorer(policy, tools={"look": look}, sandbox=None).solve(PROBLEM, seed=0)
+    tree = await Explorer(policy, tools={"look": look}, sandbox=None).solve(PROBLEM, SolveContext(seed=0))
     step = tree.nodes[1].step
     assert step is not None
     assert [item.text for item in step.observations] == ["seen 0", "seen 1", "seen 2"]

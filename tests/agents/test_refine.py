@@ -6,10 +6,10 @@ from typing import Literal
 import pytest
 
 from tests.systems.scripted_parts import PROBLEM, prompt_of, scripted_parts
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.refine import Refining
 from tirage.agents.search_options import PathLimits, SearchOptions
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core import Budget, Problem, StopReason, Trajectory, Tree
 from tirage.core.message import ObservationStatus
 from tirage.core.tree import ROOT
@@ -20,7 +20,7 @@ from tirage.search.strategies import strategy
 from tirage.testing.scripted import ScriptedModel
 
 
-class Said:
+class Said(Valuer):
     """An answer is worth a tenth of itself."""
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
@@ -44,7 +44,7 @@ async def grow(model: ScriptedModel, nodes: int, **options: object) -> Tree:
         search_options=made_of.search_options,
         limits=made_of.limits,
     )
-    return await agent.solve(PROBLEM, seed=0)
+    return await agent.solve(PROBLEM, SolveContext(seed=0))
 
 
 @pytest.mark.parametrize("mode", ["ids", "text", "chat"])
@@ -83,7 +83,7 @@ async def test_calls_of_a_refinement_go_on_in_its_conversation() -> None:
             search=strategy("ab-mcts", {"refine": True, "width": 1}),
             search_options=SearchOptions(valuer=Lenient(), budget=Budget(nodes=3)),
         )
-        tree = await agent.solve(PROBLEM, seed=0)
+        tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     last = tree.trajectory(3)
     assert [node.move for node in tree.nodes[1:]] == ["", REFINE, ""]
@@ -120,7 +120,7 @@ async def test_an_arm_makes_the_refinement() -> None:
         search_options=SearchOptions(valuer=Said(), budget=Budget(nodes=40)),
         limits=made_of.limits,
     )
-    tree = await agent.solve(PROBLEM, seed=1)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=1))
     moves = {node.move for node in tree.nodes[1:]}
     assert {REFINE, f"{REFINE}:other"} <= moves
     assert first.requests
@@ -144,7 +144,7 @@ async def test_a_refinement_has_limits_of_its_own() -> None:
         search_options=made_of.search_options,
         limits=made_of.limits,
     )
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert max(node.depth for node in tree.nodes) > 1
     assert {node.stop for node in tree.nodes[1:]} == {StopReason.ANSWERED}
 
@@ -172,7 +172,7 @@ async def test_calls_of_the_answer_above_do_not_count_for_a_refinement() -> None
             search_options=made_of.search_options,
             limits=made_of.limits,
         )
-        tree = await agent.solve(PROBLEM, seed=0)
+        tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     ran = [node for node in tree.nodes if node.step is not None and node.step.opening is not None and node.step.calls]
     assert ran
     assert all(item.status is ObservationStatus.OK for node in ran for item in node.step.observations if node.step is not None)

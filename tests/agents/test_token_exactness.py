@@ -9,7 +9,7 @@ import pytest
 
 from tests.models.spoken_folders import FAMILIES, write_folder
 from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Problem, Source, StopReason, Tree
 from tirage.core.step import Span, join_ids
@@ -113,7 +113,7 @@ async def perform(dialect: Dialect, model: SpokenModel, cells: Mapping[str, Exec
     agent = Explorer(
         policy, tools={"python": tool}, sandbox=TableSandbox(cells), search=lambda seed: BestOfN(1), answer_of=lambda text: "42"
     )
-    return await agent.solve(PROBLEM, seed=0)
+    return await agent.solve(PROBLEM, SolveContext(seed=0))
 
 
 def native_script(family: str) -> list[str]:

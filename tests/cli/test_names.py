@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
 from tirage.core import Problem, ToolCall
 from tirage.core.errors import ConfigError
@@ -106,7 +107,7 @@ async def test_the_shell_is_a_tool_of_chat_models() -> None:
     async with open_interpreter(settings) as sandbox:
         config = AgentConfig(tools=("python", "shell"), dialect="native")
         agent = make_agent(model, config, SamplingConfig(temperature=0), sandbox=sandbox, options=settings)
-        tree = await agent.solve(Problem(prompt="6 * 7?"), seed=0)
+        tree = await agent.solve(Problem(prompt="6 * 7?"), SolveContext(seed=0))
         step = tree.nodes[1].step
         assert step is not None
         assert [item.text for item in step.observations] == ["42\n"]

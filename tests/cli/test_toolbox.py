@@ -13,6 +13,7 @@ import pytest
 from tests.cli.test_agents import ALMANAC
 from tests.cli.test_main import problems, run, script
 from tests.cli.test_mcp import Calling
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, Tree
 from tirage.core.step import Source
 from tirage.runtime.config import AgentConfig, SamplingConfig, SandboxOptions
@@ -46,7 +47,7 @@ async def grow(model: ScriptedModel, **config: Any) -> Tree:
     options, settings = SandboxOptions(), build_config(AgentConfig, config, "test")
     async with open_interpreter(options) as sandbox, open_tools(settings, model) as tools:
         agent = make_agent(model, settings, SamplingConfig(max_tokens=2000), sandbox=sandbox, options=options, tools=tools)
-        return await agent.solve(Problem(prompt="What do sea otters eat?"), seed=0)
+        return await agent.solve(Problem(prompt="What do sea otters eat?"), SolveContext(seed=0))
 
 
 def searching(index: str, **more: Any) -> list[Any]:

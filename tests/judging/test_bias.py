@@ -6,8 +6,9 @@ from tests.systems.scripted_parts import prompt_of, scripted_parts, system
 from tests.systems.test_debate import hold
 from tests.systems.test_halo import model as halo_model
 from tirage.agents.dialects.base import Plain
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core.budget import Budget, Meter, OutOfBudget
 from tirage.core.errors import ModelRequestError, ModelUnavailable
 from tirage.core.problem import Problem
@@ -148,7 +149,7 @@ async def test_a_ruling_that_broke_sways_no_figure_and_a_dead_server_ends_the_pr
         await probe(ModelPairJudge(RoleModels(model=ScriptedModel({"": ModelUnavailable("gone")}))), PAIRS)
 
 
-class ByLength:
+class ByLength(Valuer):
     """A valuer that loves length, as LATS or a tree search would be handed one."""
 
     def __init__(self):
@@ -185,7 +186,7 @@ async def test_the_value_of_lats_is_wrapped_without_the_search_noticing():
         valuer = ByLength() if wrap is None else Debiased(ByLength(), wrap)
         made_of = scripted_parts(ScriptedModel(says), dialect=Plain(), tools={}, search_options=SearchOptions(valuer=valuer))
         agent = system("lats", made_of, n=3, iterations=2, lm_share=1.0)
-        trees[name] = await agent.solve(Problem(prompt="How sure?"), seed=0)
+        trees[name] = await agent.solve(Problem(prompt="How sure?"), SolveContext(seed=0))
     assert trees["nothing to do"] == trees["bare"]
     assert trees["bare"].judging.model_calls > 0
     values = [trees[name].values[1] for name in ("bare", "blind")]
@@ -198,7 +199,11 @@ async def test_the_scorer_of_halo_is_wrapped_by_its_cast():
     for shown in ({}, {"scorer": lambda text: plain(blind(text))}):
         model = halo_model(says={"Solver": said}, score=lambda answer: len(answer) / 100)
         workflow = Halo(subtasks=1, iterations=1, attempts=0)
-        trees.append(await WorkflowAgent(workflow, RoleModels(model=model, shown=shown)).solve(Problem(prompt="As a nurse, I ask"), seed=0))
+        trees.append(
+            await WorkflowAgent(workflow, RoleModels(model=model, shown=shown)).solve(
+                Problem(prompt="As a nurse, I ask"), SolveContext(seed=0)
+            )
+        )
         models.append(model)
     seen = [{request.tag: prompt_of(request) for request in model.requests} for model in models]
     assert [said in prompts["scorer"] for prompts in seen] == [True, False]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, StopReason, Tree
 from tirage.core.step import Finish
 from tirage.core.tree import ROOT
@@ -55,7 +56,7 @@ class Bench:
             async with open_tools(config, self.model) as tools:
                 sampling = SamplingConfig(temperature=0.7, max_tokens=TURN)
                 agent = make_agent(self.model, config, sampling, sandbox=self.sandbox, options=self.options, tools=tools)
-                return await agent.solve(problem, seed=1)
+                return await agent.solve(problem, SolveContext(seed=1))
 
         return self.runner.run(solved())
 

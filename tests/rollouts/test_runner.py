@@ -1,12 +1,11 @@
 """Many problems: keys, resuming, failures, budgets, verdicts."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
-from tirage.agents.driver import StepEvent
-from tirage.core import Budget, Failure, Finish, Meter, Problem, Rollout, Source, Span, Step, StopReason, Tree, Usage, Verdict
+from tirage.agents.explorer import SolveContext
+from tirage.core import Budget, Failure, Finish, Problem, Rollout, Source, Span, Step, StopReason, Tree, Usage, Verdict
 from tirage.core.errors import ModelUnavailable, SandboxError
 from tirage.rollouts.runner import Progress, Runner, Stage, unique
 
@@ -33,23 +32,16 @@ class Echo:
         self.fail_at = fail_at
         self.running = self.most = 0
 
-    async def solve(
-        self,
-        problem: Problem,
-        *,
-        seed: int,
-        meter: Meter | None = None,
-        on_step: Callable[[StepEvent], None] | None = None,
-        log: object = None,
-    ) -> Tree:
+    async def solve(self, problem: Problem, context: SolveContext) -> Tree:
         if self.fail_at is not None and len(self.asked) >= self.fail_at:
             raise ModelUnavailable("the server is gone")
-        self.asked.append((problem.id, seed))
+        self.asked.append((problem.id, context.seed))
         self.running += 1
         self.most = max(self.most, self.running)
         await asyncio.sleep(0.001)
         self.running -= 1
-        tree = Tree(problem_id=problem.id, policy_id="echo", seed=seed, prompt=())
+        tree = Tree(problem_id=problem.id, policy_id="echo", seed=context.seed, prompt=())
+        meter = context.meter
         if meter is not None and meter.exhausted() is not None:
             return tree
         broken = problem.prompt in self.breaks

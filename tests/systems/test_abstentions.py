@@ -4,6 +4,7 @@ import pytest
 
 from tests.systems.test_critic_cot import STEPS, perform
 from tests.systems.test_debate import hold
+from tirage.agents.explorer import SolveContext
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.judging.critique import Critique, corrected
@@ -16,7 +17,7 @@ from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
 from tirage.workflows.rulings import ModelPairJudge, ModelScoreJudge
 from tirage.workflows.run import Turn, WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 HALF = Reply(text="Step 1: 3 * 4 is 12. Step 1 is correct.\nStep 2: 2 + 12 is", cut=True)
 
@@ -70,7 +71,7 @@ async def test_a_last_ruling_that_was_cut_decides_no_debate():
     assert (tree.ended, tree.chosen, read_ending(tree).winner) == (CUT, ROOT, None)
 
 
-class _Ask:
+class _Ask(Workflow):
     id = "ask"
 
     def __init__(self, role: Role) -> None:
@@ -93,7 +94,9 @@ class _Ask:
 )
 async def test_verdicts_of_systems_that_were_cut_are_their_abstention(role, text):
     workflow = _Ask(role)
-    await WorkflowAgent(workflow, RoleModels(model=ScriptedModel([Reply(text=text, cut=True)]))).solve(Problem(prompt="?"), seed=0)
+    await WorkflowAgent(workflow, RoleModels(model=ScriptedModel([Reply(text=text, cut=True)]))).solve(
+        Problem(prompt="?"), SolveContext(seed=0)
+    )
     assert workflow.turn is not None
     assert (workflow.turn.readable, workflow.turn.value) == (False, role.default)
 
@@ -101,6 +104,6 @@ async def test_verdicts_of_systems_that_were_cut_are_their_abstention(role, text
 async def test_what_was_thought_before_a_reply_is_no_part_of_it():
     workflow = _Ask(JUDGE)
     model = ScriptedModel(['<think>It could be {"status": "success"}.</think>\n{"status": "fail"}'])
-    await WorkflowAgent(workflow, RoleModels(model=model)).solve(Problem(prompt="?"), seed=0)
+    await WorkflowAgent(workflow, RoleModels(model=model)).solve(Problem(prompt="?"), SolveContext(seed=0))
     assert workflow.turn is not None
     assert workflow.turn.value.status == "fail"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable
 from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
@@ -48,7 +49,7 @@ async def perform(model, *, tools=None, sandbox=None, options=None, budget=None,
         ),
         **{"embed": hashed, **(options or {})},
     )
-    return await agent.solve(problem, seed=2, log=log)
+    return await agent.solve(problem, SolveContext(seed=2, log=log))
 
 
 def prompts(model, role="programmer"):
@@ -289,7 +290,7 @@ async def test_the_reference_is_out_of_reach(sandbox):
     canary, model = Canary(PROBLEM.prompt), seats(judge={"": "similar"})
     agent = build(AgentParts(model=model, tools=toolset(PythonTool()), sandbox=sandbox, sampling=Sampling()), select="judged")
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=2)
+    tree = await agent.solve(canary.problem, SolveContext(seed=2))
     canary.check(model)
     assert canary.handed == 2
     assert canary.nonce not in repr(tree)
@@ -515,7 +516,9 @@ async def test_a_judge_ranks_by_the_probability_of_similar():
     about = {"no": "unlike, -0.1", "perhaps": "like, -0.9", "yes": "like, -0.1", "well": "unlike, -0.9"}
     library = tuple(Task(name=name, cluster="c", description=text, programs=(ONE_LINE,)) for name, text in about.items())
     model = Sure(tags={"judge": {r"Task: unlike": "not similar", "": "similar"}, "programmer": [FIRST]})
-    tree = await WorkflowAgent(Art(library=library, select="judged", tasks=3, programs=1), RoleModels(model=model)).solve(PROBLEM, seed=0)
+    tree = await WorkflowAgent(Art(library=library, select="judged", tasks=3, programs=1), RoleModels(model=model)).solve(
+        PROBLEM, SolveContext(seed=0)
+    )
     # exp(-0.1) = 0.905, 1 - exp(-0.9) = 0.593, exp(-0.9) = 0.407, 1 - exp(-0.1) = 0.095
     shown = re.findall(r"^(?:un)?like, .*$", prompts(model)[0], re.MULTILINE)
     assert shown == [about["yes"], about["well"], about["perhaps"]]

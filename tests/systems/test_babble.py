@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.systems.scripted_parts import PROBLEM, scripted_parts
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.core import Budget, Tree
 from tirage.core.tree import ROOT
@@ -64,7 +65,7 @@ async def test_a_system_ends_on_babble(name: str, seed: int, mode: Any, tmp_path
             if name == "ur2":
                 parts["tools"] = {"search": SearchTool(collection, mode="keywords")}
             agent = build(name, scripted_parts(model, sandbox=sandbox, **parts), options)
-            tree = await asyncio.wait_for(agent.solve(PROBLEM, seed=seed), 60)
+            tree = await asyncio.wait_for(agent.solve(PROBLEM, SolveContext(seed=seed)), 60)
     # A step may draw several answers (rStar), or be taken side by side with others.
     check(tree, TOKENS, step=TURN * 40)
 
@@ -78,5 +79,5 @@ async def test_a_strategy_ends_on_babble(name: str) -> None:
         sampling=Sampling(temperature=1.0, max_tokens=TURN),
         search_options=SearchOptions(budget=Budget(tokens_out=TOKENS, nodes=60), valuer=Confidence()),
     )
-    tree = await asyncio.wait_for(made_of.explorer(search=strategy(name)).solve(PROBLEM, seed=0), 60)
+    tree = await asyncio.wait_for(made_of.explorer(search=strategy(name)).solve(PROBLEM, SolveContext(seed=0)), 60)
     check(tree, TOKENS, step=TURN)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.systems.scripted_parts import prompt_of, scripted_parts
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.search_options import PathLimits, SearchOptions
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core import Budget, Meter, Problem, Trajectory, Usage
 from tirage.judging.critic import Critic
 from tirage.models.allowance import allowed, complete, spending
@@ -66,7 +66,7 @@ async def test_no_system_overruns_its_budget(name: str, above: bool, budget: int
         list(collection.add([("product", "6 * 7 is 42.")]))
         if name == "ur2":
             made_of = replace(made_of, tools={"search": SearchTool(collection)})
-        tree = await build(name, made_of).solve(PROBLEM, seed=0, meter=meter)
+        tree = await build(name, made_of).solve(PROBLEM, SolveContext(seed=0, meter=meter))
     assert model.sampled > 0
     assert model.sampled <= budget + STEP, "the overrun is at most one step"
     assert tree.usage.tokens_out == model.sampled, "everything is metered"
@@ -85,7 +85,7 @@ def searching(name: str, model: ScriptedModel, budget: int, *, critic: bool) -> 
 async def test_no_strategy_overruns_its_budget(name: str, critic: bool) -> None:
     model, budget = Endless(), 600
     agent = build(SYSTEM_OF[name], short(model, budget, search=strategy(name))) if name in SYSTEM_OF else None
-    tree = await (agent or searching(name, model, budget, critic=critic)).solve(PROBLEM, seed=0)
+    tree = await (agent or searching(name, model, budget, critic=critic)).solve(PROBLEM, SolveContext(seed=0))
     assert 0 < model.sampled <= budget + STEP
     assert tree.usage.tokens_out == model.sampled
     if tree.ended:
@@ -112,13 +112,13 @@ async def test_a_tree_that_meets_its_budget_does_not_depend_on_how_fast_the_answ
     trees = []
     for pace in (1, 2, 3):
         agent = searching(name, Hasty(pace), 10_000 if shared else 700, critic=False)
-        trees.append(await agent.solve(PROBLEM, seed=3, meter=Meter(Budget(tokens_out=700)) if shared else None))
+        trees.append(await agent.solve(PROBLEM, SolveContext(seed=3, meter=Meter(Budget(tokens_out=700)) if shared else None)))
     shapes = [[(node.parent, node.sample, node.stop, node.step and node.step.text) for node in tree.nodes] for tree in trees]
     assert shapes[0] == shapes[1] == shapes[2]
     assert len({tree.ended for tree in trees}) == 1
 
 
-class Talkative:
+class Talkative(Valuer):
     """A valuer that asks a model and does not say how much it samples."""
 
     def __init__(self, model: ScriptedModel) -> None:
@@ -134,7 +134,7 @@ async def test_a_valuer_that_does_not_say_how_much_it_samples_is_cut_to_what_is_
     model = Endless()
     made_of = short(model, 500)
     agent = made_of.explorer(search=strategy("mcts"), search_options=replace(made_of.search_options, valuer=Talkative(model)))
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert tree.usage.tokens_out == model.sampled <= 500
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from tests.search.test_plans import PRIORS, VALUES
 from tests.systems.scripted_parts import PROBLEM, prompt_of, prompts, scripted_parts, system
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core import Finish, Problem, StopReason, Trajectory, Tree
 from tirage.core.step import join_ids
 from tirage.models.base import Completion, Request
@@ -50,7 +51,7 @@ class Weighted(ScriptedModel):
         return (replace(said, logprobs=(score,) * len(said.ids or ())),)
 
 
-class Table:
+class Table(Valuer):
     """Values in [0, 1], of which the search sees twice, less one; an answer that begins with `right` is right."""
 
     def __init__(self, open_: Mapping[str, float], right: str = "none", otherwise: float = 0.0) -> None:
@@ -85,7 +86,7 @@ async def test_the_first_eight_selections_by_hand() -> None:
 
     made_of = scripted_parts(Weighted(say), search_options=SearchOptions(valuer=Table(VALUES, right="yes")))
     agent = system("cpl", replace(made_of, search=lambda seed: Told(seed=seed, root=3, iterations=8)))
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     by_hand = [
         *([0.9, 0.45, 0.15], [0.1196, 0.7794, 0.2598], [0.2708, 1.1354, 0.3354], [0.3937, 0.4881, 0.3969]),
         *([0.5, 0.1929, 0.45], [0.0970, 0.2132, 0.4975], [0.1490, 0.2318, -0.5197]),
@@ -118,7 +119,7 @@ async def test_one_right_leaf_among_27(goal: str, known: bool, iterations: int) 
     agent = system(
         "cpl", scripted_parts(Weighted(needle, (0.5,)), search_options=SearchOptions(valuer=valuer)), root=3, iterations=iterations
     )
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert final_answer(tree.trajectory(tree.chosen).response) == goal
 
 
@@ -126,7 +127,7 @@ async def test_duplicates_make_one_child_and_a_violation_is_worth_minus_one_and_
     said = [plan("a"), f"{plan('a')}  never said", "Let me see.", f"{plan('b')}", "I <step>guess \\boxed{1}</step>"]
     model = ScriptedModel([*said, *["<step> </step>"] * 6])
     agent = system("cpl", scripted_parts(model, search_options=SearchOptions(valuer=Table({}))), iterations=3)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     stops = [tree.nodes[child].stop for child in tree.children[0]]
     assert stops == [StopReason.OPEN, StopReason.MERGED, StopReason.MALFORMED, StopReason.OPEN, StopReason.MALFORMED]
@@ -140,7 +141,7 @@ async def test_equal_solutions_are_told_apart_by_their_text() -> None:
     model = ScriptedModel(["First \\boxed{1}", "Second \\boxed{1}", " First \\boxed{1} "])
     tree = await system(
         "cpl", scripted_parts(model, search_options=SearchOptions(valuer=Table({}, right="1"))), root=3, iterations=1
-    ).solve(PROBLEM, seed=0)
+    ).solve(PROBLEM, SolveContext(seed=0))
     assert [node.stop for node in tree.nodes[1:]] == [StopReason.ANSWERED, StopReason.ANSWERED, StopReason.MERGED]
 
 
@@ -148,7 +149,7 @@ async def test_the_seventh_step_is_one_too_many() -> None:
     numbers = iter(range(10_000))
     model = ScriptedModel(lambda request: plan(f"s{next(numbers)}"))
     agent = system("cpl", scripted_parts(model, search_options=SearchOptions(valuer=Table({}, otherwise=0.9))), n=1, root=1, iterations=30)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert [node.depth for node in tree.nodes] == list(range(8))
     assert (tree.nodes[7].stop, tree.visits[7], tree.value_sum[7]) == (StopReason.CALLS, 1, -1.0)
     assert tree.chosen in (0, 7), "there is no answer"
@@ -157,7 +158,7 @@ async def test_the_seventh_step_is_one_too_many() -> None:
 async def test_a_step_that_was_cut_off_is_no_step() -> None:
     model = ScriptedModel([Reply(text="<step>a very long", cut=True)])
     tree = await system("cpl", scripted_parts(model, search_options=SearchOptions(valuer=Table({}))), root=1, iterations=1).solve(
-        PROBLEM, seed=0
+        PROBLEM, SolveContext(seed=0)
     )
     assert (tree.nodes[1].stop, tree.value_sum[1]) == (StopReason.LENGTH, -1.0)
 
@@ -170,7 +171,7 @@ async def test_pairs_have_a_better_and_a_worse_step_after_one_prefix() -> None:
         return needle(place, number) if place != "21" or number else "So \\boxed{1}"
 
     agent = system("cpl", scripted_parts(Weighted(say, (0.5,)), search_options=SearchOptions(valuer=valuer)), root=3, iterations=20)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     pairs = preference_pairs(tree)
     mean = {node.index: tree.value_sum[node.index] / tree.visits[node.index] for node in tree.nodes if tree.visits[node.index]}
     assert len(pairs) >= 3
@@ -213,7 +214,7 @@ def test_the_answer_is_that_of_a_solution() -> None:
 async def test_chat_models_are_asked_for_each_step() -> None:
     model = ScriptedModel([plan("a"), "So \\boxed{42}"], mode="chat")
     agent = system("cpl", scripted_parts(model, search_options=SearchOptions(valuer=Table({}, right="42"))), root=1, n=1, iterations=2)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert [message.content for message in model.requests[1].messages or ()][2:] == [plan("a"), NEXT]
     assert final_answer(tree.trajectory(tree.chosen).response) == "42"
     assert "between <step> and </step>" in prompts(model)[0]
@@ -234,7 +235,7 @@ async def test_the_reference_is_out_of_reach_of_policy_search_and_critic() -> No
     model = ScriptedModel(script())
     agent = system("cpl", scripted_parts(model), iterations=3)
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=0)
+    tree = await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert tree.values[tree.chosen] == 1.0
     assert canary.handed > 20

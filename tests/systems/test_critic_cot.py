@@ -2,6 +2,7 @@
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable
 from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
@@ -38,7 +39,7 @@ async def perform(model, workflow=CriticFilter, *, budget=None, **options):
     agent = BUILD[workflow](
         AgentParts(model=model, sampling=Sampling(temperature=0.7), search_options=SearchOptions(budget=budget or Budget())), **options
     )
-    return await agent.solve(PROBLEM, seed=3)
+    return await agent.solve(PROBLEM, SolveContext(seed=3))
 
 
 def solution(answer: object) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.workflows.test_run import MemoryLog
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ModelRequestError
@@ -37,7 +38,8 @@ async def hold(verdicts, *, workflow=None, pro=PRO, con=CON, problem=PROBLEM, **
     model = ScriptedModel(tags={"pro": {"": pro}, "con": {"": con}, "judge": verdicts}, name="model-of-the-judge")
     debaters = {name: ScriptedModel({"": said}, name=f"model-of-{name}") for name, said in (("pro", pro), ("con", con))}
     cast = RoleModels(model=model, models=debaters)
-    tree = await WorkflowAgent(workflow or Debate(), cast, budget=options.pop("budget", None)).solve(problem, seed=5, **options)
+    agent = WorkflowAgent(workflow or Debate(), cast, budget=options.pop("budget", None))
+    tree = await agent.solve(problem, SolveContext(seed=5, **options))
     return tree, model, debaters
 
 
@@ -168,7 +170,9 @@ async def test_a_challenger_that_proposes_late_is_void_late():
 
     workflow = Debate(least=3)
     debaters = {"pro": ScriptedModel({"": PRO}), "con": ScriptedModel(late)}
-    tree = await WorkflowAgent(workflow, RoleModels(model=ScriptedModel(), models=debaters)).solve(Problem(prompt="q", answer="42"), seed=0)
+    tree = await WorkflowAgent(workflow, RoleModels(model=ScriptedModel(), models=debaters)).solve(
+        Problem(prompt="q", answer="42"), SolveContext(seed=0)
+    )
     assert read_ending(tree) == Ending(winner=None, rounds=2, void=True)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.systems.scripted_parts import CODE, PROBLEM, prompts, scripted_parts, system
 from tirage.agents.dialects.base import NativeTools
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, ObservationStatus, Rollout, StopReason, ToolCall, Tree
 from tirage.core.codec import decode, encode
@@ -40,7 +41,7 @@ def finish(kind: str, answer: str = "") -> Reply:
 async def solve(said: Sequence[Said], sandbox: Sandbox, **options: object) -> tuple[Tree, ScriptedModel]:
     model = ScriptedModel(said, mode="chat")
     agent = system("dfsdt", scripted_parts(model, sandbox=sandbox, dialect=NativeTools(), system="x"), **options)
-    return await agent.solve(PROBLEM, seed=0), model
+    return await agent.solve(PROBLEM, SolveContext(seed=0)), model
 
 
 FIRST_GIVES_UP = (python("x = 1"), python("x + 1"), finish(GIVE_UP), python("x * 42"), finish(ANSWER, "42"))
@@ -84,17 +85,17 @@ async def test_words_without_a_call_are_a_thought_and_the_path_goes_on(sandbox: 
 async def test_a_path_of_thoughts_ends_at_the_limit(sandbox: Sandbox) -> None:
     model = ScriptedModel(lambda request: "Hmm.", mode="chat")
     agent = system("dfsdt", scripted_parts(model, sandbox=sandbox, dialect=NativeTools(), system="x"), width=1)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert [node.depth for node in tree.nodes] == list(range(13)), "a thought is one node of twelve"
     both = ScriptedModel(lambda request: Reply(text="Hmm.", tool_calls=python("1").tool_calls), mode="chat")
     agent = system("dfsdt", scripted_parts(both, sandbox=sandbox, dialect=NativeTools(), system="x"), width=1)
-    assert len((await agent.solve(PROBLEM, seed=0)).nodes) - 1 == 4, "a thought with a call is three"
+    assert len((await agent.solve(PROBLEM, SolveContext(seed=0))).nodes) - 1 == 4, "a thought with a call is three"
 
 
 @pytest.mark.parametrize("mode", ["ids", "text"])
 async def test_in_text_a_thought_goes_on_in_its_turn_and_a_stated_answer_ends(sandbox: Sandbox, mode: Literal["ids", "text"]) -> None:
     model = ScriptedModel(["I multiply first.", CODE, "It is \\boxed{42}."], mode=mode)
-    tree = await system("dfsdt", scripted_parts(model, sandbox=sandbox)).solve(PROBLEM, seed=0)
+    tree = await system("dfsdt", scripted_parts(model, sandbox=sandbox)).solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     assert [node.stop for node in tree.nodes[1:]] == [StopReason.OPEN, StopReason.OPEN, StopReason.ANSWERED]
     path = tree.trajectory(tree.chosen)
@@ -146,7 +147,7 @@ async def test_the_diversity_message_and_what_was_given_up_are_in_no_exported_co
 async def test_the_diversity_message_is_in_no_training_row(sandbox: Sandbox) -> None:
     give_up = f"This leads nowhere.\n{GIVE_UP}"
     model = ScriptedModel([CODE, CODE.replace("6", "5"), give_up, CODE.replace("7", "8"), "\\boxed{42}"])
-    tree = await system("dfsdt", scripted_parts(model, sandbox=sandbox)).solve(PROBLEM, seed=0)
+    tree = await system("dfsdt", scripted_parts(model, sandbox=sandbox)).solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     assert ["already tried" in prompt for prompt in prompts(model)] == [False, False, False, True, False]
     assert tree.nodes[3].stop is StopReason.GAVE_UP
@@ -170,7 +171,7 @@ async def test_five_queries_are_five_calls_and_a_partial_tree(sandbox: Sandbox) 
 async def test_a_smaller_budget_of_the_kit_counts_and_no_query_at_all_is_refused(sandbox: Sandbox, calls: int) -> None:
     model = ScriptedModel([python("1")] * calls, mode="chat")
     made_of = scripted_parts(model, sandbox=sandbox, dialect=NativeTools(), search_options=SearchOptions(budget=Budget(model_calls=calls)))
-    tree = await system("dfsdt", made_of).solve(PROBLEM, seed=0)
+    tree = await system("dfsdt", made_of).solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     assert tree.ended == "budget: model_calls"
     with pytest.raises(ConfigError, match="max_query must be at least 1, got 0"):
@@ -197,7 +198,7 @@ async def test_the_model_is_told_of_the_finish_tool(sandbox: Sandbox) -> None:
     assert [tool["function"]["name"] for tool in model.requests[0].tools] == ["python", "finish"]
     assert GIVE_UP in prompts(model)[0]
     text = ScriptedModel(["\\boxed{1}"])
-    await system("dfsdt", scripted_parts(text, system="Be brief.", sandbox=sandbox)).solve(PROBLEM, seed=0)
+    await system("dfsdt", scripted_parts(text, system="Be brief.", sandbox=sandbox)).solve(PROBLEM, SolveContext(seed=0))
     assert f"Be brief. When an attempt leads nowhere, write a last line that says {GIVE_UP}" in prompts(text)[0]
 
 
@@ -206,6 +207,6 @@ async def test_the_reference_is_out_of_reach(sandbox: Sandbox) -> None:
     model = ScriptedModel(FIRST_GIVES_UP, mode="chat")
     agent = system("dfsdt", scripted_parts(model, sandbox=sandbox, dialect=NativeTools()))
     canary.guard(agent)
-    await agent.solve(canary.problem, seed=0)
+    await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert canary.handed > 15

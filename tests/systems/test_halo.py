@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 
 from tests.systems.scripted_parts import prompt_of, scripted_parts
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
@@ -56,7 +57,7 @@ def model(*, says, status=lambda answer: "success", score=lambda answer: 0.5, pl
 
 
 async def perform(scripted, *, budget=None, problem=PROBLEM, log=None, **options):
-    return await WorkflowAgent(Halo(**options), RoleModels(model=scripted), budget=budget).solve(problem, seed=7, log=log)
+    return await WorkflowAgent(Halo(**options), RoleModels(model=scripted), budget=budget).solve(problem, SolveContext(seed=7, log=log))
 
 
 def asked(scripted, *names):
@@ -389,7 +390,7 @@ async def test_the_reference_is_out_of_reach():
     canary, scripted = Canary(PROBLEM.prompt), team_of_two()
     agent = WorkflowAgent(Halo(), RoleModels(model=scripted))
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=7)
+    tree = await agent.solve(canary.problem, SolveContext(seed=7))
     canary.check(scripted)
     assert canary.handed == 2
     assert chosen(tree) == "\\boxed{42}"
@@ -401,7 +402,7 @@ async def test_designed_roles_may_use_tools():
     scripted = model(says={}, status=lambda answer: "success" if "42" in answer else "fail", Solver=replies, designer=lambda request: "?")
     async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         made_of = scripted_parts(scripted, sandbox=sandbox, system="Write Python in a fence.")
-        tree = await halo(made_of, attempts=0).solve(PROBLEM, seed=7)
+        tree = await halo(made_of, attempts=0).solve(PROBLEM, SolveContext(seed=7))
     assert tree.usage.tool_calls == 1
     assert chosen(tree).endswith("```output\n42\n```\nSo \\boxed{42}.")
     system = next(prompt_of(request) for request in scripted.requests if request.tag == "Solver")
@@ -414,7 +415,7 @@ async def test_the_system_by_its_name_and_options():
         "halo", scripted_parts(abc(), tools={}, search_options=SearchOptions(budget=Budget(model_calls=3))), {"roles": 2, "c": 0.5}
     )
     assert agent.workflow.id == "halo-2-5-5-5-10-c0.5"
-    tree = await agent.solve(PROBLEM, seed=1)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=1))
     assert (tree.ended, tree.usage.model_calls) == ("budget: model_calls", 3)
     with pytest.raises(ConfigError, match="agent 'halo': halo needs depth >= 1, got 0"):
         build("halo", scripted_parts(abc()), {"depth": 0})

@@ -9,9 +9,9 @@ import pytest
 
 from tests.systems.scripted_parts import CODE, PROBLEM, prompt_of, prompts, scripted_parts, system
 from tirage.agents.driver import StepEvent
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.search_options import SearchOptions
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core import Problem, StopReason, Trajectory, Tree, Verdict
 from tirage.core.errors import ConfigError
 from tirage.judging.valuers import Oracle
@@ -43,7 +43,7 @@ def walker(branching: int = 3, depth: int = 4) -> Callable[[Request], str]:
     return say
 
 
-class Guide:
+class Guide(Valuer):
     """Values by the way to a goal: `guide` tells how much of it is seen; without it all that is open is worth the same."""
 
     def __init__(self, goal: str, guide: float = 0.0) -> None:
@@ -77,7 +77,7 @@ def lats(script: Script, valuer: object = None, **options: object) -> tuple[Expl
 async def test_one_rewarding_leaf_is_found_within_thirty_iterations_and_sooner_with_heuristics() -> None:
     async def iterations(goal: str, guide: float) -> int:
         agent, _, made = lats(walker(), Guide(goal, guide), n=3)
-        tree = await agent.solve(PROBLEM, seed=0)
+        tree = await agent.solve(PROBLEM, SolveContext(seed=0))
         assert final_answer(tree.trajectory(tree.chosen).response) == goal
         assert made[0].done
         return made[0].iterations
@@ -92,7 +92,7 @@ async def test_one_rewarding_leaf_is_found_within_thirty_iterations_and_sooner_w
 async def test_a_failure_brings_one_reflection_into_the_next_prompt_and_never_more_than_three() -> None:
     answers = iter(range(100))
     agent, model, _ = lats(lambda request: f"\\boxed{{{next(answers)}}}", Guide("none"), n=6, iterations=1)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     asked = [prompt_of(request) for request in model.requests if request.tag == "policy"]
     assert [prompt.count(LEARNT) for prompt in asked] == [0, 1, 2, 3, 3, 3]
     assert f"{LEARNT} lesson 0" in asked[1]
@@ -103,7 +103,7 @@ async def test_a_failure_brings_one_reflection_into_the_next_prompt_and_never_mo
 
 async def test_a_good_answer_is_not_reflected_on() -> None:
     agent, model, _ = lats(["\\boxed{7}", CODE], Guide("7"), n=2, iterations=1)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert {request.tag for request in model.requests} == {"policy"}
     assert tree.notes == {}
 
@@ -114,13 +114,13 @@ async def test_the_environment_of_every_node_is_that_of_its_path() -> None:
     numbers = iter(range(1000))
     model = ScriptedModel(lambda request: code.format(next(numbers)), tags={"reflection": lambda request: "hm"})
 
-    class Half:
+    class Half(Valuer):
         async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
             return Estimate(value=0.5)
 
     async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         made_of = scripted_parts(model, sandbox=sandbox, search_options=SearchOptions(valuer=Half()))
-        tree = await system("lats", made_of, n=2, depth=4, iterations=6).solve(PROBLEM, seed=0)
+        tree = await system("lats", made_of, n=2, depth=4, iterations=6).solve(PROBLEM, SolveContext(seed=0))
     assert len(tree.nodes) > 12
     for node in tree.nodes[1:]:
         assert node.step is not None
@@ -135,7 +135,7 @@ async def test_every_iteration_counts_once_q_stays_in_range_and_what_is_exhauste
         assert event.node.parent not in closed
         closed.update(index for index in range(len(event.tree.nodes)) if made[0].is_closed(index))
 
-    tree = await agent.solve(PROBLEM, seed=0, on_step=watch)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0, on_step=watch))
     assert len(tree.nodes) == 1 + 3 + 9 + 27 + 81
     assert tree.visits[0] == made[0].iterations == 27
     assert all(-1 <= total / count <= 1 for total, count in zip(tree.value_sum, tree.visits, strict=True) if count)
@@ -145,7 +145,7 @@ async def test_every_iteration_counts_once_q_stays_in_range_and_what_is_exhauste
 async def test_uct_takes_the_running_mean_as_it_is() -> None:
     """Q + w sqrt(ln N_p / N); the mean is not divided by the visits once more."""
     agent, _, made = lats(walker(), Guide("none"), n=3, w=0.5, iterations=9)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     seen = [node for node in tree.nodes[1:] if tree.visits[node.index]]
     assert max(tree.visits[node.index] for node in seen) > 2
     for node in seen:
@@ -157,7 +157,7 @@ async def test_uct_takes_the_running_mean_as_it_is() -> None:
 async def test_duplicates_get_nothing_and_agreement_is_half_of_a_value() -> None:
     """V = l LM + (1 - l) SC: two of three agree on the first, .5 * .8 + .5 * 2/3; the third stands alone, .5 * .4 + .5 * 1/3."""
 
-    class Listed:
+    class Listed(Valuer):
         values = iter([0.8, 0.2, 0.4])
 
         async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
@@ -166,7 +166,7 @@ async def test_duplicates_get_nothing_and_agreement_is_half_of_a_value() -> None
     same = CODE.replace("print(6 * 7)", "print(6*7)  # again")
     agent, _, _ = lats([CODE, same, "```python\nprint('7')\n```\n```output"], Listed(), n=3, depth=7, iterations=1)
     seen: list[dict[int, float]] = []
-    tree = await agent.solve(PROBLEM, seed=0, on_step=lambda event: seen.append(dict(event.tree.values)))
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0, on_step=lambda event: seen.append(dict(event.tree.values))))
     assert seen[0] == {1: pytest.approx(0.9)}
     assert seen[2] == {1: pytest.approx(0.4 + 1 / 3), 2: 0.2, 3: pytest.approx(0.2 + 1 / 6)}
     assert tree.nodes[2].stop is StopReason.MERGED
@@ -184,7 +184,7 @@ async def test_an_oracle_is_asked_only_on_request_and_only_where_there_is_one() 
 
     model = ScriptedModel(["\\boxed{41}", "\\boxed{42}"], tags={"reflection": lambda request: "Count again."})
     agent = system("lats", scripted_parts(model, verifiers=lambda problem: Judge()), n=2, oracle_reward=True, iterations=1)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert asked == ["\\boxed{41}", "\\boxed{42}"]
     assert tree.values == {1: 0.0, 2: 1.0}
     assert tree.chosen == 2
@@ -211,7 +211,7 @@ async def test_ratings_are_given_in_the_light_of_what_was_learnt() -> None:
 
     policy = walker(branching=2, depth=3)
     agent, model, _ = lats(critic, n=2, iterations=2)
-    await agent.solve(PROBLEM, seed=0)
+    await agent.solve(PROBLEM, SolveContext(seed=0))
     rated = [prompt_of(request) for request in model.requests if request.tag == "rating"]
     assert LEARNT not in rated[0]
     lessons = [re.findall(r"lesson \d", prompt.split("Solution so far:")[0]) for prompt in rated]
@@ -220,7 +220,7 @@ async def test_ratings_are_given_in_the_light_of_what_was_learnt() -> None:
 
 @pytest.mark.parametrize("stop", [StopReason.LENGTH, StopReason.CALLS, StopReason.MALFORMED, StopReason.GAVE_UP])
 async def test_an_end_without_an_answer_is_a_failure_too(stop: StopReason) -> None:
-    class Fair:
+    class Fair(Valuer):
         async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
             return Estimate(value=0.6, note="could be better")
 
@@ -248,7 +248,7 @@ async def test_the_reference_is_out_of_reach_of_policy_critic_rating_and_reflect
     model = ScriptedModel(critical)
     agent = system("lats", scripted_parts(model, sandbox=TableSandbox({"print(6 * 7)": ExecResult(stdout="42\n")})), n=2)
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=0)
+    tree = await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert final_answer(tree.trajectory(tree.chosen).response) == "42", "the lesson helped"
     assert {request.tag for request in model.requests} == {"policy", "reflection"}

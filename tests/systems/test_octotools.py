@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.evaluation.test_toolsets import test_a_helps_b_hurts_c_does_nothing as test_the_optimiser_keeps_what_raises_the_accuracy  # noqa: F401
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable
 from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
@@ -84,7 +85,7 @@ async def perform(model, *, tools=None, options=None, budget=None, log=None, san
         ),
         **(options or {}),
     )
-    return await agent.solve(PROBLEM, seed=3, log=log)
+    return await agent.solve(PROBLEM, SolveContext(seed=3, log=log))
 
 
 def asked(model, role):
@@ -303,7 +304,7 @@ async def test_the_reference_is_out_of_reach():
     canary, model = Canary(PROBLEM.prompt), script_of(*TWO_STEPS)
     agent = build(AgentParts(model=model, tools=toolset(search, calculator), sampling=Sampling()))
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=3)
+    tree = await agent.solve(canary.problem, SolveContext(seed=3))
     canary.check(model)
     assert (canary.handed, tree.usage.model_calls) == (2, 8)
     assert canary.nonce not in repr(tree)

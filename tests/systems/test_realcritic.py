@@ -2,6 +2,7 @@
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
@@ -27,7 +28,7 @@ def said(answer: object, conclusion: str = "incorrect") -> str:
 
 async def perform(model, problem=PROBLEMS[0], *, budget=None, **options):
     agent = build(AgentParts(model=model, sampling=Sampling(), search_options=SearchOptions(budget=budget or Budget())), **options)
-    return await agent.solve(problem, seed=0)
+    return await agent.solve(problem, SolveContext(seed=0))
 
 
 async def roll(model, mode="cross", problems=PROBLEMS, **options) -> list[Rollout]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.systems.scripted_parts import PROBLEM, prompt_of, prompts, scripted_parts, system
-from tirage.agents.explorer import Agent, Explorer
+from tirage.agents.explorer import Agent, Explorer, SolveContext
 from tirage.agents.requests import Path
 from tirage.core import Budget, Finish, Source, Span, Step, StopReason, Tree
 from tirage.core.budget import Meter
@@ -39,7 +39,7 @@ async def grow(seed: int = 0, second: ScriptedModel | None = None, **options: ob
     model = ScriptedModel(says)
     others = () if second is None else (second,)
     agent = system("rstar", scripted_parts(model, others=others), **{"samples": 2, "last": 2, "consistency": None, **options})
-    return await agent.solve(PROBLEM, seed=seed), model
+    return await agent.solve(PROBLEM, SolveContext(seed=seed)), model
 
 
 def drawing_alike(agent: Agent) -> Agent:
@@ -88,7 +88,7 @@ async def test_the_majority_is_the_text_and_its_share_the_value() -> None:
     answers = iter([" \\boxed{41}", " \\boxed{42}", " \\boxed{42.0}", " hm"])
     model = ScriptedModel(lambda request: next(answers) if prompt_of(request).endswith("Complete answer:") else " So.\n")
     agent = system("rstar", scripted_parts(model), samples=1, last=4, rollouts=1, depth=1, consistency=None)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     (direct,) = [node for node in tree.nodes if node.move == "A2"]
     assert direct.step is not None
     assert direct.step.policy_text == " \\boxed{42}"
@@ -111,7 +111,9 @@ async def test_a_subquestion_that_is_the_problem_ends_the_path() -> None:
         return " So.\n\n"
 
     model = ScriptedModel(whole)
-    tree = await system("rstar", scripted_parts(model), samples=1, last=7, rollouts=1, depth=1, consistency=None).solve(PROBLEM, seed=0)
+    tree = await system("rstar", scripted_parts(model), samples=1, last=7, rollouts=1, depth=1, consistency=None).solve(
+        PROBLEM, SolveContext(seed=0)
+    )
     assert {node.stop for node in tree.nodes if node.move == "A3"} == {StopReason.ANSWERED}
     assert set(drawn) == {7}
     assert all(tree.values[node.index] == 1.0 for node in tree.nodes if node.move == "A3")
@@ -129,7 +131,9 @@ def test_only_the_last_move_answers() -> None:
 
 async def test_a_step_that_states_the_answer_goes_on_to_one_that_has_a_value() -> None:
     model = ScriptedModel(lambda request: " So it is \\boxed{42}.\n\n")
-    tree = await system("rstar", scripted_parts(model), samples=2, last=3, rollouts=8, consistency=None).solve(PROBLEM, seed=0)
+    tree = await system("rstar", scripted_parts(model), samples=2, last=3, rollouts=8, consistency=None).solve(
+        PROBLEM, SolveContext(seed=0)
+    )
     stated = [node for node in tree.nodes if node.move == "A1" and node.depth < 5]
     assert stated
     assert {node.stop for node in stated} == {StopReason.OPEN}
@@ -144,7 +148,7 @@ async def test_the_discriminator_completes_the_policys_own_words() -> None:
         second = ScriptedModel(lambda request: "\\boxed{42}")
         model = ScriptedModel(says if mode == "ids" else lambda request: "The answer is 42.", mode=mode)
         agent = system("rstar", scripted_parts(model, others=(second,)), samples=2, last=2, rollouts=6)
-        await agent.solve(PROBLEM, seed=0)
+        await agent.solve(PROBLEM, SolveContext(seed=0))
         assert second.requests
         for prompt in prompts(second):
             begun = prompt.rpartition("<|assistant|>\n")[2]
@@ -154,7 +158,9 @@ async def test_the_discriminator_completes_the_policys_own_words() -> None:
 
 async def test_a_step_that_states_an_answer_belongs_to_the_answer_set() -> None:
     model = ScriptedModel(lambda request: " So it is \\boxed{42}.\n" if prompt_of(request).endswith("Step 1:") else " Hm.\n\n")
-    tree = await system("rstar", scripted_parts(model), samples=1, last=1, rollouts=1, depth=1, consistency=None).solve(PROBLEM, seed=0)
+    tree = await system("rstar", scripted_parts(model), samples=1, last=1, rollouts=1, depth=1, consistency=None).solve(
+        PROBLEM, SolveContext(seed=0)
+    )
     assert {node.stop for node in tree.nodes if node.move == "A1"} == {StopReason.CALLS}, "nothing follows at the depth limit"
     assert tree.nodes[tree.chosen].move == "A1"
 
@@ -205,13 +211,13 @@ def minority(request: Request) -> str:
 @pytest.mark.parametrize("confirmed", ["42", "41"])
 async def test_the_discriminator_overrules_the_majority(confirmed: str) -> None:
     votes_only = system("rstar", scripted_parts(ScriptedModel(minority)), samples=1, last=1, rollouts=12, depth=3, consistency=None)
-    plain = await drawing_alike(votes_only).solve(PROBLEM, seed=1)
+    plain = await drawing_alike(votes_only).solve(PROBLEM, SolveContext(seed=1))
     votes = [final_answer(plain.trajectory(node.index).response) for node in plain.nodes if node.move == "A2"]
     assert votes.count("41") > votes.count("42") > 0
     assert final_answer(plain.trajectory(plain.chosen).response) == "41"
     second = ScriptedModel(lambda request: f" so \\boxed{{{confirmed}}}")
     agent = system("rstar", scripted_parts(ScriptedModel(minority), others=(second,)), samples=1, last=1, rollouts=12, depth=3)
-    tree = await drawing_alike(agent).solve(PROBLEM, seed=1)
+    tree = await drawing_alike(agent).solve(PROBLEM, SolveContext(seed=1))
     assert len(second.requests) == 4 * len(votes)
     assert final_answer(tree.trajectory(tree.chosen).response) == confirmed
     assert tree.judging.model_calls == len(second.requests)
@@ -220,7 +226,7 @@ async def test_the_discriminator_overrules_the_majority(confirmed: str) -> None:
 async def test_without_money_left_the_votes_decide() -> None:
     second = ScriptedModel([])
     agent = system("rstar", scripted_parts(ScriptedModel(minority), others=(second,)), samples=1, last=1, rollouts=12, depth=3)
-    tree = await agent.solve(PROBLEM, seed=1, meter=Meter(Budget(model_calls=30)))
+    tree = await agent.solve(PROBLEM, SolveContext(seed=1, meter=Meter(Budget(model_calls=30))))
     assert tree.ended == "budget: model_calls"
     assert second.requests == []
     assert tree.nodes[tree.chosen].stop is StopReason.ANSWERED
@@ -243,7 +249,7 @@ async def test_five_rollouts_by_table() -> None:
     """
     model = ScriptedModel(worths())
     agent = system("rstar", scripted_parts(model), samples=2, last=2, rollouts=5, depth=3, consistency=None)
-    tree = await drawing_alike(agent).solve(PROBLEM, seed=0)
+    tree = await drawing_alike(agent).solve(PROBLEM, SolveContext(seed=0))
     table = {index: (visits, tree.value_sum[index]) for index, visits in enumerate(tree.visits) if visits}
     through = {2: (1, 0.0), 46: (1, 0.0), 51: (1, 0.0), 5: (1, 0.0), 33: (1, 0.0), 44: (1, 0.0), 7: (1, 0.0), 15: (1, 0.0), 17: (1, 0.0)}
     assert table == {0: (5, 1.5), 4: (1, 0.5), 3: (1, 1.0), 28: (1, 1.0)} | through
@@ -282,7 +288,9 @@ async def test_chat_models_are_told_what_to_write() -> None:
         return next(reply for cue, reply in replies.items() if cue in last.content)
 
     model = ScriptedModel(chat, mode="chat")
-    tree = await system("rstar", scripted_parts(model), samples=2, last=2, rollouts=12, consistency=None).solve(PROBLEM, seed=0)
+    tree = await system("rstar", scripted_parts(model), samples=2, last=2, rollouts=12, consistency=None).solve(
+        PROBLEM, SolveContext(seed=0)
+    )
     assert {node.move for node in tree.nodes} == set(ALLOWED)
     assert {node.step.policy_text for node in tree.nodes if node.move == "A3" and node.step is not None} == {
         "What is 6 + 6?The answer is 12."
@@ -292,7 +300,9 @@ async def test_chat_models_are_told_what_to_write() -> None:
 
 async def test_text_without_a_tokenizer_gets_each_label_on_a_line_of_its_own() -> None:
     model = ScriptedModel(says, mode="text")
-    tree = await system("rstar", scripted_parts(model), samples=2, last=2, rollouts=4, consistency=None).solve(PROBLEM, seed=0)
+    tree = await system("rstar", scripted_parts(model), samples=2, last=2, rollouts=4, consistency=None).solve(
+        PROBLEM, SolveContext(seed=0)
+    )
     assert all(re.search(r"\n(Step|Sub-question|Answer|Again|Complete|The problem)[^\n]*:$", prompt) for prompt in prompts(model))
     assert {node.step.text for node in tree.nodes if node.move == "A3" and node.parent == 0 and node.step is not None} == {
         "\nSub-question 1: what is Sub-question 1: about?\nAnswer 1: The answer is 6.\n\n"
@@ -301,7 +311,9 @@ async def test_text_without_a_tokenizer_gets_each_label_on_a_line_of_its_own() -
 
 async def test_an_empty_move_breaks_the_path_and_an_unknown_one_is_named() -> None:
     model = ScriptedModel(lambda request: "\n")
-    tree = await system("rstar", scripted_parts(model), samples=1, last=1, rollouts=1, consistency=None).solve(PROBLEM, seed=0)
+    tree = await system("rstar", scripted_parts(model), samples=1, last=1, rollouts=1, consistency=None).solve(
+        PROBLEM, SolveContext(seed=0)
+    )
     assert {node.stop for node in tree.nodes[1:] if node.move in ("A1", "A3")} == {StopReason.MALFORMED}
     policy = RStarPolicy(ScriptedModel([]), sampling=Sampling())
     with pytest.raises(ConfigError, match="has no move 'jump'; its moves: A1"):
@@ -313,7 +325,7 @@ async def test_the_reference_is_out_of_reach_of_policy_search_and_discriminator(
     first, second = ScriptedModel(says), ScriptedModel(lambda request: " so \\boxed{42}")
     agent = system("rstar", scripted_parts(first, others=(second,)), samples=2, last=2, rollouts=4, depth=2)
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=0)
+    tree = await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(first, second)
     assert canary.handed > 20
     assert tree.nodes[tree.chosen].stop is StopReason.ANSWERED

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
@@ -32,7 +33,7 @@ SAID = "Step 1: 6 * 7 is 42. Step 1 is incorrect.\nConclusion: incorrect\n<corre
 async def perform(model, *, budget=None, **options):
     options = {"given": GIVEN_SOLUTION, "references": REFERENCE, **options}
     agent = build(AgentParts(model=model, sampling=Sampling(), search_options=SearchOptions(budget=budget or Budget())), **options)
-    return await agent.solve(PROBLEM, seed=0)
+    return await agent.solve(PROBLEM, SolveContext(seed=0))
 
 
 def text(request) -> str:
@@ -109,7 +110,7 @@ async def traces(*critiques: str, students: list[int] | None = None) -> list[Rol
         agent = build(
             AgentParts(model=model, sampling=Sampling(max_tokens=2048)), given={problem.id: student}, references={problem.id: STUDY}
         )
-        tree = await agent.solve(problem, seed=number)
+        tree = await agent.solve(problem, SolveContext(seed=number))
         assert all(STUDY in text(request) for request in model.requests)
         rollouts.append(
             Rollout(

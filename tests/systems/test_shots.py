@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.systems.scripted_parts import PROBLEM, prompt_of, scripted_parts
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget
 from tirage.core.errors import ConfigError
@@ -29,7 +30,7 @@ async def test_a_text_file_is_shown_to_the_main_role(name: str, tmp_path: Path) 
     model = ScriptedModel(lambda request: SAID)
     tools = {} if name not in ("octotools", "t1") else scripted_parts(model).tools
     made_of = scripted_parts(model, search_options=SearchOptions(budget=Budget(model_calls=24)), tools=tools)
-    tree = await build(name, made_of, {"demonstrations": str(path)}).solve(PROBLEM, seed=0)
+    tree = await build(name, made_of, {"demonstrations": str(path)}).solve(PROBLEM, SolveContext(seed=0))
     assert "demonstrations" in find(name).defaults
     main = find(name).shots[0]
     # A critic is a policy too, at other work.
@@ -46,7 +47,9 @@ async def test_a_mapping_shows_each_role_its_own(tmp_path: Path) -> None:
     path = tmp_path / "shots.yaml"
     path.write_text("critic: A critique.\nsolver: A solution.\n")
     model = ScriptedModel(lambda request: SAID)
-    await build("critic-filter", scripted_parts(model, tools={}), {"n": 1, "demonstrations": str(path)}).solve(PROBLEM, seed=0)
+    await build("critic-filter", scripted_parts(model, tools={}), {"n": 1, "demonstrations": str(path)}).solve(
+        PROBLEM, SolveContext(seed=0)
+    )
     solver, critic = (prompt_of(request) for request in model.requests)
     assert "A solution." in solver
     assert "A critique." in critic

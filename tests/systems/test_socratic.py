@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable
 from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
@@ -56,7 +57,7 @@ async def perform(model, *, options=None, budget=None, log=None, tools=None, san
         ),
         **(options or {}),
     )
-    return await agent.solve(problem, seed=5, log=log)
+    return await agent.solve(problem, SolveContext(seed=5, log=log))
 
 
 def prompts(model, role):
@@ -245,7 +246,7 @@ async def test_the_reference_is_out_of_reach():
     canary, model = Canary(PROBLEM.prompt), two_questions()
     agent = build(AgentParts(model=model, sampling=Sampling()))
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=5)
+    tree = await agent.solve(canary.problem, SolveContext(seed=5))
     canary.check(model)
     assert (canary.handed, tree.usage.model_calls) == (2, 8)
     assert canary.nonce not in repr(tree)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.systems.scripted_parts import CODE, PROBLEM, prompt_of, prompts, scripted_parts, system
+from tirage.agents.explorer import SolveContext
 from tirage.agents.hints import load_library
 from tirage.agents.step_executor import NO_MORE_CODE
 from tirage.core import Finish, HintPosition, ObservationStatus, Source, StopReason, Trajectory, Tree
@@ -27,7 +28,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 async def solve(script: Script, sandbox: Sandbox, *, thinks: bool = True, **options: object) -> tuple[Tree, Trajectory, ScriptedModel]:
     model = ScriptedModel(script, thinks=thinks)
-    tree = await system("start", scripted_parts(model, sandbox=sandbox), **options).solve(PROBLEM, seed=0)
+    tree = await system("start", scripted_parts(model, sandbox=sandbox), **options).solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     return tree, tree.trajectory(tree.chosen), model
 
@@ -123,6 +124,6 @@ async def test_the_reference_is_out_of_reach(sandbox: Sandbox) -> None:
     model = ScriptedModel(["<think>\nIt is 41.\n</think>", CODE, "</think>\n\\boxed{42}"], thinks=True)
     agent = system("start", scripted_parts(model, sandbox=sandbox), rounds=1)
     canary.guard(agent)
-    await agent.solve(canary.problem, seed=0)
+    await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert canary.handed > 5

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from tests.systems.scripted_parts import prompt_of, scripted_parts
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget
 from tirage.judging.critic import Critic
@@ -47,7 +48,7 @@ async def test_the_reference_is_out_of_reach_of_every_system(name: str, tmp_path
             made_of = replace(made_of, tools={"search": SearchTool(collection)})
         agent = build(name, made_of)
         canary.guard(agent)
-        tree = await agent.solve(canary.problem, seed=0)
+        tree = await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert canary.handed > 1
     assert len(tree.nodes) > 1
@@ -65,7 +66,7 @@ async def test_the_reference_is_out_of_reach_of_critics_in_every_mode(mode: str)
     canary, model = Canary(), ScriptedModel(says)
     agent = realcritic.build(scripted_parts(model), mode=mode, given={canary.problem.id: "It is \\boxed{41}."})
     canary.guard(agent)
-    await agent.solve(canary.problem, seed=0)
+    await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert canary.handed == 2
 
@@ -88,7 +89,7 @@ async def test_the_reference_is_out_of_reach_of_every_valuer(name: str) -> None:
         search=strategy("best-of-n", {"n": 2, "vote": "value"})
     )
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=0)
+    tree = await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert len(tree.values) == 2
 
@@ -98,6 +99,6 @@ async def test_a_play_that_declares_to_see_the_reference_is_found(kind: type[Deb
     canary, model = Canary(), ScriptedModel(says)
     agent = WorkflowAgent(kind() if kind is Debate else scrit.Scrit(given={canary.problem.id: "41"}), RoleModels(model=model))
     canary.guard(agent)
-    await agent.solve(canary.problem, seed=0)
+    await agent.solve(canary.problem, SolveContext(seed=0))
     with pytest.raises(AssertionError, match="can reach the reference"):
         canary.check(model)

@@ -8,8 +8,9 @@ import pytest
 from tests.systems.scripted_parts import prompt_of
 from tests.workflows.test_run import MemoryLog
 from tirage.agents.dialects.base import NativeTools
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import PathLimits, SearchOptions
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core.budget import Budget
 from tirage.core.errors import CapabilityError, ConfigError, ModelRequestError
 from tirage.core.message import ToolCall
@@ -44,7 +45,7 @@ def answers(*values: int) -> list[str]:
     return [f"It is \\boxed{{{value}}}." for value in values]
 
 
-class Graded:
+class Graded(Valuer):
     """Rewards by answer."""
 
     def __init__(self, **worth: float) -> None:
@@ -65,7 +66,7 @@ async def perform(model, *, budget=None, options=None, log=None, seconds=5.0):
             ),
             **(options or {}),
         )
-        return await agent.solve(PROBLEM, seed=7, log=log)
+        return await agent.solve(PROBLEM, SolveContext(seed=7, log=log))
 
 
 async def verdicts_of(tree, answer="42"):
@@ -152,7 +153,7 @@ async def test_facts_are_looked_up_and_the_verdict_in_words_counts():
 
     model = ScriptedModel(tags={"solver": ["\\boxed{Sydney}", "\\boxed{Sydney}", "\\boxed{Canberra}"], "verifier": say}, mode="chat")
     made_of = AgentParts(model=model, tools=toolset(search, PythonTool()), dialect=NativeTools(), sampling=SAMPLING)
-    tree = await build(made_of, n=3, width=1, reward="none").solve(Problem(prompt="Capital of Australia?"), seed=0)
+    tree = await build(made_of, n=3, width=1, reward="none").solve(Problem(prompt="Capital of Australia?"), SolveContext(seed=0))
     assert asked == ["Sydney", "Sydney", "Canberra"]
     assert [item.checks for item in read_pool(tree)] == [(False,), (False,), (True,)]
     assert tree.trajectory(tree.chosen).response == "\\boxed{Canberra}"
@@ -254,7 +255,7 @@ async def test_the_reference_is_out_of_reach_of_checks_and_rewards():
     async with open_sandbox(SandboxConfig(preload=())) as sandbox:
         agent = build(AgentParts(model=model, tools={"python": PythonTool()}, sandbox=sandbox, sampling=SAMPLING), n=1, reward="token")
         canary.guard(agent)
-        await agent.solve(canary.problem, seed=7)
+        await agent.solve(canary.problem, SolveContext(seed=7))
     canary.check(model)
     assert (canary.handed, len(model.requests)) == (2, 4)
 
@@ -264,7 +265,7 @@ async def test_what_broke_off_before_it_stated_an_answer_is_no_candidate():
     limits = PathLimits(max_calls=1, last_word=False)
     async with open_sandbox(SandboxConfig()) as sandbox:
         made_of = AgentParts(model=model, tools={"python": PythonTool()}, sandbox=sandbox, sampling=SAMPLING, limits=limits)
-        tree = await build(made_of, n=1).solve(PROBLEM, seed=0)
+        tree = await build(made_of, n=1).solve(PROBLEM, SolveContext(seed=0))
     model.assert_done()
     (item,) = read_pool(tree)
     assert (item.answer, item.checks) == (None, ()), "what a program printed is no answer, as for the verifier"

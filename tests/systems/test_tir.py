@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.systems.scripted_parts import CODE, PROBLEM, scripted_parts, system
+from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.agents.step_executor import NO_MORE_CALLS
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core import ObservationStatus, Problem, Rollout, StopReason, Trajectory, Tree
 from tirage.evaluation import best_at_k, maj_at_k, number_key, pass_at_k, read_leaf_outcomes, text_key
 from tirage.rollouts.runner import judge
@@ -35,7 +36,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 async def solve(script: Script, sandbox: Sandbox, *, n: int = 1, wall_s: float = 5.0, problem: Problem = PROBLEM) -> Tree:
     model = ScriptedModel(script)
-    tree = await system("tir", scripted_parts(model, sandbox=sandbox, wall_s=wall_s), n=n).solve(problem, seed=0)
+    tree = await system("tir", scripted_parts(model, sandbox=sandbox, wall_s=wall_s), n=n).solve(problem, SolveContext(seed=0))
     model.assert_done()
     return tree
 
@@ -107,7 +108,7 @@ async def test_a_thousand_characters_become_403_with_head_and_tail(sandbox: Sand
     assert f"```output\n{item.text}\n```" in tree.trajectory(2).response
 
 
-class Length:
+class Length(Valuer):
     """The longer answer is the better one."""
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
@@ -148,7 +149,7 @@ async def test_majority_reward_model_and_pass_from_one_stored_pool(sandbox: Sand
     assert extract(tree.trajectory(tree.chosen).response).answer == "0.5"
     best = ScriptedModel([f"\\boxed{{{answer}}}" for answer in ANSWERS])
     agent = system("tir", scripted_parts(best, sandbox=sandbox, search_options=SearchOptions(valuer=Length())), n=8, select="value")
-    tree = await agent.solve(HALF, seed=0)
+    tree = await agent.solve(HALF, SolveContext(seed=0))
     assert extract(tree.trajectory(tree.chosen).response).answer == "777777"
 
 
@@ -167,7 +168,7 @@ async def test_the_reference_is_out_of_reach_of_policy_and_critic(sandbox: Sandb
     model = ScriptedModel([CODE, "\\boxed{42}", CODE, "Verdict: correct", "\\boxed{41}", "Verdict: wrong"])
     agent = system("tir", scripted_parts(model, sandbox=sandbox), n=2, select="value")
     canary.guard(agent)
-    tree = await agent.solve(canary.problem, seed=0)
+    tree = await agent.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert extract(tree.trajectory(tree.chosen).response).answer == "42"
     assert canary.handed > 8

@@ -8,7 +8,7 @@ import pytest
 from tests.systems.scripted_parts import prompts, scripted_parts
 from tirage.agents.dialects.base import Reading
 from tirage.agents.dialects.tag_sets import TagSet, tag_set
-from tirage.agents.explorer import Agent
+from tirage.agents.explorer import Agent, SolveContext
 from tirage.core import Finish, ObservationStatus, Problem, Source, StopReason, ToolCall, Trajectory
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ConfigError
@@ -66,7 +66,7 @@ def agent_of(collection: Collection, model: ScriptedModel, told: ScriptedModel, 
 
 async def walk(collection: Collection, script: Script, *, kind: str = "knowledge", says: str = FACTS, **options: object) -> Trajectory:
     agent = agent_of(collection, ScriptedModel(script), teller(kind, says), **options)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     return tree.trajectory(tree.chosen or 1)
 
 
@@ -108,7 +108,7 @@ async def test_the_gate_gives_easy_problems_the_prompt_without_search_and_hard_o
     )
     gated = agent_of(collection, model, teller(), gate=str(tmp_path / "plain"))
     for problem, prompt, queries in ((easy, PLAIN_PROMPT, 0), (hard, SEARCH_PROMPT, 1), (new, SEARCH_PROMPT, 1)):
-        tree = await gated.solve(problem, seed=0)
+        tree = await gated.solve(problem, SolveContext(seed=0))
         path = tree.trajectory(tree.chosen)
         assert prompt in path.prompt[0].text
         assert (sum(len(step.calls) for step in path.steps), tree.usage.tool_calls) == (queries, queries)
@@ -136,7 +136,7 @@ async def test_a_refused_query_is_shown_as_document_and_counted(collection: Coll
 
 async def test_there_is_no_eleventh_round(collection: Collection) -> None:
     model = ScriptedModel(lambda _: ASK)
-    tree = await agent_of(collection, model, teller()).solve(PROBLEM, seed=0)
+    tree = await agent_of(collection, model, teller()).solve(PROBLEM, SolveContext(seed=0))
     path = tree.trajectory(len(tree.nodes) - 1)
     assert (ROUNDS, len(path.steps), len(model.requests)) == (10, 10, 10)
     assert outcome(path) is Outcome.MAX_ROUNDS
@@ -233,7 +233,7 @@ async def test_what_the_service_asks_its_model_counts_for_the_tree(collection: C
     """One query costs a turn of the policy, a classification, a rewriting and a summary; they spend the tree's budget too."""
     told = teller()
     agent = agent_of(collection, ScriptedModel([ASK, ANSWER] * 2), told, strict=True, rewrite=True)
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     path = tree.trajectory(tree.chosen)
     spent = path.steps[0].observations[0].usage
     assert [request.tag for request in told.requests] == ["classifier", "rewriter", "summariser"]
@@ -241,7 +241,7 @@ async def test_what_the_service_asks_its_model_counts_for_the_tree(collection: C
     written = sum(len(text) + 1 for text in ("knowledge", "Food of Enhydra lutris.", FACTS))
     assert spent.tokens_out == written
     assert tree.usage.tokens_out == written + len(ASK) + len(ANSWER)
-    stopped = await agent.solve(PROBLEM, seed=0, meter=Meter(Budget(model_calls=4)))
+    stopped = await agent.solve(PROBLEM, SolveContext(seed=0, meter=Meter(Budget(model_calls=4))))
     assert (stopped.ended, stopped.usage.model_calls) == ("budget: model_calls", 4)
 
 
@@ -255,7 +255,7 @@ async def test_options_and_tools_that_do_not_go_together(collection: Collection)
     summarising, _ = service(collection)
     with pytest.raises(ConfigError, match="'search' summarises already; set strict and rewrite where the tool is configured"):
         build("ur2", scripted_parts(model, tools={"search": summarising}), {"rewrite": True})
-    tree = await build("ur2", scripted_parts(model, tools={"search": summarising})).solve(PROBLEM, seed=0)
+    tree = await build("ur2", scripted_parts(model, tools={"search": summarising})).solve(PROBLEM, SolveContext(seed=0))
     assert outcome(tree.trajectory(tree.chosen)) is Outcome.FINISHED
     assert [SEARCH_PROMPT in prompt for prompt in prompts(model)] == [True, True]
 
@@ -319,7 +319,7 @@ async def test_the_tags_are_data(collection: Collection, tmp_path: Path) -> None
     ask, answer = ASK.replace("<|begin_of_query|>", "<search>").replace("<|end_of_query|>", "</search>"), ANSWER
     model = ScriptedModel([ask, answer])
     agent = agent_of(collection, model, teller(), tags="search-r1")
-    tree = await agent.solve(PROBLEM, seed=0)
+    tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     path = tree.trajectory(tree.chosen)
     assert f"\n<information>\n{FACTS}\n</information>\n" in path.response
     assert "between <search> and </search>" in prompts(model)[0]
@@ -327,7 +327,7 @@ async def test_the_tags_are_data(collection: Collection, tmp_path: Path) -> None
     own = tmp_path / "mine.yaml"
     own.write_text('{think: ["[T]", "[/T]"], query: ["[Q]", "[/Q]"], result: ["[R]", "[/R]"], answer: ["[A]", "[/A]"]}')
     model = ScriptedModel(["[T]hm[/T][Q]What do otters eat?[/Q]", "[A]urchins[/A]"])
-    tree = await agent_of(collection, model, teller(), tags=str(own)).solve(PROBLEM, seed=0)
+    tree = await agent_of(collection, model, teller(), tags=str(own)).solve(PROBLEM, SolveContext(seed=0))
     assert tagged_answer(tree.trajectory(tree.chosen).response, tag_set(str(own))) == "urchins"
     assert stage_one_rewards("[Q]a[/Q][A]4[/A]", refused=0, epoch=0, may_search=True, tags=tag_set(str(own))).total == 4
 

@@ -26,6 +26,7 @@ from tests.teams.planted_graph import (
     train,
 )
 from tests.teams.test_topology import test_stock_shapes_of_four, test_temporal_edges_are_absent_in_the_first_round  # noqa: F401
+from tirage.agents.explorer import SolveContext
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
 from tirage.teams.edges import EdgeOptimizer
@@ -286,7 +287,7 @@ async def test_the_ledger_is_the_sum_over_the_calls_of_scripted_teams() -> None:
     for shape in ("single", "chain", "layered", "complete"):
         drawn = stock(shape, 4)
         tree = await WorkflowAgent(Team(drawn), RoleModels(model=ScriptedModel(lambda request: "\\boxed{1}"))).solve(
-            Problem(prompt="1?"), seed=0
+            Problem(prompt="1?"), SolveContext(seed=0)
         )
         usages = {node.move: node.step.usage for node in tree.nodes[1:] if node.step is not None}
         assert list(usages) == list(drawn.names)

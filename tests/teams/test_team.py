@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -22,7 +23,9 @@ def asked(model, number):
 
 async def perform(topology, script, *, budget=None, gate=None, **options):
     model = ScriptedModel(tags=script)
-    tree = await WorkflowAgent(Team(topology, **options), RoleModels(model=model), budget=budget, gate=gate).solve(PROBLEM, seed=3)
+    tree = await WorkflowAgent(Team(topology, **options), RoleModels(model=model), budget=budget, gate=gate).solve(
+        PROBLEM, SolveContext(seed=3)
+    )
     return model, tree
 
 
@@ -80,7 +83,7 @@ async def test_members_of_a_layer_speak_at_once():
             return await super().complete(request)
 
     model = Slow(lambda request: "\\boxed{1}")
-    await WorkflowAgent(Team(stock("single", 5)), RoleModels(model=model)).solve(PROBLEM, seed=0)
+    await WorkflowAgent(Team(stock("single", 5)), RoleModels(model=model)).solve(PROBLEM, SolveContext(seed=0))
     assert most == 5
 
 
@@ -143,7 +146,7 @@ async def test_a_member_has_a_model_of_its_own():
     own, other = ScriptedModel(["\\boxed{1}"], name="small"), ScriptedModel(["\\boxed{2}"], name="large")
     team = Topology(name="pair", members=(Member(name="a"), Member(name="b")), spatial=(("a", "b"),), decision="b")
     cast = RoleModels(model=own, models={"b": other})
-    tree = await WorkflowAgent(Team(team), cast).solve(PROBLEM, seed=0)
+    tree = await WorkflowAgent(Team(team), cast).solve(PROBLEM, SolveContext(seed=0))
     assert tree.policy_id == f"team:pair@{team.fingerprint}|small+b=large"
     own.assert_done()
     other.assert_done()

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tirage.agents.dialects.base import FencedPython
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.replies import whole
 from tirage.agents.search_options import SearchOptions
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core import Problem, Trajectory, Verdict
 from tirage.judging.valuers import Oracle
 from tirage.models.base import Sampling
@@ -20,15 +20,15 @@ from tirage.testing.scripted import Script, ScriptedModel
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
 from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 
-class Half:
+class Half(Valuer):
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         return Estimate(value=0.5)
 
 
-class Told:
+class Told(Valuer):
     """Was given the problem when it was made."""
 
     def __init__(self, problem: Problem) -> None:
@@ -50,7 +50,7 @@ async def test_a_clean_agent_passes_and_was_watched_everywhere() -> None:
     canary = Canary()
     clean, model = agent(["\\boxed{1}", "\\boxed{2}"], Half())
     canary.guard(clean)
-    tree = await clean.solve(canary.problem, seed=0)
+    tree = await clean.solve(canary.problem, SolveContext(seed=0))
     canary.check(model)
     assert tree.problem_id == canary.problem.id
     assert canary.handed >= 10
@@ -60,7 +60,7 @@ async def test_a_judge_that_was_told_before_is_found() -> None:
     canary = Canary()
     leaky, model = agent(["\\boxed{1}", "\\boxed{2}"], Told(canary.problem))
     canary.guard(leaky)
-    await leaky.solve(canary.problem, seed=0)
+    await leaky.solve(canary.problem, SolveContext(seed=0))
     with pytest.raises(AssertionError, match=r"Told\.value can reach the reference"):
         canary.check(model)
 
@@ -72,17 +72,17 @@ async def test_an_oracle_is_handed_the_reference_and_so_is_found() -> None:
 
     canary = Canary()
     oracle, model = agent(["\\boxed{1}"] * 4, Oracle(lambda problem: Judge()))
-    tree = await oracle.solve(canary.problem, seed=0)
+    tree = await oracle.solve(canary.problem, SolveContext(seed=0))
     assert tree.values == {1: 1.0, 2: 1.0}, "an oracle declares that it sees the answer"
     canary.guard(oracle)
-    await oracle.solve(canary.problem, seed=0)
+    await oracle.solve(canary.problem, SolveContext(seed=0))
     with pytest.raises(AssertionError, match=r"Oracle\.value can reach the reference"):
         canary.check(model)
 
 
 @pytest.mark.parametrize("declared", [False, True])
-async def test_a_play_is_watched_and_handed_the_reference_only_where_it_says_so(declared: bool) -> None:
-    class Nosy:
+async def test_a_workflow_is_watched_and_handed_the_reference_only_where_it_says_so(declared: bool) -> None:
+    class Nosy(Workflow):
         id = "nosy"
         sees_key = declared
 
@@ -92,12 +92,12 @@ async def test_a_play_is_watched_and_handed_the_reference_only_where_it_says_so(
     canary, model = Canary(), ScriptedModel(["x"])
     workflow = WorkflowAgent(Nosy(), RoleModels(model=model))
     canary.guard(workflow)
-    await workflow.solve(canary.problem, seed=0)
+    await workflow.solve(canary.problem, SolveContext(seed=0))
     assert canary.handed == 2
     if not declared:
         canary.check(model)
         return
-    with pytest.raises(AssertionError, match=r"_Played.before can reach the reference"):
+    with pytest.raises(AssertionError, match=r"_Watched.before can reach the reference"):
         canary.check(model)
 
 
@@ -106,7 +106,7 @@ async def test_a_request_with_the_reference_is_found_as_ids_text_and_messages() 
         canary = Canary()
         model = ScriptedModel(["\\boxed{1}"], mode=mode)
         problem = Problem(prompt=f"Is it {canary.nonce}?")
-        await Explorer(ModelPolicy(model, FencedPython(), sampling=Sampling()), tools={}, sandbox=None).solve(problem, seed=0)
+        await Explorer(ModelPolicy(model, FencedPython(), sampling=Sampling()), tools={}, sandbox=None).solve(problem, SolveContext(seed=0))
         with pytest.raises(AssertionError, match="was shown the reference"):
             canary.check(model)
 

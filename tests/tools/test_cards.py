@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from tirage.core import Observation, ObservationStatus, ToolCall
 from tirage.core.errors import ConfigError, DataError, ToolError
 from tirage.sandbox.base import Session
-from tirage.tools.base import ToolSpec
+from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.cards import card_of, render, render_all
 from tirage.tools.discovery import from_attribute, from_folder, from_packages
 from tirage.tools.figures import Figures, load_figures, save_figures
@@ -140,7 +140,7 @@ def test_what_comes_back_is_text_unless_it_must_be_json(hint: Any, output: str) 
     assert card_of(FunctionTool(function)).output == output
 
 
-class Billed:
+class Billed(Tool):
     """A tool that is no function, tells its cost, fails as asked, and breaks."""
 
     spec = ToolSpec(name="billed", description="Say.", parameters={"type": "object", "properties": {}})

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tirage.agents.dialects.base import NativeTools
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
 from tirage.core.errors import ConfigError, MissingExtra
 from tirage.core.message import ObservationStatus, ToolCall
@@ -200,7 +200,7 @@ async def test_an_agent_uses_both(divide, chain):
     )
     model = ScriptedModel([Reply(tool_calls=calls), "\\boxed{7}"], mode="chat")
     policy = ModelPolicy(model, NativeTools(), sampling=Sampling(), tools=tuple(item.spec for item in tools.values()))
-    tree = await Explorer(policy, tools=tools, sandbox=None).solve(Problem(prompt="7?"), seed=0)
+    tree = await Explorer(policy, tools=tools, sandbox=None).solve(Problem(prompt="7?"), SolveContext(seed=0))
     step = tree.nodes[1].step
     assert [observation.text[:5] for observation in step.observations] == ['{"who', "7.0"]
     assert [found["function"]["name"] for found in model.requests[0].tools] == ["divide", "double"]

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import whole
 from tirage.core.errors import DataError
 from tirage.core.problem import Problem
@@ -16,19 +17,19 @@ from tirage.workflows.approval import Action, ApprovalGate, Decision, Paused, Pa
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
 from tirage.workflows.run import PERSON
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 PLANNER = Role(name="planner", template="Plan: {problem}", read=whole, default="", approve=True)
 EXECUTOR = Role(name="executor", template="{problem} by {plan}", read=whole, default="", answers=True)
 PROBLEM = Problem(prompt="6 * 7?")
 
 
-class TwoSteps:
+class TwoSteps(Workflow):
     id = "two-steps"
 
-    async def run(self, script):
-        plan = await script.ask(PLANNER)
-        script.offer(await script.ask(EXECUTOR, after=plan.node, plan=plan.value))
+    async def run(self, flow):
+        plan = await flow.ask(PLANNER)
+        flow.offer(await flow.ask(EXECUTOR, after=plan.node, plan=plan.value))
 
 
 class Says:
@@ -43,7 +44,7 @@ class Says:
 
 async def perform(gate, script, log=None):
     model = ScriptedModel(tags=script)
-    return model, await WorkflowAgent(TwoSteps(), RoleModels(model=model), gate=gate).solve(PROBLEM, seed=1, log=log)
+    return model, await WorkflowAgent(TwoSteps(), RoleModels(model=model), gate=gate).solve(PROBLEM, SolveContext(seed=1, log=log))
 
 
 async def test_approved_goes_on():

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import as_json, whole
 from tirage.core.problem import Problem
 from tirage.sandbox import SandboxConfig, open_sandbox
@@ -13,7 +14,7 @@ from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 
 class Part(BaseModel):
@@ -64,22 +65,22 @@ def test_what_may_be_anything_has_none(kind):
     assert as_json(kind).schema is None
 
 
-class Ask:
+class Ask(Workflow):
     id = "ask"
 
     def __init__(self, role):
         self.role = role
         self.turn = None
 
-    async def run(self, script):
-        self.turn = await script.ask(self.role)
+    async def run(self, flow):
+        self.turn = await flow.ask(self.role)
 
 
 async def ask(role, model):
     async with open_sandbox(SandboxConfig()) as sandbox:
         workflow = Ask(role)
         cast = RoleModels(model=model, tools={"python": PythonTool()}, sandbox=sandbox)
-        await WorkflowAgent(workflow, cast).solve(Problem(prompt="Is it?"), seed=0)
+        await WorkflowAgent(workflow, cast).solve(Problem(prompt="Is it?"), SolveContext(seed=0))
     return workflow.turn
 
 
@@ -128,7 +129,7 @@ async def test_a_whole_system_asks_for_it():
     }
     tags = {role: (lambda request, reply=reply: json.dumps(reply)) for role, reply in replies.items()}
     model = ScriptedModel(tags={**tags, "A": lambda request: "\\boxed{1}"}, mode="chat")
-    tree = await WorkflowAgent(Halo(subtasks=2), RoleModels(model=model)).solve(Problem(prompt="Q"), seed=0)
+    tree = await WorkflowAgent(Halo(subtasks=2), RoleModels(model=model)).solve(Problem(prompt="Q"), SolveContext(seed=0))
     assert tree.trajectory(tree.chosen).response == "\\boxed{1}"
     asked = {request.tag: request.schema for request in model.requests}
     assert asked.pop("A") is None

@@ -3,6 +3,7 @@ import json
 import pytest
 from pydantic import BaseModel
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable, as_json, number, numbered, one_of, whole
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ConfigError, ModelRequestError, ModelUnavailable
@@ -19,7 +20,7 @@ from tirage.verification.factory import open_verifier
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
 from tirage.workflows.run import Call, WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 PLANNER = Role(name="planner", template="Plan: {problem}", system="You plan.", read=whole, default="just do it")
 EXECUTOR = Role(name="executor", template="{problem}\nPlan: {plan}", read=whole, default="", tools=("python",), answers=True)
@@ -27,7 +28,7 @@ CRITIC = Role(name="critic", template="Is {answer} right for {problem}?", read=o
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="nonce-4711", metadata={"solution": "nonce-4711"})
 
 
-class PlanDoCheck:
+class PlanDoCheck(Workflow):
     id = "plan-do-check"
 
     async def run(self, flow: WorkflowRun) -> None:
@@ -48,7 +49,8 @@ SCRIPT = {
 async def perform(model, workflow=None, **options):
     async with open_sandbox(SandboxConfig()) as sandbox:
         cast = RoleModels(model=model, tools={"python": PythonTool()}, sandbox=sandbox)
-        return await WorkflowAgent(workflow or PlanDoCheck(), cast, budget=options.pop("budget", None)).solve(PROBLEM, seed=7, **options)
+        agent = WorkflowAgent(workflow or PlanDoCheck(), cast, budget=options.pop("budget", None))
+        return await agent.solve(PROBLEM, SolveContext(seed=7, **options))
 
 
 async def test_turns_are_nodes_of_one_tree():
@@ -91,7 +93,7 @@ async def test_nobody_sees_the_key_but_a_role_that_is_declared_to():
     assert not any("nonce-4711" in repr(request) for request in model.requests)
     seer = Role(name="seer", template="The key is {key}.", read=whole, default="", sees_key=True)
 
-    class See:
+    class See(Workflow):
         id = "see"
         sees_key = True
 
@@ -103,7 +105,7 @@ async def test_nobody_sees_the_key_but_a_role_that_is_declared_to():
     await perform(open_model, See())
     assert "nonce-4711" in repr(open_model.requests[0].messages or bytes(open_model.requests[0].ids))
 
-    class Peep:
+    class Peep(Workflow):
         id = "peep"
         sees_key = True
 
@@ -113,7 +115,7 @@ async def test_nobody_sees_the_key_but_a_role_that_is_declared_to():
     with pytest.raises(ValueError, match="role 'peep' is asked without 'key'"):
         await perform(ScriptedModel(["x"]), Peep())
 
-    class Undeclared:
+    class Undeclared(Workflow):
         id = "undeclared"
 
         async def run(self, flow):
@@ -155,7 +157,7 @@ async def test_what_is_in_the_log_is_not_asked_again():
 
 
 async def test_turns_together_join_in_the_order_of_asking():
-    class Three:
+    class Three(Workflow):
         id = "three"
 
         async def run(self, flow):
@@ -180,7 +182,7 @@ async def test_a_broken_turn_gives_the_default_and_a_dead_server_ends_the_run():
 
 
 async def test_a_role_with_a_tool_that_nobody_has():
-    class Search:
+    class Search(Workflow):
         id = "search"
 
         async def run(self, flow):

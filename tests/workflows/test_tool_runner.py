@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import whole
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
@@ -22,7 +23,7 @@ from tirage.verification.factory import open_verifier
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
 from tirage.workflows.tool_runner import only_text
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="42")
 WRITER = Role(name="writer", template="{problem} {found}", read=whole, default="", answers=True)
@@ -48,7 +49,7 @@ class Tools:
         return "done"
 
 
-class Chores:
+class Chores(Workflow):
     """Calls, then a turn that reads the last result."""
 
     id = "chores"
@@ -58,13 +59,13 @@ class Chores:
         self.timeout_s = timeout_s
         self.seen = []
 
-    async def run(self, script):
+    async def run(self, flow):
         after = 0
         for name, arguments in self.calls:
-            turn = await script.call(name, json.dumps(arguments), after=after, role="chore", timeout_s=self.timeout_s)
+            turn = await flow.call(name, json.dumps(arguments), after=after, role="chore", timeout_s=self.timeout_s)
             self.seen.append(turn)
             after = turn.node
-        script.offer(await script.ask(WRITER, after=after, found=turn.text))
+        flow.offer(await flow.ask(WRITER, after=after, found=turn.text))
 
 
 class Opened:
@@ -87,7 +88,7 @@ async def sandbox():
 
 async def perform(workflow, *, sandbox=None, tools=None, model=None, budget=None, log=None):
     cast = RoleModels(model=model or ScriptedModel(["So \\boxed{42}."]), tools=(tools or Tools()).all, sandbox=sandbox)
-    return await WorkflowAgent(workflow, cast, budget=budget).solve(PROBLEM, seed=1, log=log)
+    return await WorkflowAgent(workflow, cast, budget=budget).solve(PROBLEM, SolveContext(seed=1, log=log))
 
 
 async def test_a_call_is_a_node_and_calls_share_a_session(sandbox):

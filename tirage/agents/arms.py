@@ -1,22 +1,21 @@
 """Several policies as moves of one search: each step is proposed by the one that the search names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from tirage.agents.draft import Draft
+from tirage.agents.draft import Draft, WrappedPolicy
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.requests import Mode, Path
 from tirage.core.errors import ConfigError
-from tirage.core.message import Message, Observation
 from tirage.core.problem import Problem
-from tirage.core.step import Source, Span, Step
 from tirage.search.hint_moves import PREFIX
 
 
-class Arms:
+class Arms(WrappedPolicy):
     """The policy port over several policies by move; the one without a name is the first, and every move that is no arm is its own."""
 
     def __init__(self, first: ModelPolicy, others: Mapping[str, ModelPolicy]) -> None:
         """Raises `ConfigError` when one continues by token ids and another has other ids: they would not read the same path."""
+        super().__init__(first)
         self._first = first
         self._others = dict(others)
         tokenizers = {policy.model.renderer.hash for policy in (first, *others.values()) if policy.model.renderer is not None}
@@ -26,17 +25,21 @@ class Arms:
             raise ConfigError(
                 f"{names} have different tokenizers and cannot go on with each other's tokens; put them behind chat endpoints"
             )
-        self.id = "+".join([first.id, *(policy.id for policy in others.values())])
-        self.waiting = tuple(dict.fromkeys(text for policy in (first, *others.values()) for text in policy.waiting))
+
+    @property
+    def id(self) -> str:
+        """Of all arms."""
+        return "+".join([self._first.id, *(policy.id for policy in self._others.values())])
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Of all arms."""
+        return tuple(dict.fromkeys(text for policy in (self._first, *self._others.values()) for text in policy.waiting))
 
     @property
     def most_tokens(self) -> int:
         """Of the arm that may sample most."""
         return max(policy.most_tokens for policy in (self._first, *self._others.values()))
-
-    def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
-        """The first one's."""
-        return self._first.prompt(problem)
 
     async def propose(
         self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
@@ -49,15 +52,3 @@ class Arms:
         return await (policy or self._first).propose(
             problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=own, aside=aside
         )
-
-    def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
-        """As the first one writes it; all use one dialect."""
-        return self._first.show(path, draft, observations)
-
-    def inject(self, source: Source, text: str) -> Span:
-        """As the first one."""
-        return self._first.inject(source, text)
-
-    def reopened(self, path: Path, step: Step) -> Step | None:
-        """As the first one."""
-        return self._first.reopened(path, step)

@@ -42,6 +42,11 @@ class Policy(Protocol):
         """Model and everything that makes the policy what it is."""
         ...
 
+    @property
+    def most_tokens(self) -> int | None:
+        """Tokens that one step samples at most; None where it cannot say."""
+        ...
+
     def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
         """The messages for `problem` and their rendering."""
         ...
@@ -72,3 +77,42 @@ class Policy(Protocol):
     def reopened(self, path: Path, step: Step) -> Step | None:
         """`step`, which would end the path, as one after which an answer is elicited; None where it ends there."""
         ...
+
+
+class WrappedPolicy:
+    """The policy port over another policy; a subclass changes what it has to."""
+
+    def __init__(self, inner: Policy) -> None:
+        """`inner` does what the subclass leaves to it."""
+        self.inner = inner
+
+    @property
+    def id(self) -> str:
+        """The inner one's."""
+        return self.inner.id
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The inner one's."""
+        return self.inner.waiting
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The inner one's."""
+        return self.inner.most_tokens
+
+    def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
+        """By the inner one."""
+        return self.inner.prompt(problem)
+
+    def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
+        """By the inner one."""
+        return self.inner.show(path, draft, observations)
+
+    def inject(self, source: Source, text: str) -> Span:
+        """By the inner one."""
+        return self.inner.inject(source, text)
+
+    def reopened(self, path: Path, step: Step) -> Step | None:
+        """By the inner one."""
+        return self.inner.reopened(path, step)

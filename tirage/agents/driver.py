@@ -197,9 +197,9 @@ class SearchDriver:
     def _most(self) -> int | None:
         """Tokens that a trial samples at most: the step, what its tools ask of models, its value. None where somebody does not say."""
         agent = self._agent
-        tools = sum(getattr(tool, "most_tokens", 0) for tool in agent.tools.values())
+        tools = together(*(tool.most_tokens for tool in agent.tools.values()))
         valuer = most_tokens_of(agent.search_options.valuer) if self.search.valued else 0
-        return together(getattr(agent.policy, "most_tokens", None), tools, valuer)
+        return together(agent.policy.most_tokens, tools, valuer)
 
     def _reserve(self, trial: Trial) -> int | None:
         """Set aside what a trial may cost: a call, and the most that it may sample, capped by what is left. Returns those tokens."""

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tirage.agents.draft import Draft, Policy
+from tirage.agents.draft import Draft, Policy, WrappedPolicy
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.prompts import prompt
 from tirage.agents.requests import Path, render_prompt
 from tirage.core.message import Message, Observation
 from tirage.core.problem import Problem
-from tirage.core.step import Opening, Source, Span, Step
+from tirage.core.step import Opening, Span, Step
 from tirage.search.abmcts import REFINE
 
 
-class Refining:
+class Refining(WrappedPolicy):
     """The policy port over another policy, with the move `refine`: a conversation that shows the answer and asks for a better one.
 
     The steps that follow go on in that conversation. `refine:MOVE` has the other policy make MOVE in it.
@@ -21,14 +21,8 @@ class Refining:
 
     def __init__(self, inner: Policy, first: ModelPolicy) -> None:
         """`inner` proposes; `first` is the one whose form of prompts it has."""
-        self._inner = inner
+        super().__init__(inner)
         self._first = first
-        self.id = inner.id
-        self.waiting = inner.waiting
-
-    def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
-        """As the inner one."""
-        return self._inner.prompt(problem)
 
     async def propose(
         self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
@@ -37,28 +31,24 @@ class Refining:
         here = conversation(path)
         kind, _, rest = move.partition(":")
         if kind != REFINE:
-            return await self._inner.propose(problem, here, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
+            return await self.inner.propose(problem, here, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
         asked = (
             *self._first.prompt(problem)[0],
             Message(role="assistant", content=here.response.strip() or "(nothing)"),
             Message(role="user", content=prompt("ab-mcts", "refine")),
         )
         begun = Path(messages=asked, prompt=render_prompt(self._first.model, self._first.mode, asked), steps=())
-        draft = await self._inner.propose(problem, begun, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=rest, aside=aside)
+        draft = await self.inner.propose(problem, begun, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=rest, aside=aside)
         return replace(draft, opening=Opening(messages=begun.messages, prompt=begun.prompt))
 
     def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
         """As the inner one shows it in the conversation that the draft is part of."""
         here = conversation(path) if draft.opening is None else replace(path, steps=())
-        return self._inner.show(here, draft, observations)
-
-    def inject(self, source: Source, text: str) -> Span:
-        """As the inner one."""
-        return self._inner.inject(source, text)
+        return self.inner.show(here, draft, observations)
 
     def reopened(self, path: Path, step: Step) -> Step | None:
         """As the inner one, in the conversation that the step is part of."""
-        return self._inner.reopened(conversation(path) if step.opening is None else replace(path, steps=()), step)
+        return self.inner.reopened(conversation(path) if step.opening is None else replace(path, steps=()), step)
 
 
 def conversation(path: Path) -> Path:

@@ -147,7 +147,7 @@ class StepExecutor:
 
     async def _calls(self, calls: Sequence[ToolCall], session: Session | None) -> list[Observation]:
         """One after the other, or together when each tool says that it may run beside others. The first bug is raised when all are done."""
-        if len(calls) < 2 or not all(getattr(self._agent.tools.get(call.name), "parallel", False) for call in calls):
+        if len(calls) < 2 or not all(call.name in self._agent.tools and self._agent.tools[call.name].parallel for call in calls):
             return [await self._call(call, session) for call in calls]
         found = await asyncio.gather(*(self._call(call, session) for call in calls), return_exceptions=True)
         for item in found:

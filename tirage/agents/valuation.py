@@ -21,24 +21,26 @@ class Estimate:
 
 @runtime_checkable
 class Valuer(Protocol):
-    """Estimates prefixes and ended paths."""
+    """Estimates prefixes and ended paths. A valuer is a subclass: what it does not declare has the defaults below."""
 
-    # A valuer may have an attribute `sees_answer`: True hands it the problem with its reference. Without it nobody does. It may have an
-    # attribute `most_tokens`: what it samples for one value at most. Without it nobody knows, see `most_tokens_of`.
+    sees_answer: bool = False
+    """Whether it is handed the problem with its reference answer: for training data and upper bounds only."""
+    most_tokens: int | None = None
+    """Tokens that it samples for one value at most; None where it cannot say."""
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The worth of `path`. `seed` fixes every draw. Raises the `TirageError` family when what it asks is broken."""
         ...
 
 
-def shown_to(judge: object, problem: Problem) -> Problem:
+def shown_to(judge: Valuer | None, problem: Problem) -> Problem:
     """The problem as `judge` may see it: with its reference only where the judge declares `sees_answer`."""
-    return problem if getattr(judge, "sees_answer", False) else problem.asked
+    return problem if judge is not None and judge.sees_answer else problem.asked
 
 
-def most_tokens_of(valuer: object) -> int | None:
+def most_tokens_of(valuer: Valuer | None) -> int | None:
     """Tokens that a valuer samples for one value at most; 0 where it is none, None where it does not say."""
-    return 0 if valuer is None else getattr(valuer, "most_tokens", None)
+    return 0 if valuer is None else valuer.most_tokens
 
 
 def together(*parts: int | None) -> int | None:

@@ -114,7 +114,7 @@ async def _card(sources: list[str], name: str, measure: int, known: dict[str, Fi
             if not demos:
                 raise ConfigError(f"tool {name!r} has no demos to measure; write `demos` in its card")
             session: Session | None = None
-            if getattr(tools[name], "needs_session", False):
+            if tools[name].needs_session:
                 session = await (await stack.enter_async_context(open_sandbox())).open()
             bar = Console(stderr=True, quiet=not sys.stderr.isatty())
             for demo in track([*demos] * measure, "calls", console=bar, transient=True):

@@ -1,17 +1,18 @@
 """The error tree. Every failure names the object, the value and the remedy, and the boundary it crossed.
 
 TirageError                     exit  what a caller can do
-|- ConfigError                   2    mend the configuration, the flag or the name
-|- DataError                     3    mend the problem or trace file (the message gives file and line)
+|- ConfigError                   2    correct the configuration, the flag or the name
+|- DataError                     3    correct the problem or trace file (the message gives file and line)
 |- ModelError                    4    look at the model or its server
-|  |- ModelUnavailable           4    start or restart the server; worth a retry
-|  |- ModelRateLimited           4    wait; worth a retry
+|  |- ModelUnavailable           4    start or restart the server; a retry may help
+|  |- ModelRateLimited           4    wait; a retry may help
 |  |- ModelAuthError             4    give a valid key
 |  |- ModelRequestError          4    the server refused the request as written
 |  `- CapabilityError            4    ask a back end that declares the capability
 |- SandboxError                  5    look at `tirage doctor`
 |- ToolError                     1    the tool itself is broken (not the policy's use of it)
 |- VerifierError                 1    the verifier could not grade; never means "wrong"
+|- NoRuling                      1    one ruling of a judge broke; ask for another
 |- TrainingError                 6    look at the job's log
 `- MissingExtra                  2    install the extra that the message names
 

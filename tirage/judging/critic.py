@@ -6,7 +6,7 @@ reason in its head. It sees the problem and the proposed answer, never the refer
 
 import re
 
-from tirage.agents.explorer import Agent
+from tirage.agents.explorer import Agent, SolveContext
 from tirage.agents.valuation import Estimate, Valuer, most_tokens_of
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
@@ -26,7 +26,7 @@ NO_ANSWER = 0.0
 UNDECIDED = "no check came to a verdict"
 
 
-class Critic:
+class Critic(Valuer):
     """Share of checks that find the answer correct, in [0, 1]."""
 
     def __init__(self, agent: Agent, *, template: str = CHECK, checks: int = 1, inner: Valuer | None = None) -> None:
@@ -37,7 +37,7 @@ class Critic:
         self._template = template
         self._checks = checks
         self._inner = inner
-        path = getattr(agent, "most_tokens", None)
+        path = agent.most_tokens
         self.most_tokens = None if path is None else max(checks * path, most_tokens_of(inner) or 0)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
@@ -51,7 +51,7 @@ class Critic:
         verdicts: list[bool] = []
         usage, note = Usage(), ""
         for check in range(self._checks):
-            tree = await self._agent.solve(question, seed=derive_seed(seed, "check", check))
+            tree = await self._agent.solve(question, SolveContext(seed=derive_seed(seed, "check", check)))
             usage = usage + tree.usage
             checked = tree.trajectory(tree.chosen) if tree.chosen else None
             cut = checked is None or not checked.steps or checked.steps[-1].finish is Finish.LENGTH

@@ -7,7 +7,7 @@ import math
 import re
 
 from tirage.agents.requests import Path, build_request, choose_mode, render_prompt
-from tirage.agents.valuation import Estimate
+from tirage.agents.valuation import Estimate, Valuer
 from tirage.core.errors import CapabilityError
 from tirage.core.message import Message
 from tirage.core.problem import Problem
@@ -26,7 +26,7 @@ _WORD = re.compile(r"\W*(?:Verdict\W+)?(correct|wrong)\b", re.IGNORECASE)
 _MOST_TOKENS = 12
 
 
-class GenerativeReward:
+class GenerativeReward(Valuer):
     """Values ended paths by one greedy word of a model."""
 
     def __init__(self, model: Model, *, template: str = QUESTION) -> None:

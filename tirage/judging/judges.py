@@ -127,15 +127,15 @@ class Mean:
         return sum(scores) / len(scores) if scores and max(scores) - min(scores) <= self._spread else None
 
 
-class Debiased:
+class Debiased(Valuer):
     """A valuer behind wrappers of score judges; whoever asks it sees a valuer: `Debiased(critic, lambda judge: Shown(judge, blind))`."""
 
     def __init__(self, inner: Valuer, wrap: Callable[[ScoreJudge], ScoreJudge]) -> None:
         """`wrap` is given `inner` as a score judge of the path's text. Where it changes the text, `inner` sees a path of one step."""
         self._inner = inner
         self._wrap = wrap
-        self.sees_answer = getattr(inner, "sees_answer", False)
-        self.most_tokens = getattr(inner, "most_tokens", None)
+        self.sees_answer = inner.sees_answer
+        self.most_tokens = inner.most_tokens
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The wrapped score; notes and costs of everything that `inner` was asked."""

@@ -22,7 +22,7 @@ class Judge(Protocol):
         ...
 
 
-class Confidence:
+class Confidence(Valuer):
     """Geometric mean of the probabilities of the tokens that the policy sampled on the path, in (0, 1]. Costs nothing."""
 
     most_tokens = 0
@@ -33,7 +33,7 @@ class Confidence:
         return Estimate(value=mean_probability(scores))
 
 
-class Execution:
+class Execution(Valuer):
     """Did its code run? 1 when the last observation is whole, 0.5 before any, 0 when the last one is an error. Costs nothing."""
 
     most_tokens = 0
@@ -44,7 +44,7 @@ class Execution:
         return Estimate(value=0.5 if last is None else float(last.status is ObservationStatus.OK))
 
 
-class Oracle:
+class Oracle(Valuer):
     """The verifier's verdict on ended paths: it sees the reference answer, so it is for making training data and upper bounds only."""
 
     sees_answer = True
@@ -65,7 +65,7 @@ class Oracle:
         return Estimate(value=float(verdict.correct) if verdict.score is None else verdict.score, note=verdict.detail)
 
 
-class Stages:
+class Stages(Valuer):
     """The cheap estimate first, the costly one on demand: only where the cheap one reaches `gate`."""
 
     def __init__(self, cheap: Valuer, full: Valuer, *, gate: float = 0.5) -> None:
@@ -74,7 +74,7 @@ class Stages:
         self._full = full
         self._gate = gate
         self.most_tokens = together(most_tokens_of(cheap), most_tokens_of(full))
-        self.sees_answer = any(getattr(valuer, "sees_answer", False) for valuer in (cheap, full))
+        self.sees_answer = cheap.sees_answer or full.sees_answer
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """The full estimate, or the cheap one below the gate or where the full one cannot say."""
@@ -88,13 +88,13 @@ class Stages:
         return Estimate(value=second.value, note=second.note or first.note, usage=usage)
 
 
-class Signed:
+class Signed(Valuer):
     """Another valuer's [0, 1] as [-1, 1], for searches that take the middle for unknown."""
 
     def __init__(self, inner: Valuer) -> None:
         """`inner` says values in [0, 1]."""
         self._inner = inner
-        self.sees_answer = getattr(inner, "sees_answer", False)
+        self.sees_answer = inner.sees_answer
         self.most_tokens = most_tokens_of(inner)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
@@ -103,7 +103,7 @@ class Signed:
         return found if found.value is None else replace(found, value=2 * found.value - 1)
 
 
-class Batched:
+class Batched(Valuer):
     """Gathers what is asked within one turn of the event loop into one call, for valuers that are faster on many paths at once."""
 
     def __init__(self, values: Callable[[Sequence[tuple[Problem, Trajectory]]], Sequence[float | None]], *, most: int = 64) -> None:

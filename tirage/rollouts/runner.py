@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tirage.agents.driver import Log, StepEvent
-from tirage.agents.explorer import Agent
+from tirage.agents.explorer import Agent, SolveContext
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ModelError, SandboxError, TirageError, ToolError, boundary
 from tirage.core.problem import Problem
@@ -160,7 +160,7 @@ class Runner:
         started = time.monotonic()
         seed = derive_seed(self.seed, stage.name, problem.asked.id, sample)
         log = self._logs(key) if self._logs is not None else None
-        tree = await self.agent.solve(problem, seed=seed, meter=self.meter, on_step=on_step, log=log)
+        tree = await self.agent.solve(problem, SolveContext(seed=seed, meter=self.meter, on_step=on_step, log=log))
         if len(tree.nodes) == 1 and self.meter.exhausted() is not None:
             return None
         return Rollout(

@@ -66,7 +66,7 @@ class RunFolder:
     def check_tools(self, tools: Mapping[str, Tool]) -> None:
         """Compare what the tools answer from with what they did when the run began. Raises `ConfigError` where it has changed."""
         path = self.folder / "tools.json"
-        marks = {name: getattr(item, "fingerprint", None) for name, item in tools.items()}
+        marks = {name: item.fingerprint for name, item in tools.items()}
         found = {name: mark for name, mark in marks.items() if mark is not None}
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         for name, mark in found.items():

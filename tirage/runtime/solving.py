@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tirage.agents.driver import Log, StepEvent
-from tirage.agents.explorer import Agent
+from tirage.agents.explorer import Agent, SolveContext
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -117,7 +117,9 @@ async def solve_with(
     log: Log | None = None,
 ) -> Solution:
     """Solve one problem with an agent whose parts are open."""
-    tree = await agent.solve(problem, seed=derive_seed(0, problem.asked.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
+    tree = await agent.solve(
+        problem, SolveContext(seed=derive_seed(0, problem.asked.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
+    )
     verdict = None
     if problem.answer is not None and tree.chosen:
         verifier = open_verifier(problem.verifier)

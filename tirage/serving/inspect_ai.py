@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from tirage.agents.explorer import Agent
+from tirage.agents.explorer import Agent, SolveContext
 from tirage.core.budget import Budget, Meter
 from tirage.core.errors import ConfigError, MissingExtra, TirageError
 from tirage.core.problem import Problem
@@ -72,7 +72,9 @@ def as_solver(
             started = time.monotonic()
             problem = Problem(prompt=state.user_prompt.text)
             async with seat.taken() as opened:
-                tree = await opened.solve(problem, seed=derive_seed(0, problem.asked.id, state.epoch), meter=Meter(budget or Budget()))
+                tree = await opened.solve(
+                    problem, SolveContext(seed=derive_seed(0, problem.asked.id, state.epoch), meter=Meter(budget or Budget()))
+                )
             rollout = _rollout(problem, tree, stage, store, model=agent, started=started)
             if store is not None:
                 store.append(rollout)

@@ -44,7 +44,7 @@ class Seat:
     async def call(self, tool: Tool, call: ToolCall) -> tuple[str, bool]:
         """What the client is told, and whether it is an error. Calls come one after the other, unless the tool lets them run together."""
         try:
-            if getattr(tool, "parallel", False):
+            if tool.parallel:
                 observation = await tool.call(call, await self._open())
             else:
                 async with self._turn:

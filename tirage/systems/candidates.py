@@ -63,7 +63,7 @@ async def appraise(flow: WorkflowRun, nodes: Sequence[int], valuer: Valuer) -> N
     """Ask a valuer about nodes side by side and keep what it can say in `tree.values`; its cost is the transcript's judging.
 
     Values are not in the log: a tree that goes on after an interruption asks for them again. Raises `OutOfBudget` when a limit is
-    reached already, and what `stepper.FATAL` names.
+    reached already, and what `step_executor.FATAL` names.
     """
     reason = flow.spent()
     if reason is not None:

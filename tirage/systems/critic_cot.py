@@ -21,7 +21,7 @@ from tirage.verification.ballot import classes
 from tirage.verification.reading import answer_of
 from tirage.workflows.roles import Role
 from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 SOLVER = Role(
     name="solver",
@@ -52,7 +52,7 @@ UNDECIDED = "abstained: nothing is called incorrect, and not everything correct 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CriticFilter:
+class CriticFilter(Workflow):
     """The workflow that drops what the critic rejects and votes on the rest; or takes what most critiques accept."""
 
     n: PositiveInt = 16
@@ -120,7 +120,7 @@ def elect(pool: Sequence[Candidate]) -> tuple[Candidate | None, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CriticRefinement:
+class CriticRefinement(Workflow):
     """The workflow that criticises a solution, refines it from its first wrong step, and starts again where that does not help."""
 
     rounds: NonNegativeInt = 3

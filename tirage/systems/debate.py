@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from tirage.agents.replies import Unreadable
 from tirage.core.problem import Problem
@@ -23,6 +23,7 @@ from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY,
 from tirage.workflows.roles import Role
 from tirage.workflows.rulings import read_choice
 from tirage.workflows.run import Turn, WorkflowRun
+from tirage.workflows.workflow import Workflow
 
 Side = Literal["pro", "con"]
 VOID = "void: the challenger proposed the official answer"
@@ -127,14 +128,14 @@ class _Seat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Debate:
+class Debate(Workflow):
     """The workflow. Roles are `pro`, `con` and `judge`; the tree's answer is the winner's last statement, none while nobody has won."""
 
     least: int = 2
     """Rounds before the judge is asked."""
     most: int = 5
     """Rounds after which the judge has to decide."""
-    sees_key: ClassVar[bool] = True
+    sees_key = True
     review: Callable[[PairJudge], PairJudge] | None = None
     """Wrappers around the judge, such as `BothOrders`; it compares the two sides' statements of all rounds."""
 

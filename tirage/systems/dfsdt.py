@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tirage.agents.dialects.base import Dialect, Reading
-from tirage.agents.draft import Draft
+from tirage.agents.draft import Draft, WrappedPolicy
 from tirage.agents.explorer import Explorer
 from tirage.agents.policy import ModelPolicy
 from tirage.agents.requests import Mode, Path
-from tirage.core.message import Message, Observation, ObservationStatus, ToolCall
+from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.core.problem import Problem
-from tirage.core.step import Finish, Source, Span, Step
+from tirage.core.step import Finish, Source
 from tirage.models.base import Completion
 from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 from tirage.search.dfs import DepthFirst
 from tirage.systems.parts import AgentParts
 from tirage.systems.spec import SystemSpec
-from tirage.tools.base import ToolSpec
+from tirage.tools.base import Tool, ToolSpec
 from tirage.verification.extract import STATED, boxed, extract
 from tirage.workflows.shots import POLICY
 
@@ -37,7 +37,7 @@ THINK_ON = "\nI have not given the answer yet, so I go on.\n"
 """What is put into the mouth of others."""
 
 
-class FinishTool:
+class FinishTool(Tool):
     """Ends the path of the policy that calls it."""
 
     spec = ToolSpec(
@@ -94,7 +94,7 @@ class GivingUp:
         return self._inner.show(tail, observations)
 
 
-class Thinking:
+class Thinking(WrappedPolicy):
     """The policy port over a policy whose turns without a call are thoughts.
 
     With the finish tool only that ends a path; in text so does an answer that is stated.
@@ -102,20 +102,15 @@ class Thinking:
 
     def __init__(self, inner: ModelPolicy) -> None:
         """`inner` writes the turns."""
-        self._inner = inner
-        self.id = inner.id
-        self.waiting = inner.waiting
-
-    def prompt(self, problem: Problem) -> tuple[tuple[Message, ...], tuple[Span, ...]]:
-        """As the inner one."""
-        return self._inner.prompt(problem)
+        super().__init__(inner)
+        self._policy = inner
 
     async def propose(
         self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
     ) -> Draft:
         """As the inner one; a thought keeps its turn open."""
-        draft = await self._inner.propose(problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
-        policy, *before, last = self._inner, *draft.spans
+        draft = await self.inner.propose(problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
+        policy, *before, last = self._policy, *draft.spans
         if draft.finish is not Finish.STOP:
             return draft
         if not policy.dialect.uses_schemas and extract(last.text, STATED).answer is not None:
@@ -123,18 +118,6 @@ class Thinking:
         said = policy.without_end(Completion(text=last.text, finish="stop", ids=last.ids, logprobs=last.logprobs))
         nudge = CALL_ON if policy.mode in (Mode.TURNS, Mode.NATIVE) else THINK_ON
         return replace(draft, spans=(*before, said, policy.inject(Source.FORCED, nudge)), finish=Finish.STEP)
-
-    def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:
-        """As the inner one."""
-        return self._inner.show(path, draft, observations)
-
-    def inject(self, source: Source, text: str) -> Span:
-        """As the inner one."""
-        return self._inner.inject(source, text)
-
-    def reopened(self, path: Path, step: Step) -> Step | None:
-        """As the inner one."""
-        return self._inner.reopened(path, step)
 
 
 def dfsdt(parts: AgentParts, *, width: int = 2, answers: int = 1, max_query: int = 200, max_steps: int = 12) -> Explorer:

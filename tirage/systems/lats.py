@@ -25,7 +25,7 @@ FAILED = frozenset({StopReason.LENGTH, StopReason.CALLS, StopReason.MALFORMED, S
 """Ends without an answer."""
 
 
-class Rating:
+class Rating(Valuer):
     """A model rates a path from 1 to 10; the value is (rating - 1) / 9, in [0, 1].
 
     It reads what the last step's policy was shown of earlier failures (LATS, section 4.2: reflections are context of policy and valuer).
@@ -47,7 +47,7 @@ class Rating:
         return Estimate(value=None if found is None else (int(found[1]) - 1) / 9, usage=said.usage)
 
 
-class Reflecting:
+class Reflecting(Valuer):
     """Another valuer's word; on a path that has failed, a reflection becomes the note, from which later attempts learn."""
 
     def __init__(self, inner: Valuer, model: Model, *, sampling: Sampling | None = None, template: str = REFLECT) -> None:
@@ -56,7 +56,7 @@ class Reflecting:
         self._model = model
         self._sampling = sampling or Sampling()
         self._template = template
-        self.sees_answer = getattr(inner, "sees_answer", False)
+        self.sees_answer = inner.sees_answer
         self.most_tokens = together(most_tokens_of(inner), self._sampling.max_tokens)
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:

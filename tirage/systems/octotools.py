@@ -22,7 +22,7 @@ from tirage.tools.python import clip
 from tirage.workflows.roles import Role
 from tirage.workflows.run import Turn, WorkflowRun
 from tirage.workflows.tool_runner import encoded, only_text
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 MOST_CHARS = 100_000
 """Of a result in the memory."""
@@ -166,7 +166,7 @@ def arguments_of(command: str | dict[str, Any] | list[dict[str, Any]], spec: Too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OctoTools:
+class OctoTools(Workflow):
     """The workflow."""
 
     max_steps: PositiveInt = 10

@@ -21,7 +21,7 @@ from tirage.systems.parts import AgentParts
 from tirage.verification.extract import final_answer
 from tirage.workflows.roles import Role
 from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 Mode = Literal["direct", "self", "cross", "iterative"]
 SOLVER = Role(
@@ -59,7 +59,7 @@ GIVEN, CORRECTED = "given", "corrected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RealCritic:
+class RealCritic(Workflow):
     """The workflow."""
 
     mode: Mode = "self"

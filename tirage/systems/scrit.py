@@ -7,7 +7,7 @@ own, judged like any answer. `tirage.training.recipes.critique` keeps what valid
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from tirage.agents.replies import whole
 from tirage.core.errors import ConfigError
@@ -18,7 +18,7 @@ from tirage.systems.parts import AgentParts
 from tirage.systems.realcritic import CORRECTED, FORM, GIVEN
 from tirage.workflows.roles import Role
 from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 ANALYST = Role(
     name="analyst",
@@ -62,7 +62,7 @@ def scrub(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scrit:
+class Scrit(Workflow):
     """The workflow."""
 
     given: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Scrit:
     """Solutions that are known to reach the answer, by problem id; where there is none the reference answer stands in."""
     analyst: Role[str] = ANALYST
     critic: Role[Critique] = CRITIC
-    sees_key: ClassVar[bool] = True
+    sees_key = True
 
     @property
     def id(self) -> str:

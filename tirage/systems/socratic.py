@@ -23,7 +23,7 @@ from tirage.verification.ballot import winners
 from tirage.verification.extract import final_answer, final_match
 from tirage.workflows.roles import Role
 from tirage.workflows.run import Call, WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 Confidence = Literal["high", "middle", "low"]
 BUDGET = Budget(model_calls=60)
@@ -90,7 +90,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Socratic:
+class Socratic(Workflow):
     """The workflow."""
 
     questions: PositiveInt = 5

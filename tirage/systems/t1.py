@@ -24,7 +24,7 @@ from tirage.systems.prompts import prompt
 from tirage.systems.spec import SystemSpec
 from tirage.workflows.roles import Role
 from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 SOLVER = Role(
     name="solver",
@@ -55,7 +55,7 @@ Reward = Literal["none", "share", "confidence", "token"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class T1:
+class T1(Workflow):
     """The workflow."""
 
     n: PositiveInt = 8

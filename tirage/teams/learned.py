@@ -6,9 +6,10 @@ from tirage.teams.learner import TopologyLearner
 from tirage.teams.team import Team
 from tirage.teams.topology import Topology
 from tirage.workflows.run import WorkflowRun
+from tirage.workflows.workflow import Workflow
 
 
-class LearnedTeam:
+class LearnedTeam(Workflow):
     """The workflow of a topology that depends on the problem."""
 
     def __init__(self, learner: TopologyLearner, team_of: Callable[[Topology], Team]) -> None:
@@ -16,8 +17,12 @@ class LearnedTeam:
         learner.freeze()
         self._learner = learner
         self._team_of = team_of
-        self.id = f"learned-{type(learner).__name__.lower()}"
+
+    @property
+    def id(self) -> str:
+        """The learner's kind."""
+        return f"learned-{type(self._learner).__name__.lower()}"
 
     async def run(self, flow: WorkflowRun) -> None:
-        """As the decoded team workflows."""
+        """As the decoded team works."""
         await self._team_of(self._learner.sample(flow.problem.prompt, flow.tree.seed)[0]).run(flow)

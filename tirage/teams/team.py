@@ -12,6 +12,7 @@ from tirage.verification.ballot import plurality
 from tirage.verification.reading import answer_of
 from tirage.workflows.roles import Role
 from tirage.workflows.run import Call, Turn, WorkflowRun
+from tirage.workflows.workflow import Workflow
 
 TEMPLATE = "{problem}{heard}"
 SYSTEMS = {
@@ -44,7 +45,7 @@ class Heard:
     """Characters left out."""
 
 
-class Team:
+class Team(Workflow):
     """The workflow of a topology. Each member is a role of its own name, so that `RoleModels` can give it a model or an agent."""
 
     def __init__(
@@ -79,11 +80,15 @@ class Team:
             raise ConfigError(f"a window of {window} characters shows nothing; give 1 or more")
         self.topology = topology
         self.window = window
-        self.id = f"team:{topology.name}@{topology.fingerprint}"
         equipped = (
             replace(member, tools=tools) if not member.tools and member.role not in SILENT else member for member in topology.members
         )
         self.roles = {member.name: _role(member, template, systems, manual, approve) for member in equipped}
+
+    @property
+    def id(self) -> str:
+        """The topology's name and fingerprint."""
+        return f"team:{self.topology.name}@{self.topology.fingerprint}"
 
     async def run(self, flow: WorkflowRun) -> None:
         """All rounds; after each layer the team's answer so far is offered."""

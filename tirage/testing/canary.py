@@ -40,9 +40,9 @@ class Canary:
         self.leaks: list[str] = []
 
     def guard(self, agent: Agent) -> None:
-        """Watch an explorer's policy, valuer, chooser and every search it makes, or a workflow's workflow with all that it has at hand."""
+        """Watch an explorer's policy, valuer, chooser and every search it makes, or a workflow with all that it has at hand."""
         if isinstance(agent, WorkflowAgent):
-            agent.workflow = self.watch(_Played(agent.workflow), "before", "after")
+            agent.workflow = self.watch(_Watched(agent.workflow), "before", "after")
             return
         assert isinstance(agent, Explorer), f"{type(agent).__name__} is made of nothing that is known here"
         search_options = agent.search_options
@@ -89,18 +89,21 @@ class Canary:
         return (isinstance(item, str) and self.nonce in item) or (isinstance(item, bytes) and self.nonce.encode() in item)
 
 
-class _Played:
+class _Watched(Workflow):
     """A workflow that shows what it has at hand when it begins and when it has ended."""
 
     def __init__(self, workflow: Workflow) -> None:
-        self.id = workflow.id
-        self.sees_key = getattr(workflow, "sees_key", False)
-        self._play = workflow
+        self.sees_key = workflow.sees_key
+        self._inner = workflow
+
+    @property
+    def id(self) -> str:
+        return self._inner.id
 
     async def run(self, flow: WorkflowRun) -> None:
         self.before(flow)
         try:
-            await self._play.run(flow)
+            await self._inner.run(flow)
         finally:
             self.after(flow)
 

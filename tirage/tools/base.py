@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
+from tirage.tools.card_notes import CardSource
+from tirage.tools.figures import Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +43,25 @@ def needs_text(call: ToolCall, name: str) -> Observation:
 
 
 class Tool(Protocol):
-    """Something a policy may use."""
+    """Something a policy may use. A tool is a subclass: what it does not declare has the defaults below."""
+
+    spec: ToolSpec
+    """Name, description and argument schema."""
+    parallel: bool = False
+    """Whether its calls may run beside other such calls of a step; else they run in order."""
+    needs_session: bool = False
+    """Whether a call without a session raises."""
+    most_tokens: int | None = 0
+    """Tokens that one call has models sample at most; None where it cannot say."""
+    card: CardSource | None = None
+    """What its author adds to its card."""
+    figures: Figures | None = None
+    """What its calls came to, where they are counted."""
 
     @property
-    def spec(self) -> ToolSpec:
-        """Name, description and argument schema."""
-        ...
-
-    # A tool may have further attributes. `parallel`: True lets its calls run beside other such calls of a step; without it they run in
-    # order. `needs_session`: True where a call without a session raises. `card`: what its author adds to its card (`cards.CardSource`).
-    # `figures`: what its calls came to (`figures.Figures`). `fingerprint`: another one once it answers from something else.
+    def fingerprint(self) -> str | None:
+        """Changes when the tool answers from something else, such as a changed collection; None where it has none."""
+        return None
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         """Run one call. `session` is the node's interpreter, None for tools that declare none.

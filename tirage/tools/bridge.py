@@ -27,7 +27,7 @@ class Bridge:
         for name, item in tools.items():
             if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_") or name == "ToolError":
                 raise ConfigError(f"code cannot call a tool named {name!r}; rename it with renamed(...)")
-            if getattr(item, "needs_session", False):
+            if item.needs_session:
                 raise ConfigError(f"tool {name!r} needs a session of its own and cannot be called from inside one; leave it out")
         self._tools = tools
         self._call_id = call_id

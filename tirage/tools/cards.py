@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from tirage.core.errors import ConfigError
 from tirage.tools.base import Tool, ToolSpec
+from tirage.tools.card_notes import CardNotes, CardSource, DemoNotes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,36 +52,6 @@ class ToolCard:
     version: str = ""
     measured: str = ""
     """What its calls came to so far, in one line; empty when nothing was measured."""
-
-
-class DemoNotes(BaseModel):
-    """A demo as its author writes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    arguments: dict[str, Any]
-    description: str = Field(min_length=1)
-
-
-class CardNotes(BaseModel):
-    """What the author of a tool adds to its schema; in code, or as a YAML file with these keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    description: str | None = None
-    """In place of the tool's own."""
-    inputs: dict[str, str] = Field(default_factory=dict)
-    """Parameter to its meaning, in place of the schema's."""
-    output: str = ""
-    """What comes back, added to its type."""
-    demos: tuple[DemoNotes, ...] = ()
-    limitations: tuple[str, ...] = ()
-    best_practices: tuple[str, ...] = ()
-    version: str = ""
-
-
-CardSource = CardNotes | Mapping[str, Any] | Path
-"""Notes, their fields, or the YAML file that holds them."""
 
 
 def notes_of(name: str, source: CardSource) -> CardNotes:
@@ -120,8 +91,8 @@ def _parse(name: str, data: object, where: str) -> CardNotes:
 
 def card_of(tool: Tool) -> ToolCard:
     """The card of a tool, with what was measured of it. Raises `ConfigError` when its author's notes do not fit it."""
-    figures = getattr(tool, "figures", None)
-    return make_card(tool.spec, getattr(tool, "card", None) or CardNotes(), measured=figures.told() if figures is not None else "")
+    figures = tool.figures
+    return make_card(tool.spec, tool.card or CardNotes(), measured=figures.told() if figures is not None else "")
 
 
 def make_card(spec: ToolSpec, source: CardSource, *, measured: str = "") -> ToolCard:

@@ -16,7 +16,7 @@ from tirage.core.errors import ConfigError, MissingExtra
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
-from tirage.tools.base import ToolSpec
+from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.cards import refused
 from tirage.tools.function import NAME, as_text
 from tirage.tools.python import clip
@@ -29,7 +29,7 @@ Run = Callable[[dict[str, Any], ToolCall], Awaitable[tuple[str, ObservationStatu
 """Runs the other framework's tool on checked arguments: what it said, and how it ended."""
 
 
-class ForeignTool:
+class ForeignTool(Tool):
     """A tool of another framework. Made by `from_smolagents` and `from_langchain`."""
 
     def __init__(self, spec: ToolSpec, run: Run, *, timeout_s: float, parallel: bool, clip_chars: int) -> None:

@@ -25,8 +25,9 @@ from tirage.core.errors import ConfigError, TirageError, ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
-from tirage.tools.base import ToolSpec
-from tirage.tools.cards import CardSource, make_card
+from tirage.tools.base import Tool, ToolSpec
+from tirage.tools.card_notes import CardSource
+from tirage.tools.cards import make_card
 from tirage.tools.python import clip
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -58,7 +59,7 @@ async def refusal(call: ToolCall, approve: Approve) -> Observation | None:
     return Observation(text=f"The call of {call.name} was not approved.", status=ObservationStatus.ERROR, call_id=call.id)
 
 
-class FunctionTool:
+class FunctionTool(Tool):
     """A function behind the tool port. Make it with `tool`."""
 
     def __init__(

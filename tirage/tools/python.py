@@ -38,7 +38,7 @@ def describe(result: ExecResult, *, wall_s: float) -> str:
     return f"{text.rstrip()}\n{line}" if text.strip() else line
 
 
-class PythonTool:
+class PythonTool(Tool):
     """The `python` tool: a stateful interpreter per node."""
 
     needs_session = True

@@ -5,7 +5,7 @@ from pathlib import Path
 from tirage.core.errors import ToolError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Limits, Session
-from tirage.tools.base import ToolSpec, needs_text, text_argument
+from tirage.tools.base import Tool, ToolSpec, needs_text, text_argument
 from tirage.tools.python import TIMEOUTS, clip, describe
 
 _RUN = (
@@ -15,7 +15,7 @@ _RUN = (
 """One cell whose value is the exit code; -1, -2 and -3 are subprocess.PIPE, STDOUT and DEVNULL. It leaves no name behind."""
 
 
-class ShellTool:
+class ShellTool(Tool):
     """The `shell` tool. Each call is a shell of its own; files stay, variables of the shell do not."""
 
     parallel = False

@@ -7,8 +7,9 @@ from dataclasses import replace
 from tirage.core.errors import ConfigError
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.sandbox.base import Session
-from tirage.tools.base import Tool, ToolSpec
-from tirage.tools.cards import CardSource, make_card
+from tirage.tools.base import Tool
+from tirage.tools.card_notes import CardSource
+from tirage.tools.cards import make_card
 from tirage.tools.figures import Figures
 from tirage.tools.function import Approve, refusal
 
@@ -83,7 +84,7 @@ def measured(tools: Mapping[str, Tool], figures: Mapping[str, Figures] | None = 
 
 def figures_of(tools: Mapping[str, Tool]) -> dict[str, Figures]:
     """The figures of those tools that are measured, by name."""
-    return {name: figures for name, item in tools.items() if (figures := getattr(item, "figures", None)) is not None}
+    return {name: figures for name, item in tools.items() if (figures := item.figures) is not None}
 
 
 def _known(tools: Mapping[str, Tool], names: Iterable[str]) -> None:
@@ -92,35 +93,21 @@ def _known(tools: Mapping[str, Tool], names: Iterable[str]) -> None:
             raise ConfigError(f"there is no tool named {name!r}; tools: {', '.join(sorted(tools)) or 'none'}")
 
 
-class _Wrapped:
+class _Wrapped(Tool):
     """A tool around another."""
 
     def __init__(self, inner: Tool) -> None:
         self.inner = inner
-
-    @property
-    def spec(self) -> ToolSpec:
-        return self.inner.spec
-
-    @property
-    def parallel(self) -> bool:
-        return bool(getattr(self.inner, "parallel", False))
-
-    @property
-    def needs_session(self) -> bool:
-        return bool(getattr(self.inner, "needs_session", False))
-
-    @property
-    def card(self) -> CardSource | None:
-        return getattr(self.inner, "card", None)
-
-    @property
-    def figures(self) -> Figures | None:
-        return getattr(self.inner, "figures", None)
+        self.spec = inner.spec
+        self.parallel = inner.parallel
+        self.needs_session = inner.needs_session
+        self.most_tokens = inner.most_tokens
+        self.card = inner.card
+        self.figures = inner.figures
 
     @property
     def fingerprint(self) -> str | None:
-        return getattr(self.inner, "fingerprint", None)
+        return self.inner.fingerprint
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         return await self.inner.call(call, session)
@@ -129,11 +116,7 @@ class _Wrapped:
 class _Named(_Wrapped):
     def __init__(self, inner: Tool, name: str) -> None:
         super().__init__(inner)
-        self._name = name
-
-    @property
-    def spec(self) -> ToolSpec:
-        return replace(self.inner.spec, name=self._name)
+        self.spec = replace(inner.spec, name=name)
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         return await self.inner.call(replace(call, name=self.inner.spec.name), session)
@@ -170,28 +153,20 @@ class _Limited(_Wrapped):
 class _Carded(_Wrapped):
     def __init__(self, inner: Tool, card: CardSource) -> None:
         super().__init__(inner)
-        self._card = card
-
-    @property
-    def card(self) -> CardSource:
-        return self._card
+        self.card = card
 
 
 class _Measured(_Wrapped):
     def __init__(self, inner: Tool, figures: Figures) -> None:
         super().__init__(inner)
-        self._figures = figures
-
-    @property
-    def figures(self) -> Figures:
-        return self._figures
+        self.figures = self._counted = figures
 
     async def call(self, call: ToolCall, session: Session | None) -> Observation:
         began = time.monotonic()
         try:
             found = await self.inner.call(call, session)
         except Exception:  # counted, and none of this wrapper's business
-            self._figures.add(None, time.monotonic() - began)
+            self._counted.add(None, time.monotonic() - began)
             raise
-        self._figures.add(found, time.monotonic() - began)
+        self._counted.add(found, time.monotonic() - began)
         return found

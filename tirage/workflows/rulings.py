@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable, number, one_of
 from tirage.core.budget import Meter, OutOfBudget
 from tirage.core.errors import NoRuling
@@ -12,7 +13,7 @@ from tirage.core.verdict import Preference
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
 from tirage.workflows.run import Turn, WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 T = TypeVar("T")
 _WORDS: Mapping[str, Preference] = {"A": "first", "B": "second", "tie": "tie"}
@@ -90,7 +91,7 @@ class ModelScoreJudge:
 
 
 @dataclass(slots=True)
-class _Ruling(Generic[T]):
+class _Ruling(Workflow, Generic[T]):
     """The workflow of one question to one role."""
 
     role: Role[T]
@@ -104,7 +105,7 @@ class _Ruling(Generic[T]):
 
 async def _ruling(role_models: RoleModels, role: Role[T], question: str, fields: Mapping[str, Any], seed: int, meter: Meter | None) -> T:
     asked = _Ruling(role, fields)
-    tree = await WorkflowAgent(asked, role_models).solve(Problem(prompt=question), seed=seed, meter=meter)
+    tree = await WorkflowAgent(asked, role_models).solve(Problem(prompt=question), SolveContext(seed=seed, meter=meter))
     if asked.turn is None:
         raise OutOfBudget(tree.ended.removeprefix("budget: "))
     if asked.turn.error is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from tirage.agents.driver import Log, StepEvent
+from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable, whole
 from tirage.core.budget import Budget, Meter, OutOfBudget
 from tirage.core.message import Observation, ToolCall
@@ -223,7 +224,7 @@ class WorkflowRun:
         left = self.left()
         if left is None:
             return [self.meter] * len(calls)
-        steps = (getattr(getattr(self.role_models.agent_for(call.role), "policy", None), "most_tokens", 1) for call in calls)
+        steps = (self.role_models.agent_for(call.role).step_tokens or 1 for call in calls)
         most = max(1, min(len(calls), -(-left // max(1, *steps))))
         return [Meter(Budget(tokens_out=left // most if place < most else 0), above=self.meter) for place in range(len(calls))]
 
@@ -233,7 +234,7 @@ class WorkflowRun:
         log = Share(self.log, number, self.meter) if self.log is not None else None
         seed = derive_seed(self.tree.seed, number, call.role.name, call.draw)
         async with self._places:
-            return await self.role_models.agent_for(call.role).solve(asked, seed=seed, meter=meter, log=log)
+            return await self.role_models.agent_for(call.role).solve(asked, SolveContext(seed=seed, meter=meter, log=log))
 
     def _join(self, call: Call[T], part: Tree) -> Turn[T]:
         """Hang a turn's tree below the node that it answers."""

@@ -1,9 +1,9 @@
 """A workflow as an agent: a workflow over roles, performed on one tree."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
-from tirage.agents.driver import Log, StepEvent
+from tirage.agents.explorer import Agent, SolveContext
 from tirage.core.budget import Budget, Meter, OutOfBudget
 from tirage.core.problem import Problem
 from tirage.core.tree import Tree
@@ -14,9 +14,10 @@ from tirage.workflows.run import WorkflowRun
 
 
 class Workflow(Protocol):
-    """A workflow: which role is asked what, and which turn is the answer."""
+    """A workflow: which role is asked what, and which turn is the answer. A workflow is a subclass."""
 
-    # A workflow may have an attribute `sees_key`: True hands it the reference answer. Without it nothing in it can reach one.
+    sees_key: bool = False
+    """Whether it is handed the reference answer; else nothing in it can reach one."""
 
     @property
     def id(self) -> str:
@@ -28,7 +29,7 @@ class Workflow(Protocol):
         ...
 
 
-class WorkflowAgent:
+class WorkflowAgent(Agent):
     """The agent that performs a workflow; fits the `Agent` port."""
 
     def __init__(
@@ -52,26 +53,18 @@ class WorkflowAgent:
         self.role_models = role_models
         self.budget = budget or Budget()
 
-    async def solve(
-        self,
-        problem: Problem,
-        *,
-        seed: int,
-        meter: Meter | None = None,
-        on_step: Callable[[StepEvent], None] | None = None,
-        log: Log | None = None,
-    ) -> Tree:
-        """Perform the workflow; at a limit the best answer so far is the tree's. Raises what `stepper.FATAL` names, and `Paused`."""
-        tree = Tree(problem_id=problem.id, policy_id=f"{self.workflow.id}|{self.role_models.id}", seed=seed, prompt=())
+    async def solve(self, problem: Problem, context: SolveContext) -> Tree:
+        """Perform the workflow; at a limit the best answer so far is the tree's. Raises what `step_executor.FATAL` names, and `Paused`."""
+        tree = Tree(problem_id=problem.id, policy_id=f"{self.workflow.id}|{self.role_models.id}", seed=context.seed, prompt=())
         flow = WorkflowRun(
             problem=problem.asked,
             tree=tree,
-            meter=Meter(self.budget, above=meter),
+            meter=Meter(self.budget, above=context.meter),
             role_models=self.role_models,
             gate=self.gate,
-            key=problem.answer if getattr(self.workflow, "sees_key", False) else None,
-            log=log,
-            on_step=on_step,
+            key=problem.answer if self.workflow.sees_key else None,
+            log=context.log,
+            on_step=context.on_step,
             alike=self.alike,
             shots=self.shots,
         )

@@ -11,7 +11,7 @@ from tests.agents.test_token_exactness import CELLS, CODES, check_row, check_str
 from tests.models.spoken_folders import FAMILIES, write_folder
 from tirage.agents.dialects.base import NativeTools
 from tirage.agents.dialects.native import NativeTokens, bound, describe
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Finish, Hint, HintPosition, Message, Observation, ObservationStatus, Problem, Source, StopReason, ToolCall
@@ -110,7 +110,7 @@ async def test_a_hint_may_open_the_call(renderer: Callable[[str], HFRenderer]) -
     plan = HintPlan(library=(hint,), positions=(HintPosition.START,))
     policy = ModelPolicy(model, NativeTools(), sampling=Sampling(max_tokens=512), hints=plan, tools=(tool.spec,))
     agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox(CELLS), search=lambda seed: BestOfN(1))
-    tree = await agent.solve(Problem(prompt="?", answer="42"), seed=0)
+    tree = await agent.solve(Problem(prompt="?", answer="42"), SolveContext(seed=0))
     steps = [node.step for node in tree.path(tree.chosen) if node.step is not None]
     assert [json.loads(call.arguments) for call in steps[0].calls] == [{"code": CODES[0]}]
     assert [step.finish for step in steps] == [Finish.CALL, Finish.STOP]
@@ -124,7 +124,7 @@ async def test_a_limit_is_no_call(renderer: Callable[[str], HFRenderer]) -> None
     size = len(model.tokens(GOOD)) + 2
     policy = ModelPolicy(model, NativeTools(), sampling=Sampling(max_tokens=size), tools=(tool.spec,))
     agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox(CELLS), search=lambda seed: BestOfN(1))
-    tree = await agent.solve(Problem(prompt="?", answer="1"), seed=0)
+    tree = await agent.solve(Problem(prompt="?", answer="1"), SolveContext(seed=0))
     assert tree.trajectory(tree.chosen).stop is StopReason.LENGTH
     assert all(span.source in (Source.PROMPT, Source.POLICY) for span in spans_of(tree))
 
@@ -195,7 +195,7 @@ async def test_chat_servers_keep_their_structured_calls() -> None:
     tool = PythonTool()
     policy = ModelPolicy(model, NativeTools(), sampling=Sampling(), tools=(tool.spec,))
     agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox(CELLS), search=lambda seed: BestOfN(1))
-    await agent.solve(Problem(prompt="?", answer="42"), seed=0)
+    await agent.solve(Problem(prompt="?", answer="42"), SolveContext(seed=0))
     assert [request.tools != () for request in model.requests] == [True, True]
     assert model.requests[1].messages is not None
     assert model.requests[1].messages[-1].role == "tool"

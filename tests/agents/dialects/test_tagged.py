@@ -7,7 +7,7 @@ import pytest
 
 from tirage.agents.dialects.tag_sets import tag_set
 from tirage.agents.dialects.tagged import Tagged
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Finish, Observation, Problem, Source
 from tirage.core.errors import ConfigError
@@ -81,7 +81,7 @@ async def test_a_conversation_with_code_between_tags_is_exact_and_masks_the_resu
     tool = PythonTool()
     policy = ModelPolicy(model, Tagged(tag_set("retool")), sampling=Sampling(max_tokens=200), tools=(tool.spec,))
     agent = Explorer(policy, tools={"python": tool}, sandbox=TableSandbox({"print(6 * 7)": ExecResult(stdout="42\n")}))
-    tree = await agent.solve(Problem(prompt="What is 6 * 7?", answer="42"), seed=0)
+    tree = await agent.solve(Problem(prompt="What is 6 * 7?", answer="42"), SolveContext(seed=0))
     model.assert_done()
     path = tree.trajectory(tree.chosen)
     assert path.response == "I compute.\n<code>\nprint(6 * 7)\n</code>\n<interpreter>\n42\n</interpreter>\nSo <answer>\\boxed{42}</answer>"

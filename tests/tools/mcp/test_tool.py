@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tirage.agents.dialects.base import NativeTools
-from tirage.agents.explorer import Explorer
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
 from tirage.core import Observation, ObservationStatus, Problem, ToolCall
 from tirage.core.errors import ConfigError
@@ -311,7 +311,7 @@ async def test_an_agent_calls_a_tool_of_a_server(tools: dict[str, Tool]) -> None
     calls = (ToolCall(name="add", arguments='{"a": 40, "b": 2}', id="c1"), ToolCall(name="add", arguments='{"a": "x"}', id="c2"))
     model = ScriptedModel([Reply(tool_calls=calls), "\\boxed{42}"], mode="chat")
     policy = ModelPolicy(model, NativeTools(), sampling=Sampling(), tools=tuple(item.spec for item in tools.values()))
-    tree = await Explorer(policy, tools=tools, sandbox=None).solve(Problem(prompt="40 + 2?"), seed=0)
+    tree = await Explorer(policy, tools=tools, sandbox=None).solve(Problem(prompt="40 + 2?"), SolveContext(seed=0))
     model.assert_done()
     step = tree.nodes[1].step
     assert step is not None

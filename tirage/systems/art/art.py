@@ -41,7 +41,7 @@ from tirage.tools.base import Tool
 from tirage.workflows.roles import Role
 from tirage.workflows.run import Call, WorkflowRun
 from tirage.workflows.tool_runner import encoded, only_text
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 COMPLETIONS = 5
 """Turns in which a program has to come to its end; each sees one demonstration fewer than the one before."""
@@ -87,7 +87,7 @@ JUDGE = Role(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Art:
+class Art(Workflow):
     """The workflow."""
 
     library: tuple[Task, ...] = field(default_factory=load_library)

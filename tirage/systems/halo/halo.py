@@ -23,7 +23,7 @@ from tirage.verification.extract import CHOICE_POLICY, TEXT_POLICY, Method, extr
 from tirage.verification.reading import answer_of
 from tirage.workflows.roles import Role
 from tirage.workflows.run import Call, WorkflowRun
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 ALIKE = 0.7
 """BLEU from which two programs or texts count as the same answer."""
@@ -34,7 +34,7 @@ BY_LIKENESS = ("code", "text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Halo:
+class Halo(Workflow):
     """The workflow."""
 
     roles: int = 3

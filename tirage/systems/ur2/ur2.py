@@ -7,7 +7,7 @@ at all.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -15,9 +15,7 @@ from pathlib import Path
 
 from tirage.agents.dialects.base import Reading
 from tirage.agents.dialects.tag_sets import TagSet, tag_set
-from tirage.agents.driver import Log, StepEvent
-from tirage.agents.explorer import Agent, Explorer
-from tirage.core.budget import Meter
+from tirage.agents.explorer import Agent, Explorer, SolveContext
 from tirage.core.errors import ConfigError
 from tirage.core.message import Observation, ToolCall
 from tirage.core.problem import Problem
@@ -214,7 +212,7 @@ def accuracies(folder: Path) -> dict[str, float]:
     return {problem: sum(found) / len(found) for problem, found in right.items()}
 
 
-class Gated:
+class Gated(Agent):
     """The difficulty gate: easy problems are solved without retrieval, the others, and those never measured, with it."""
 
     def __init__(self, plain: Agent, searching: Agent, accuracies: Mapping[str, float]) -> None:
@@ -228,18 +226,10 @@ class Gated:
         accuracy = self.accuracies.get(problem.id)
         return accuracy is None or difficulty(accuracy) is not Difficulty.EASY
 
-    async def solve(
-        self,
-        problem: Problem,
-        *,
-        seed: int,
-        meter: Meter | None = None,
-        on_step: Callable[[StepEvent], None] | None = None,
-        log: Log | None = None,
-    ) -> Tree:
+    async def solve(self, problem: Problem, context: SolveContext) -> Tree:
         """Solve with one of the two agents."""
         agent = self.searching if self.may_search(problem) else self.plain
-        return await agent.solve(problem, seed=seed, meter=meter, on_step=on_step, log=log)
+        return await agent.solve(problem, context)
 
 
 SPEC = SystemSpec(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import mcp_types
 
 
-class McpTool:
+class McpTool(Tool):
     """One tool of one server. Made by `mcp_tools`."""
 
     def __init__(self, tool: "mcp_types.Tool", connection: Connection, *, name: str, timeout_s: float, clip_chars: int) -> None:

@@ -12,7 +12,7 @@ from tirage.core.usage import Usage
 from tirage.models.allowance import complete
 from tirage.models.base import Model, Request, Sampling
 from tirage.sandbox.base import Session
-from tirage.tools.base import ToolSpec, needs_text, text_argument
+from tirage.tools.base import Tool, ToolSpec, needs_text, text_argument
 from tirage.tools.python import clip
 from tirage.tools.retrieval.base import Hit
 from tirage.tools.retrieval.tool import SearchTool, show_hits
@@ -71,7 +71,7 @@ class QueryRewriter:
         return (f"{query}\n{said}" if said else query), usage
 
 
-class SummarisingSearch:
+class SummarisingSearch(Tool):
     """The `search` tool of UR2."""
 
     parallel = False

@@ -7,7 +7,7 @@ from pathlib import Path
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
-from tirage.tools.base import ToolSpec
+from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.python import clip
 from tirage.tools.retrieval.base import Hit, Mode, Reranker, Retriever
 
@@ -17,7 +17,7 @@ def show_hits(hits: list[Hit]) -> str:
     return "\n\n".join(f"[{number}] {hit.chunk.document}\n{hit.chunk.text}" for number, hit in enumerate(hits, start=1))
 
 
-class SearchTool:
+class SearchTool(Tool):
     """Looks things up in one collection, on a thread, so that nobody waits for it who need not."""
 
     parallel = False
