@@ -17,7 +17,7 @@ from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
 from tirage.evaluation import read_outcomes
-from tirage.problems import load_problems
+from tirage.problems import FileSource, load_problems
 from tirage.rollouts.runner import unique
 from tirage.runtime.config import RolloutConfig
 from tirage.runtime.config_files import build_config, config_hash
@@ -26,7 +26,8 @@ from tirage.runtime.runs import RunFolder
 from tirage.runtime.searching import search_maker
 from tirage.runtime.solving import run_sync
 from tirage.runtime.stages import Display, Plan, roll_plans
-from tirage.search.strategies import STRATEGIES, option_names
+from tirage.search.strategies import about, option_names
+from tirage.search.strategies import names as strategy_names
 from tirage.traces.jsonl import TraceStore
 from tirage.verification.reading import answer_of
 
@@ -36,7 +37,7 @@ STAGE = "search"
 def search(
     problem: Annotated[str | None, typer.Argument(help="The problem's text.", show_default=False)] = None,
     problems: Annotated[str | None, typer.Option("--problems", "-p", help="Many: a file, nano:SPLIT or gym:FAMILY[,FAMILY].")] = None,
-    strategy: Annotated[str, typer.Option("--strategy", "-s", help="How the tree grows; --list names them.")] = "mcts",
+    strategy: Annotated[str, typer.Option("--strategy", "-s", help="How the tree grows: --list names them; or module:attribute.")] = "mcts",
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
     budget: Annotated[list[str] | None, typer.Option("--budget", "-b", help="Kept to within a step:  tokens=20000; repeatable.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Steps of a tree in flight at once.")] = 16,
@@ -45,6 +46,7 @@ def search(
     separator: Annotated[str | None, typer.Option(help=r"Text that ends a step, to search over thoughts, e.g. '\n' or '\n\n'.")] = None,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the strategy, e.g. width=3; repeatable.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against (one problem).")] = None,
+    verifier: Annotated[str | None, typer.Option(help="What grades, where it is not the default: a name, or module:attribute.")] = None,
     hint: Annotated[list[str] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="Of the policy; default: the model's, else 0.8.")] = None,
     tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
@@ -69,7 +71,7 @@ def search(
     data: dict[str, Any] = {
         "model": model,
         "seed": seed,
-        "problems": parse_problems(problems, limit).model_dump(mode="json") if problems is not None else {"type": "file", "path": "-"},
+        "problems": _source(problems, limit, verifier),
         "sampling": {"temperature": temperature},
         "hints": {"positions": hint} if hint else None,
         "agent": {
@@ -89,15 +91,21 @@ def search(
     if config.agent.search is None:
         raise ConfigError("a search cannot do without agent.search; leave it out of --set")
     search_maker(config.agent.search)
-    asked = unique(load_problems(config.problems)) if problem is None else (_single(problem, answer),)
+    asked = unique(load_problems(config.problems)) if problem is None else (_single(problem, answer, verifier),)
     folder = run if run is not None else Path("runs") / f"search-{config_hash(config, [item.id for item in asked])}"
     _tell(grow(config, folder, asked, quiet=as_json), folder, as_json)
 
 
-def _single(text: str, answer: str | None) -> Problem:
+def _source(problems: str | None, limit: int | None, verifier: str | None) -> dict[str, Any]:
+    """What the configuration says of the problems; one given in words has no file."""
+    source = FileSource(path="-", verifier=verifier) if problems is None else parse_problems(problems, limit, verifier)
+    return source.model_dump(mode="json")
+
+
+def _single(text: str, answer: str | None, verifier: str | None) -> Problem:
     if not text.strip():
         raise ConfigError("the problem is empty; give its text")
-    return Problem(prompt=text, answer=answer)
+    return Problem(prompt=text, answer=answer, verifier=verifier or "math")
 
 
 def grow(config: RolloutConfig, folder: Path, problems: tuple[Problem, ...], *, quiet: bool) -> list[Rollout]:
@@ -184,9 +192,9 @@ def _table(rows: list[dict[str, Any]], rollouts: list[Rollout]) -> Table:
 
 def _list(as_json: bool) -> None:
     if as_json:
-        print(json.dumps({name: {"what": what, "options": option_names(name)} for name, (_, what) in STRATEGIES.items()}))
+        print(json.dumps({name: {"what": about(name), "options": option_names(name)} for name in strategy_names()}))
         return
     table = Table("strategy", "what it does", "options")
-    for name, (_, what) in STRATEGIES.items():
-        table.add_row(name, what, ", ".join(option_names(name)))
+    for name in strategy_names():
+        table.add_row(name, about(name), ", ".join(option_names(name)))
     Console(highlight=False).print(table)

@@ -44,8 +44,9 @@ def solve(
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
     hint: Annotated[bool | None, typer.Option("--hint/--no-hint", help="Place a START hint first; default: only for nano.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
+    verifier: Annotated[str, typer.Option(help="What grades the answer: a name, or module:attribute.")] = "math",
     best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
-    agent: Annotated[str | None, typer.Option("--agent", "-a", help="A published system (`list` names them) or a YAML file.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", "-a", help="A system (`list` names them), module:attribute, YAML file.")] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", help="Of the agent: rounds=3, outputs=final,direct; repeatable.")
     ] = None,
@@ -83,7 +84,8 @@ def solve(
     _warn(agent, model, options)
     solution = run_sync(
         solve_async(
-            Problem(prompt=question, answer=answer),
+            Problem(prompt=question, answer=answer, verifier=verifier),
+            own=(verifier,),
             model=model,
             agent=_agent(agent, pairs(option, "--option"), second, best_of, told),
             options=options,
@@ -101,7 +103,9 @@ def solve(
 
 def _warn(agent: str | None, model: str, options: ModelConfig) -> None:
     """Say so where a system needs a model that follows instructions, and this one does not."""
-    if agent is not None and find(agent).needs_instructions and not known_profile(model, options).instructed:
+    described = _file(agent)
+    name = agent if described is None else described.name
+    if name is not None and find(name).needs_instructions and not known_profile(model, options).instructed:
         note = f"note: {model} writes only what it was trained to, so the roles of {agent} find little in it; -m names another model"
         Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
 

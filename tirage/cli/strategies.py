@@ -7,6 +7,7 @@ from typing import Any
 
 from tirage.cli.display import LiveDisplay
 from tirage.core.errors import ConfigError
+from tirage.core.extension import is_place, load_place
 from tirage.core.rollout import Rollout
 from tirage.core.tree import Tree
 from tirage.evaluation import Outcome, Report, build_improvement_report, read_outcomes
@@ -25,6 +26,7 @@ from tirage.runtime.topologies import is_team, member_models, team_label
 from tirage.search.strategies import STRATEGIES, option_names
 from tirage.search.votes import elect, value
 from tirage.systems.registry import find, names
+from tirage.systems.spec import SystemSpec
 from tirage.traces.jsonl import TraceStore
 
 UNTIL_SPENT = 100_000
@@ -85,7 +87,7 @@ def _within(rollouts: Sequence[Rollout], told: Sequence[Sequence[Moment]], token
 def _agent(config: AgentConfig, base: SearchConfig, name: str) -> AgentConfig:
     """A strategy of search; or a published system or a topology by name, with the same budget and those options that it has."""
     system = "team" if is_team(name) else name
-    if name in STRATEGIES or system not in names():
+    if name in STRATEGIES or (system not in names() and not _is_system(name)):
         return config.model_copy(update={"search": _search(base, name)})
     spec = find(system)
     options = {option: given for option, given in base.options.items() if option in spec.defaults}
@@ -95,11 +97,15 @@ def _agent(config: AgentConfig, base: SearchConfig, name: str) -> AgentConfig:
     return config.model_copy(update={"search": None, "name": system, "options": options, "budget": base.budget})
 
 
+def _is_system(name: str) -> bool:
+    """Whether `module:attribute` is a system; else it is a strategy."""
+    return is_place(name) and isinstance(load_place(name, "strategy or system"), SystemSpec)
+
+
 def _search(base: SearchConfig, name: str) -> SearchConfig:
     """The strategy with the common settings; options are kept where it has them."""
     spent = name == "best-of-n" and base.budget.tokens is not None and "n" not in base.options
-    known = option_names(name if name in STRATEGIES else "best-of-n")
-    options = {option: given for option, given in base.options.items() if option in known}
+    options = {option: given for option, given in base.options.items() if option in option_names(name)}
     found = base.model_copy(update={"strategy": name, "options": {**options, **({"n": UNTIL_SPENT} if spent else {})}})
     search_maker(found)
     return found

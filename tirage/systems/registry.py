@@ -11,14 +11,13 @@ from typing import Any
 from tirage import systems
 from tirage.agents.explorer import Agent
 from tirage.core.errors import ConfigError
-from tirage.core.extension import is_place, load_offered, load_place, offered
+from tirage.core.extension import ExtensionPoint
 from tirage.systems.options import arguments_for
 from tirage.systems.parts import AgentParts
 from tirage.systems.shots import load_shots
 from tirage.systems.spec import SystemSpec
 
-GROUP = "tirage.systems"
-"""The entry-point group in which packages offer a `SystemSpec`."""
+OWN: ExtensionPoint[SystemSpec] = ExtensionPoint("system", "tirage.systems", "a SystemSpec", lambda found: isinstance(found, SystemSpec))
 
 
 @cache
@@ -34,17 +33,15 @@ def shipped() -> dict[str, SystemSpec]:
 
 def names() -> list[str]:
     """Every name that `find` takes: those shipped, then those of installed packages."""
-    return [*shipped(), *(name for name in offered(GROUP) if name not in shipped())]
+    return [*shipped(), *(name for name in OWN.offers if name not in shipped())]
 
 
 def find(name: str) -> SystemSpec:
     """The system `name`, or the one at `module:attribute`. Raises `ConfigError` for an unknown name, naming the known ones."""
-    if is_place(name):
-        return _checked(load_place(name, "system"), name)
     if name in shipped():
         return shipped()[name]
-    if name in offered(GROUP):
-        return _checked(load_offered(GROUP, name, "system"), name)
+    if OWN.has(name):
+        return OWN.load(name)
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ConfigError(f"agent {name!r} is not known{hint}; known: {', '.join(names())}, or module:attribute of a SystemSpec")
@@ -70,9 +67,3 @@ def build(name: str, parts: AgentParts, options: Mapping[str, Any] | None = None
         return spec.build(parts, **given)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"agent {name!r}: {error}") from None
-
-
-def _checked(found: object, name: str) -> SystemSpec:
-    if not isinstance(found, SystemSpec):
-        raise ConfigError(f"system {name!r} is a {type(found).__name__}; give a SystemSpec")
-    return found
