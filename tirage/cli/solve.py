@@ -78,21 +78,21 @@ def solve(
         raise ConfigError("--option and --second belong to an agent; name it with --agent")
     if agent is not None and best_of > 1:
         raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
-    several = best_of > 1 or agent is not None
     told = {**with_tools(tools, mcp, collection, _file(agent)), **({} if prm is None else {"prm": prm}), **in_dialect(dialect)}
     options = model_options(settings)
-    _warn(agent, model, options)
+    driven = _agent(agent, pairs(option, "--option"), second, best_of, told)
+    _warn(driven.name, model, options)
     solution = run_sync(
         solve_async(
             Problem(prompt=question, answer=answer, verifier=verifier),
             own=(verifier,),
             model=model,
-            agent=_agent(agent, pairs(option, "--option"), second, best_of, told),
+            agent=driven,
             options=options,
             sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
             hints=solve_hints(model, hint, options),
             budget=Budget(tokens_out=budget_tokens),
-            on_step=None if as_json else lambda event: show_step(console, event, several=several),
+            on_step=None if as_json else lambda event: show_step(console, event, several=best_of > 1 or agent is not None),
         )
     )
     if as_json:

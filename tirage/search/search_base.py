@@ -1,13 +1,4 @@
-"""A base for strategies of one's own: one class with two methods, which node is next and what a new node teaches.
-
-    class Shallow(SearchBase):
-        '''The open node nearest to the root.'''
-
-        def select(self, tree: Tree) -> int:
-            return min(self.open_nodes(), key=lambda index: tree.nodes[index].depth)
-
-The base keeps the books: what was ordered, what is in flight, visits and values, and who is elected.
-"""
+"""What a new strategy starts from: the bookkeeping of nodes, trials and values, around two methods that say where to search."""
 
 import random
 from abc import ABC, abstractmethod
@@ -20,17 +11,29 @@ from tirage.search.votes import elect, ones, value
 
 
 class SearchBase(ABC):
-    """Keeps what every search keeps: orders, trials in flight, what is closed, visits and mean values; elects the answer.
+    """A strategy is a subclass with `select`, and with `told` where it learns; batches, pending trials, values, closed nodes are kept here.
 
-    A subclass says in `select` which node is extended next, and in `learn`, if it wants to, what follows from a node that was told. The
-    keyword arguments of its `__init__` are its options on the command line; one named `seed` gets the tree's seed.
+    The keyword arguments of its `__init__` are its options on the command line; one named `seed` gets the tree's seed.
+
+    Example, breadth first:
+
+        class BreadthFirst(SearchBase):
+            def __init__(self, *, width: int = 2) -> None:
+                super().__init__(width=width)
+                self.queue = [0]
+
+            def select(self, tree):
+                return next((index for index in self.queue if self.frontier.open[index]), None)
+
+            def told(self, tree, node, worth):
+                self.queue.append(node.index)
     """
 
-    valued = True
-    """Whether it goes by values; else no valuer is asked, and every answer has one vote."""
+    valued: bool = True
+    """Whether it goes by values; False spares asking for them, and every answer has one vote."""
 
-    def __init__(self, *, width: int | None = None, seed: int = 0) -> None:
-        """`width`: children per node at most, >= 1, None for no limit; `seed`: of `rng`. Raises ValueError for a width below 1."""
+    def __init__(self, *, width: int | None = 4, seed: int = 0) -> None:
+        """`width`: children per node, None for no limit; `seed`: of `rng`. Raises ValueError for a width below 1."""
         self.frontier = _Room(width)
         self.rng = random.Random(seed)
         """For draws of the subclass; nothing else may decide by chance."""
@@ -39,56 +42,55 @@ class SearchBase(ABC):
 
     @abstractmethod
     def select(self, tree: Tree) -> int | None:
-        """The node that gets one more child: one of `open_nodes()`, of which there is at least one. None: none before the next outcome.
+        """Selection: the node to extend, one of `open_nodes()`, of which there is one at least; None while there is none to extend.
 
-        Asked several times for a batch, so it should count on what is in flight (`self.frontier.in_flight`). With None while nothing is
-        in flight the search is over.
+        Asked several times for a batch; what is in flight below a node is `self.frontier.in_flight(index)`. With None while nothing is in
+        flight the search is over.
         """
 
-    def learn(self, tree: Tree, node: Node, worth: float | None) -> None:  # noqa: B027 - optional
-        """Look at a new node; visits and values are backed up already.
+    def told(self, tree: Tree, node: Node, worth: float) -> None:  # noqa: B027 - optional
+        """Expansion: `node` has joined the tree, its value is backed up; `worth` is its value, or its parent's where it has none."""
 
-        `worth`: what was backed up: the valuer's word, 0 for the policy's own failures, None where nothing was said. A subclass may
-        `close` nodes here, or set `done`.
-        """
+    def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
+        """The node whose path is the answer, 0 for none: by default that of the heaviest answer, each ended path weighing its value."""
+        return elect(tree, answers, value if self.valued else ones)
 
     def open_nodes(self) -> list[int]:
         """Nodes that can get another child now, in order of arrival; O(nodes)."""
         return [index for index, is_open in enumerate(self.frontier.open) if is_open]
 
     def mean(self, index: int) -> float:
-        """The mean of what was backed up through a node; its parent's where nothing was yet, 0 at the root."""
+        """The mean of what was backed up through a node; its parent's where nothing was yet, 0 at a root without any."""
         return self.frontier.q[index]
 
     def close(self, index: int) -> None:
-        """Give node `index` no further child, ever. Those below it are not touched."""
+        """Give node `index` no further child, ever; those below it are not touched."""
         self.frontier.closed.add(index)
         self.frontier.shut(index)
 
+    def order(self, tree: Tree, parent: int) -> Trial:
+        """The next trial below `parent`."""
+        return self.frontier.order(tree, parent)
+
     def ask(self, tree: Tree, most: int) -> list[Trial]:
-        """Up to `most` trials, each at the node that `select` names. Raises ValueError where that node cannot be extended."""
+        """Up to `most` trials, as `select` names their parents. Raises ValueError where it names a node that cannot be extended."""
         if self.done or most < 1:
             return []
-        trials = self.frontier.batch(tree, most, self._select)
-        if not trials and not self.frontier.in_flight(ROOT):
-            self.done = True
+        trials = self.frontier.batch(tree, most, self._select, self.order)
+        self.done = not trials and not self.frontier.in_flight(ROOT)
         return trials
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
-        """Back up the outcome, then `learn` from it. Telling a trial again has no effect."""
+        """Back up the value of a trial, then hand its node to `told`. Telling a trial again has no effect."""
         if not self.frontier.is_news(trial):
             return
         worth = self.frontier.take(tree, trial, node)
         if node is not None:
-            self.learn(tree, node, worth)
+            self.told(tree, node, self.frontier.q[node.index] if worth is None else worth)
 
     def is_closed(self, index: int) -> bool:
         """True when node `index` will never be extended again and nothing is in flight at or below it."""
         return self.frontier.is_closed(index) or (self.done and not self.frontier.in_flight(index))
-
-    def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
-        """The heaviest answer, each ended path weighing its value, or all the same where the search goes by none."""
-        return elect(tree, answers, value if self.valued else ones)
 
     def _select(self, tree: Tree) -> int | None:
         index = self.select(tree)
