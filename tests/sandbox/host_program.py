@@ -6,7 +6,7 @@ import os
 import sys
 
 from tirage.sandbox import Limits, SandboxConfig, open_sandbox
-from tirage.testing.sandbox_suite import check_sandbox
+from tirage.testing.suites.sandboxes import check_sandbox
 
 DAEMON = "import os, time\nif not os.fork():\n    os.setsid()\n    os.fork()\n    time.sleep(1000)\ntime.sleep(1000)"
 

@@ -13,8 +13,8 @@ from tirage.sandbox import Sandbox
 from tirage.sandbox.docker.sandbox import DockerSandbox
 from tirage.testing.bait import bait
 from tirage.testing.hostile import ATTACKS, Attack
-from tirage.testing.sandbox_promises import PROMISES
-from tirage.testing.sandbox_suite import Family, check_promise
+from tirage.testing.suites.sandbox_promises import PROMISES
+from tirage.testing.suites.sandboxes import Family, check_promise
 
 FAMILY = 5
 """Processes of a container with two idle sessions: relay, template, zygote, and one of each session."""

@@ -16,7 +16,7 @@ from tirage.core.errors import ConfigError, SandboxError
 from tirage.sandbox import ExecResult, Sandbox, SandboxConfig, Session, open_sandbox
 from tirage.sandbox.allowlist import Destination, parse
 from tirage.sandbox.gateway import HEAD_BYTES, MOST_CONNECTIONS, Gateway
-from tirage.testing.sandbox_suite import check_sandbox
+from tirage.testing.suites.sandboxes import check_sandbox
 
 OTHERS = pytest.mark.asyncio(loop_scope="module")
 

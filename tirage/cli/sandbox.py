@@ -13,7 +13,8 @@ from tirage.core.errors import ConfigError, SandboxError
 from tirage.runtime.solving import run_sync
 from tirage.sandbox import AnyConfig, DockerConfig, JupyterConfig, SandboxCapabilities, SandboxConfig, open_sandbox
 from tirage.testing.hostile import GROUPS
-from tirage.testing.sandbox_suite import Finding, check_sandbox
+from tirage.testing.suites.findings import Finding
+from tirage.testing.suites.sandboxes import check_sandbox
 
 sandbox_app = typer.Typer(help="Check the sandbox of this machine.", no_args_is_help=True)
 

@@ -47,9 +47,12 @@ def find(name: str) -> SystemSpec:
     raise ConfigError(f"agent {name!r} is not known{hint}; known: {', '.join(names())}, or module:attribute of a SystemSpec")
 
 
-def build(name: str, parts: AgentParts, options: Mapping[str, Any] | None = None) -> Agent:
-    """The system `name` made of `parts`. Raises `ConfigError` for an unknown name or option, naming the known ones, or an invalid value."""
-    spec = find(name)
+def build(system: str | SystemSpec, parts: AgentParts, options: Mapping[str, Any] | None = None) -> Agent:
+    """The system, or the one of that name, made of `parts`.
+
+    Raises `ConfigError` for an unknown name or option, naming the known ones, or an invalid value.
+    """
+    spec, name = (find(system), system) if isinstance(system, str) else (system, system.name)
     if parts.search_options.valuer is not None and not spec.takes_reward:
         taking = ", ".join(spec.name for spec in shipped().values() if spec.takes_reward)
         raise ConfigError(f"agent {name!r} has no use for a reward model; those that have: {taking}")

@@ -3,8 +3,7 @@
 For back ends of one's own:
 
     async with MySandbox() as sandbox:
-        findings = await check_sandbox(sandbox)
-        assert all(finding.kept for finding in findings)
+        require(await check_sandbox(sandbox))
 
 Needs a Python interpreter in the sessions; the hostile cells use x86-64 call numbers and are skipped elsewhere.
 """
@@ -14,36 +13,17 @@ import platform
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox.base import ExecResult, Limits, Sandbox, Session, StateKind
 from tirage.testing.bait import bait
 from tirage.testing.hostile import GROUPS, Attack
-from tirage.testing.sandbox_promises import PROMISES, Broken
+from tirage.testing.suites.findings import Broken, Finding, Status
+from tirage.testing.suites.sandbox_promises import PROMISES
 
-Status = Literal["kept", "contained", "not contained", "failed", "skipped"]
 OUTPUT_BYTES = 50_000
 PATIENCE_S = 60.0
 SHOW = "state, open('file').read()"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One promise or one attack, and how it went."""
-
-    group: str
-    name: str
-    status: Status
-    detail: str
-    """What stops it, why it is not contained, or what went wrong."""
-    seconds: float
-
-    @property
-    def kept(self) -> bool:
-        """False when something that was promised does not hold."""
-        return self.status != "failed"
 
 
 async def check_sandbox(

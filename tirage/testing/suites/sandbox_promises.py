@@ -6,13 +6,10 @@ from contextlib import suppress
 
 from tirage.core.errors import SandboxError
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, Sandbox, Session, StateKind
+from tirage.testing.suites.findings import Broken
 
 CHAIN, REPLAYED_CHAIN = 300, 10
 Check = Callable[[Sandbox, Session], Awaitable[None]]
-
-
-class Broken(AssertionError):
-    """A promise that does not hold; the message says what was seen instead."""
 
 
 async def _shows(session: Session, code: str, expected: str) -> None:

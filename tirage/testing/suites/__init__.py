@@ -1,0 +1,1 @@
+"""Conformance suites: what each port promises, tried on an object that anybody wrote."""
