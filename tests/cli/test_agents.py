@@ -189,8 +189,8 @@ def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path:
 
 
 def test_an_option_from_python_that_an_agent_does_not_take(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"agent 'tir': .* unexpected keyword argument 'desk'"):
-        tirage.solve("1 + 1?", model=script(tmp_path, "\\boxed{1}"), agent="tir", desk=None)
+    with pytest.raises(ConfigError, match="agent 'tir' has no option 'gate'; its options: n, select"):
+        tirage.solve("1 + 1?", model=script(tmp_path, "\\boxed{1}"), agent="tir", gate=None)
 
 
 def test_the_room_is_a_door(tmp_path: Path) -> None:

@@ -11,22 +11,14 @@ import typer
 from rich.console import Console
 
 import tirage
-from tirage.cli import about, evaluate, improve, mcp, search, solve
-from tirage.cli.data import data_app
-from tirage.cli.eval_forms import EvalCommand
-from tirage.cli.index import index_app
-from tirage.cli.resume import resume
-from tirage.cli.sandbox import sandbox_app
-from tirage.cli.tools import tools_app
-from tirage.cli.topology import topology_app
-from tirage.cli.trace import trace_app
-from tirage.cli.train import jobs_app, train
+from tirage.cli.commands import Commands
 from tirage.core.errors import DataError, TirageError
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="tirage",
+    cls=Commands,
     help="Solve problems with sandboxed code, keep every token, train on what happened, measure again.",
     epilog="Start with: tirage solve 'What is 17 * 23 - 4?'\n\n"
     "Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 files and disk, 4 model, 5 sandbox, 6 training, "
@@ -35,25 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command()(solve.solve)
-app.command()(search.search)
-app.command()(evaluate.rollout)
-app.command()(resume)
-app.command("eval", cls=EvalCommand)(evaluate.evaluate)
-app.command()(evaluate.compare)
-app.command()(improve.improve)
-app.command()(train)
-app.command()(mcp.mcp)
-app.command()(about.doctor)
-app.command()(about.models)
-app.add_typer(trace_app, name="trace")
-app.add_typer(data_app, name="data")
-app.add_typer(index_app, name="index")
-app.add_typer(jobs_app, name="jobs")
-app.add_typer(sandbox_app, name="sandbox")
-app.add_typer(tools_app, name="tools")
-app.add_typer(topology_app, name="topology")
-app.add_typer(about.problems_app, name="problems")
 
 
 def _print_version(wanted: bool) -> None:
@@ -105,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         place = f"{error.filename}: " if error.filename else ""
         console.print(
-            f"[red]error:[/red] {_escape(place)}{error.strerror or error}; mend that and run the same command again", highlight=False
+            f"[red]error:[/red] {_escape(place)}{error.strerror or error}; correct that and run the same command again", highlight=False
         )
         code = DataError.exit_code
     except Exception as error:

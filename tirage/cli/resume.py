@@ -22,7 +22,7 @@ def resume(
     force: Annotated[bool, typer.Option("--force", help="Replace the picture that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Go on with a paused run; what was settled before is not asked again. Without a decision the terminal asks for one.
+    """Resume a paused run; nothing that is recorded is asked again. Without a decision the terminal asks for one.
 
     Example: tirage resume run.json --reject "Step 2 divides by zero."
     """

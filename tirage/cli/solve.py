@@ -80,12 +80,13 @@ def solve(
     several = best_of > 1 or agent is not None
     told = {**with_tools(tools, mcp, collection, _file(agent)), **({} if prm is None else {"prm": prm}), **in_dialect(dialect)}
     options = model_options(settings)
-    _warn(agent, model, options)
+    driven = _agent(agent, pairs(option, "--option"), second, best_of, told)
+    _warn(driven.name, model, options)
     solution = run_sync(
         solve_async(
             Problem(prompt=question, answer=answer),
             model=model,
-            agent=_agent(agent, pairs(option, "--option"), second, best_of, told),
+            agent=driven,
             options=options,
             sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
             hints=solve_hints(model, hint, options),
