@@ -242,5 +242,5 @@ def test_what_has_no_use_for_it_says_so(classifier: Path, tmp_path: Path) -> Non
     from tirage.runtime.solving import run_sync, solve_async
 
     config = AgentConfig(name="octotools", prm=str(classifier))
-    with pytest.raises(ConfigError, match=r"'octotools' has no use for a reward model; those that have: start, tir"):
+    with pytest.raises(ConfigError, match=r"'octotools' has no use for a reward model; those that have: cpl, dfsdt"):
         run_sync(solve_async(Problem(prompt="1 + 1?"), model=script(tmp_path, "x"), agent=config))

@@ -8,12 +8,12 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tirage.agents.search_options import Equipment
 from tirage.agents.sessions import Sessions
 from tirage.agents.siblings import Siblings
-from tirage.agents.step_executor import FATAL, ONE_CALL, StepExecutor, Taken, recorded_tool, run_tool
+from tirage.agents.step_executor import FATAL, ONE_CALL, StepExecutor, recorded_tool, run_tool
 from tirage.agents.valuation import Estimate, most_tokens_of, shown_to, together
 from tirage.core.budget import Meter
 from tirage.core.errors import TirageError, boundary
@@ -28,7 +28,7 @@ from tirage.models.allowance import allowed, spending
 from tirage.sandbox.base import Session
 from tirage.search.base import Search, Trial
 from tirage.search.stopping import StopRule, first_reason
-from tirage.traces.search_log import Settled
+from tirage.traces.search_log import StepOutcome
 from tirage.verification.alike import Spelling
 from tirage.verification.extract import conclusion
 from tirage.verification.reading import answer_in, answer_of
@@ -49,23 +49,22 @@ class StepEvent:
 class Log(Protocol):
     """Keeps the outcomes of one tree's trials and gives back those of an interrupted run."""
 
-    def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
+    def take(self, trial: int, parent: int, sample: int, move: str) -> StepOutcome | None:
         """What became of a trial before; None when it was not settled."""
         ...
 
-    def add(self, settled: Settled) -> None:
+    def add(self, outcome: StepOutcome) -> None:
         """Keep an outcome."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """An outcome with the session it left, which is not part of the record."""
+class _Done(NamedTuple):
+    """An outcome and what travels beside it."""
 
-    settled: Settled
+    outcome: StepOutcome
     session: Session | None = None
     logged: bool = False
-    """Whether it was done by an interrupted run."""
+    """Whether an interrupted run did it, and paid for it."""
 
 
 class SearchDriver:
@@ -94,7 +93,7 @@ class SearchDriver:
         self._log = log
         self._on_step = on_step
         self._rules: Sequence[StopRule] = agent.search_options.stop_rules()
-        self._stepper = StepExecutor(agent, problem.asked, messages, tree)
+        self._executor = StepExecutor(agent, problem.asked, messages, tree)
         self._sessions = Sessions(agent.sandbox, tree, self._replay)
         self._spelling = Spelling(problem.asked, agent.alike)
         self._siblings = Siblings(tree, self._answer_in, agent.search_options.merge or "state")
@@ -105,7 +104,7 @@ class SearchDriver:
 
     async def run(self) -> None:
         """Grow until nothing is left to do. What is in flight when a limit is reached still joins the tree."""
-        waiting: dict[int, tuple[Trial, asyncio.Task[_Result]]] = {}
+        waiting: dict[int, tuple[Trial, asyncio.Task[_Done]]] = {}
         try:
             while True:
                 trials = [] if self._full(bool(waiting)) else self.search.ask(self._tree, self._room(len(waiting)))
@@ -212,47 +211,35 @@ class SearchDriver:
         self._shared.reserve(reserved)
         return tokens
 
-    def _pay(self, trial: Trial, result: _Result) -> None:
+    def _pay(self, trial: Trial, result: _Done) -> None:
         """Count what a trial did cost. What a log gives back was paid by the run before."""
-        reserved, actual = self._promised.pop(trial.id), result.settled.step.usage + result.settled.judging
+        reserved, actual = self._promised.pop(trial.id), result.outcome.step.usage + result.outcome.judging
         self._own.settle(reserved, actual)
         self._shared.settle(reserved, Usage() if result.logged else actual)
 
     # -- one trial -------------------------------------------------------------------------------------------
 
-    async def _outcome(self, trial: Trial, tokens: int | None) -> _Result:
+    async def _outcome(self, trial: Trial, tokens: int | None) -> _Done:
         """What becomes of a trial: from the log, or by taking the step, for which at most `tokens` are sampled."""
         known = self._log.take(trial.id, trial.parent, trial.sample, trial.move) if self._log is not None else None
         if known is not None:
-            return _Result(known, logged=True)
+            return _Done(known, logged=True)
         with spending(tokens):
-            taken = await self._stepper.take(trial, self._sessions, most_tokens=tokens)
-            estimate = await self._value(trial, taken)
-        settled = Settled(
-            trial=trial.id,
-            parent=trial.parent,
-            sample=trial.sample,
-            move=trial.move,
-            step=taken.step,
-            stop=taken.stop,
-            error=taken.error,
-            prior=taken.prior,
-            value=estimate.value,
-            note=estimate.note,
-            judging=estimate.usage,
-        )
+            outcome, session = await self._executor.take(trial, self._sessions, most_tokens=tokens)
+            estimate = await self._value(trial, outcome)
+        outcome = replace(outcome, value=estimate.value, note=estimate.note, judging=estimate.usage)
         if self._log is not None:
-            self._log.add(settled)
-        return _Result(settled, taken.session)
+            self._log.add(outcome)
+        return _Done(outcome, session)
 
-    async def _value(self, trial: Trial, taken: Taken) -> Estimate:
-        """The valuer's word on the path that a step completes."""
+    async def _value(self, trial: Trial, outcome: StepOutcome) -> Estimate:
+        """The valuer's estimate of the path that a step completes."""
         valuer = self._agent.search_options.valuer
-        if valuer is None or not self.search.valued or taken.error is not None:
-            return Estimate(value=taken.value)
+        if valuer is None or not self.search.valued or outcome.error is not None:
+            return Estimate(value=outcome.value)
         if allowed() == 0 and most_tokens_of(valuer) != 0:
-            return Estimate(value=taken.value, note="not valued: the budget is spent")
-        path = self._read(self._tree.extended(trial.parent, taken.step, stop=taken.stop))
+            return Estimate(value=outcome.value, note="not valued: the budget is spent")
+        path = self._read(self._tree.extended(trial.parent, outcome.step, stop=outcome.stop))
         try:
             with boundary("model"):
                 return await valuer.value(shown_to(valuer, self._problem), path, derive_seed(self._tree.seed, "value", trial.id))
@@ -263,31 +250,31 @@ class SearchDriver:
 
     # -- telling ---------------------------------------------------------------------------------------------
 
-    async def _settle(self, trial: Trial, result: _Result) -> None:
-        settled, tree, search_options = result.settled, self._tree, self._agent.search_options
-        stop, first = settled.stop, len(tree.nodes)
-        if settled.error is None and (search_options.merge or search_options.lm_share is not None):
-            first = await self._siblings.first(trial.parent, settled.step, settled.stop)
+    async def _settle(self, trial: Trial, result: _Done) -> None:
+        outcome, tree, search_options = result.outcome, self._tree, self._agent.search_options
+        stop, first = outcome.stop, len(tree.nodes)
+        if outcome.error is None and (search_options.merge or search_options.lm_share is not None):
+            first = await self._siblings.first(trial.parent, outcome.step, outcome.stop)
         merged = bool(search_options.merge) and first != len(tree.nodes)
         if merged:
             stop = StopReason.MERGED
         node = tree.add(
             trial.parent,
-            settled.step,
+            outcome.step,
             stop=stop,
             sample=trial.sample,
-            error=settled.error,
-            prior=settled.prior,
+            error=outcome.error,
+            prior=outcome.prior,
             move=trial.move,
         )
-        if settled.value is not None:
-            tree.values[node.index] = settled.value
-        if search_options.lm_share is not None and settled.error is None:
+        if outcome.value is not None:
+            tree.values[node.index] = outcome.value
+        if search_options.lm_share is not None and outcome.error is None:
             self._siblings.agree(node.index, first, search_options.lm_share)
-        if settled.note or merged:
-            tree.notes[node.index] = f"same state as node {first}" if merged else settled.note
-        if settled.judging != Usage():
-            tree.judging = tree.judging + settled.judging
+        if outcome.note or merged:
+            tree.notes[node.index] = f"same state as node {first}" if merged else outcome.note
+        if outcome.judging != Usage():
+            tree.judging = tree.judging + outcome.judging
         if result.session is not None:
             if stop is StopReason.OPEN:
                 self._sessions.keep(node.index, result.session)
@@ -300,7 +287,7 @@ class SearchDriver:
             index = tree.nodes[index].parent
         if self._told % SWEEP_EVERY == 0:
             await self._sessions.sweep(self.search.is_closed)
-        await self._watch(node, ended=settled.stop is not StopReason.OPEN)
+        await self._watch(node, ended=outcome.stop is not StopReason.OPEN)
         if self._on_step is not None:
             self._on_step(StepEvent(self._problem, tree, node))
 

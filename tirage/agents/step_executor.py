@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tirage.agents.draft import Draft
 from tirage.agents.requests import Path
@@ -18,6 +18,7 @@ from tirage.core.tree import Node, Tree
 from tirage.sandbox.base import Session
 from tirage.search.base import Trial
 from tirage.tools.base import Tool
+from tirage.traces.search_log import StepOutcome
 
 NO_MORE_CODE = "Running code does not help here; I will go on without it.\n"
 """Put into the policy's mouth after `max_failures` failing executions in a row (START's debug budget)."""
@@ -38,19 +39,6 @@ EXCERPT = 300
 """Characters of an earlier attempt that an aside shows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """A step that was taken."""
-
-    step: Step
-    stop: StopReason
-    session: Session | None = None
-    error: Failure | None = None
-    prior: float | None = None
-    value: float | None = None
-    """What the policy itself says the path is worth."""
-
-
 class StepExecutor:
     """Takes the steps of one tree."""
 
@@ -61,8 +49,8 @@ class StepExecutor:
         self._messages = messages
         self._tree = tree
 
-    async def take(self, trial: Trial, sessions: Sessions, *, most_tokens: int | None) -> Taken:
-        """One step below `trial.parent`. Raises only what `FATAL` names."""
+    async def take(self, trial: Trial, sessions: Sessions, *, most_tokens: int | None) -> tuple[StepOutcome, Session | None]:
+        """One step below `trial.parent`, and the session that it leaves. Raises only what `FATAL` names."""
         nodes = self._tree.path(trial.parent)
         steps = tuple(node.step for node in nodes if node.step is not None)
         path = Path(messages=self._messages, prompt=self._tree.prompt, steps=steps)
@@ -84,7 +72,7 @@ class StepExecutor:
         except FATAL:
             raise
         except TirageError as error:
-            return _broken(draft, error)
+            return _broken(trial, draft, error), None
 
     def seed(self, trial: Trial, nodes: Sequence[Node]) -> int:
         """Of the trial's draw: it depends on the draws from the root down to it and on nothing else."""
@@ -96,7 +84,7 @@ class StepExecutor:
             draws.clear()
         return derive_seed(derive_seed(self._tree.seed, nodes[0].sample), len(nodes), *draws, trial.sample)
 
-    async def _act(self, trial: Trial, path: Path, draft: Draft, sessions: Sessions) -> Taken:
+    async def _act(self, trial: Trial, path: Path, draft: Draft, sessions: Sessions) -> tuple[StepOutcome, Session | None]:
         """Run the draft's calls and close the step."""
         limits = self._agent.limits
         own = _own(path.steps, draft)
@@ -143,7 +131,7 @@ class StepExecutor:
         if stop is StopReason.OPEN and session is None and sessions.holds(trial.parent):
             # Nothing ran, so the state is the parent's, which may be gone when this node is extended.
             session = await sessions.for_child(trial.parent)
-        return Taken(step=step, stop=stop, session=session, prior=draft.prior, value=draft.value)
+        return _outcome(trial, step, stop, prior=draft.prior, value=draft.value), session
 
     async def _calls(self, calls: Sequence[ToolCall], session: Session | None) -> list[Observation]:
         """One after the other, or together when each tool says that it may run beside others. The first bug is raised when all are done."""
@@ -204,14 +192,37 @@ def recorded_tool(call: ToolCall, tools: Mapping[str, Tool]) -> Tool:
     return tools[call.name]
 
 
-def _broken(draft: Draft | None, error: TirageError) -> Taken:
+def _outcome(
+    trial: Trial,
+    step: Step,
+    stop: StopReason,
+    *,
+    error: Failure | None = None,
+    prior: float | None = None,
+    value: float | None = None,
+) -> StepOutcome:
+    """The outcome of a trial."""
+    return StepOutcome(
+        trial=trial.id,
+        parent=trial.parent,
+        sample=trial.sample,
+        move=trial.move,
+        step=step,
+        stop=stop,
+        error=error,
+        prior=prior,
+        value=value,
+    )
+
+
+def _broken(trial: Trial, draft: Draft | None, error: TirageError) -> StepOutcome:
     """A step that something around the policy broke: what was written is kept, the failure is recorded."""
     failure = Failure(boundary=error.boundary or "model", kind=type(error).__name__, message=str(error))
     if draft is None:
         step = Step(spans=(), finish=Finish.ERROR, usage=ONE_CALL)
     else:
         step = Step(spans=draft.spans, finish=Finish.ERROR, hint=draft.hint, aside=draft.aside, usage=draft.usage, opening=draft.opening)
-    return Taken(step=step, stop=StopReason.ERROR, error=failure)
+    return _outcome(trial, step, StopReason.ERROR, error=failure)
 
 
 def _stop(step: Step, depth: int, limits: PathLimits) -> StopReason:

@@ -19,8 +19,8 @@ SEARCHES = "searches.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What became of one trial."""
+class StepOutcome:
+    """What became of one step below a node: the step with why its path ends or goes on, its value, and where it was to hang."""
 
     trial: int
     parent: int
@@ -31,7 +31,7 @@ class Settled:
     error: Failure | None = None
     prior: float | None = None
     value: float | None = None
-    """What the valuer said."""
+    """What the valuer estimates of the path with this step; before it was asked, what the policy itself says."""
     note: str = ""
     """What was said about the node in words."""
     judging: Usage = field(default_factory=Usage)
@@ -47,7 +47,7 @@ class SearchLog:
         path = folder / SEARCHES
         self._log = LineLog(path)
         self._log.heal()
-        self._known: dict[str, dict[int, Settled]] = {}
+        self._known: dict[str, dict[int, StepOutcome]] = {}
         for number, line in enumerate(LineLog.lines(path), start=1):
             try:
                 key, data = line["key"], line["settled"]
@@ -56,7 +56,7 @@ class SearchLog:
                     f"{path}, line {number}: no search record; delete the line, or the file to start its searches anew"
                 ) from None
             if key not in finished:
-                settled = decode(Settled, data)
+                settled = decode(StepOutcome, data)
                 self._known.setdefault(key, {})[settled.trial] = settled
 
     def of(self, key: str) -> "TreeLog":
@@ -71,13 +71,13 @@ class SearchLog:
 class TreeLog:
     """What is settled of one tree."""
 
-    def __init__(self, log: LineLog, key: str, known: Mapping[int, Settled]) -> None:
+    def __init__(self, log: LineLog, key: str, known: Mapping[int, StepOutcome]) -> None:
         """`known`: outcomes by trial."""
         self._log = log
         self._key = key
         self._known = dict(known)
 
-    def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
+    def take(self, trial: int, parent: int, sample: int, move: str) -> StepOutcome | None:
         """What became of a trial before; None when it was not settled. Raises `DataError` when the log is of another search."""
         settled = self._known.pop(trial, None)
         if settled is not None and (settled.parent, settled.sample, settled.move) != (parent, sample, move):
@@ -87,6 +87,6 @@ class TreeLog:
             )
         return settled
 
-    def add(self, settled: Settled) -> None:
+    def add(self, settled: StepOutcome) -> None:
         """Keep an outcome; when this returns, it survives the death of the process."""
         self._log.append({"key": self._key, "settled": encode(settled)})

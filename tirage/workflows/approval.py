@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from tirage.core.codec import decode, encode
 from tirage.core.errors import DataError
 from tirage.core.problem import Problem
-from tirage.traces.search_log import Settled
+from tirage.traces.search_log import StepOutcome
 
 
 class Action(StrEnum):
@@ -119,7 +119,7 @@ class PausedRun:
     seed: int
     agent: Mapping[str, Any]
     """What the caller needs to make the same agent again; opaque here. No secrets."""
-    settled: tuple[Settled, ...]
+    settled: tuple[StepOutcome, ...]
     decided: Mapping[str, Decision] = field(default_factory=dict)
     """By request number."""
     waiting: Request | None = None
@@ -158,18 +158,18 @@ class PausedRun:
 class Record:
     """A log in memory, whose outcomes go into a `PausedRun`."""
 
-    def __init__(self, settled: Sequence[Settled] = ()) -> None:
+    def __init__(self, settled: Sequence[StepOutcome] = ()) -> None:
         """`settled`: what is known already."""
         self._known = {item.trial: item for item in settled}
         self.settled = list(settled)
 
-    def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
+    def take(self, trial: int, parent: int, sample: int, move: str) -> StepOutcome | None:
         """What became of a trial before; None when it was not settled. Raises `DataError` when it is of another run."""
         found = self._known.pop(trial, None)
         if found is not None and (found.parent, found.sample, found.move) != (parent, sample, move):
             raise DataError("the paused run does not fit the agent; was it written by another version or configuration?")
         return found
 
-    def add(self, settled: Settled) -> None:
+    def add(self, settled: StepOutcome) -> None:
         """Keep an outcome."""
         self.settled.append(settled)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from tirage.agents.driver import Log
 from tirage.core.budget import Meter
-from tirage.traces.search_log import Settled
+from tirage.traces.search_log import StepOutcome
 
 TRIALS = 1 << 20
 """Room for the trials of one turn in the numbering of the log."""
@@ -18,14 +18,14 @@ class Share:
     number: int
     meter: Meter
 
-    def take(self, trial: int, parent: int, sample: int, move: str) -> Settled | None:
+    def take(self, trial: int, parent: int, sample: int, move: str) -> StepOutcome | None:
         """See `Log.take`."""
-        settled = self.log.take(self.number * TRIALS + trial, parent, sample, move)
-        if settled is None:
+        outcome = self.log.take(self.number * TRIALS + trial, parent, sample, move)
+        if outcome is None:
             return None
-        self.meter.recall(settled.step.usage + settled.judging)
-        return replace(settled, trial=trial)
+        self.meter.recall(outcome.step.usage + outcome.judging)
+        return replace(outcome, trial=trial)
 
-    def add(self, settled: Settled) -> None:
+    def add(self, outcome: StepOutcome) -> None:
         """See `Log.add`."""
-        self.log.add(replace(settled, trial=self.number * TRIALS + settled.trial))
+        self.log.add(replace(outcome, trial=self.number * TRIALS + outcome.trial))

@@ -135,14 +135,14 @@ class WorkflowRun:
         try:
             asked = ToolCall(name=tool, arguments=arguments)
             with spending(self.left()):
-                settled = await self.tool_runner.use(asked, log, after=after, move=role or tool, timeout_s=timeout_s)
+                outcome = await self.tool_runner.use(asked, log, after=after, move=role or tool, timeout_s=timeout_s)
         finally:
             self._busy = False
-        node = self.tree.add(after, settled.step, stop=settled.stop, error=settled.error, move=settled.move)
+        node = self.tree.add(after, outcome.step, stop=outcome.stop, error=outcome.error, move=outcome.move)
         self.tool_runner.keep(node)
         if self.on_step is not None:
             self.on_step(StepEvent(self.problem, self.tree, node))
-        (seen,) = settled.step.observations
+        (seen,) = outcome.step.observations
         return Turn(role=node.move, node=node.index, text=seen.text, value=seen, readable=node.error is None, error=node.error)
 
     def spent(self) -> str | None:

@@ -16,7 +16,7 @@ from tirage.core.trajectory import Failure, StopReason
 from tirage.core.tree import Node, Tree
 from tirage.sandbox.base import Calls, ExecResult, Limits, Sandbox, Session
 from tirage.tools.base import Tool, ToolSpec
-from tirage.traces.search_log import Settled
+from tirage.traces.search_log import StepOutcome
 
 IN_SESSION = "in_session"
 """Set in `Observation.data` of a call that used the shared session: a resumed run replays it there."""
@@ -50,11 +50,11 @@ class ToolRunner:
         self._past: list[Node] = []
         """What ran in the session of the run before."""
 
-    async def use(self, call: ToolCall, log: Log | None, *, after: int, move: str, timeout_s: float | None) -> Settled:
+    async def use(self, call: ToolCall, log: Log | None, *, after: int, move: str, timeout_s: float | None) -> StepOutcome:
         """What becomes of a call: from the log, or by running it. Raises only what `FATAL` names."""
-        settled = log.take(0, after, 0, move) if log is not None else None
-        if settled is not None:
-            return settled
+        outcome = log.take(0, after, 0, move) if log is not None else None
+        if outcome is not None:
+            return outcome
         usage = ONE_CALL
         self._meter.reserve(ONE_CALL)
         try:
@@ -65,10 +65,10 @@ class ToolRunner:
         spans = (Span(Source.TOOL, seen.text),)
         step = Step(spans=spans, finish=Finish.CALL, calls=(call,), observations=(seen,), usage=usage, opening=OWN)
         stop = StopReason.OPEN if error is None else StopReason.ERROR
-        settled = Settled(trial=0, parent=after, sample=0, move=move, step=step, stop=stop, error=error)
+        outcome = StepOutcome(trial=0, parent=after, sample=0, move=move, step=step, stop=stop, error=error)
         if log is not None:
-            log.add(settled)
-        return settled
+            log.add(outcome)
+        return outcome
 
     def keep(self, node: Node) -> None:
         """Hear where in the tree a call was put that `use` gave."""
