@@ -26,7 +26,7 @@ from tirage.runtime.runs import RunFolder
 from tirage.runtime.searching import search_maker
 from tirage.runtime.solving import run_sync
 from tirage.runtime.stages import Display, Plan, roll_plans
-from tirage.search.strategies import STRATEGIES, option_names
+from tirage.search.strategies import about, names, option_names
 from tirage.traces.jsonl import TraceStore
 from tirage.verification.reading import answer_of
 
@@ -184,9 +184,9 @@ def _table(rows: list[dict[str, Any]], rollouts: list[Rollout]) -> Table:
 
 def _list(as_json: bool) -> None:
     if as_json:
-        print(json.dumps({name: {"what": what, "options": option_names(name)} for name, (_, what) in STRATEGIES.items()}))
+        print(json.dumps({name: {"what": about(name), "options": option_names(name)} for name in names()}))
         return
     table = Table("strategy", "what it does", "options")
-    for name, (_, what) in STRATEGIES.items():
-        table.add_row(name, what, ", ".join(option_names(name)))
+    for name in names():
+        table.add_row(name, about(name), ", ".join(option_names(name)))
     Console(highlight=False).print(table)

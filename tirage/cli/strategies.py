@@ -22,7 +22,7 @@ from tirage.runtime.searching import search_maker
 from tirage.runtime.solving import run_sync
 from tirage.runtime.stages import Plan, roll_plans
 from tirage.runtime.topologies import is_team, member_models, team_label
-from tirage.search.strategies import STRATEGIES, option_names
+from tirage.search.strategies import is_strategy, option_names
 from tirage.search.votes import elect, value
 from tirage.systems.registry import find, names
 from tirage.traces.jsonl import TraceStore
@@ -85,7 +85,7 @@ def _within(rollouts: Sequence[Rollout], told: Sequence[Sequence[Moment]], token
 def _agent(config: AgentConfig, base: SearchConfig, name: str) -> AgentConfig:
     """A strategy of search; or a published system or a topology by name, with the same budget and those options that it has."""
     system = "team" if is_team(name) else name
-    if name in STRATEGIES or system not in names():
+    if is_strategy(name) or system not in names():
         return config.model_copy(update={"search": _search(base, name)})
     spec = find(system)
     options = {option: given for option, given in base.options.items() if option in spec.defaults}
@@ -98,7 +98,7 @@ def _agent(config: AgentConfig, base: SearchConfig, name: str) -> AgentConfig:
 def _search(base: SearchConfig, name: str) -> SearchConfig:
     """The strategy with the common settings; options are kept where it has them."""
     spent = name == "best-of-n" and base.budget.tokens is not None and "n" not in base.options
-    known = option_names(name if name in STRATEGIES else "best-of-n")
+    known = option_names(name if is_strategy(name) else "best-of-n")
     options = {option: given for option, given in base.options.items() if option in known}
     found = base.model_copy(update={"strategy": name, "options": {**options, **({"n": UNTIL_SPENT} if spent else {})}})
     search_maker(found)

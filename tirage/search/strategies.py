@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from tirage.core.extension import is_place, load_offered, load_place, offered
 from tirage.search.abmcts import ABMCTS
 from tirage.search.base import Search, SearchMaker
 from tirage.search.beam import Beam
@@ -39,6 +40,8 @@ STRATEGIES: dict[str, tuple[Make, str]] = {
     "plans": (PlanSearch, "plan-space search (CPL): raw priors, whole expansions; values in [-1, 1]"),
     "rstar": (RStar, "rStar: five reasoning actions, roll-outs at random; a second reading of the paths settles the answer"),
 }
+GROUP = "tirage.strategies"
+"""The entry-point group in which packages offer a strategy: a class with `ask` and `tell`."""
 _COUNTED = re.compile(r"best-of-(\d+)")
 
 
@@ -51,10 +54,7 @@ def strategy(name: str, options: Mapping[str, Any] | None = None) -> SearchMaker
     counted = _COUNTED.fullmatch(name)
     if counted is not None:
         name, given = "best-of-n", {"n": int(counted[1]), **given}
-    if name not in STRATEGIES:
-        near = difflib.get_close_matches(name, STRATEGIES, n=1)
-        raise ValueError(f"strategy {name!r} is not known{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(STRATEGIES)}")
-    make = STRATEGIES[name][0]
+    make = _find(name)
     known = option_names(name)
     for option in given:
         if option not in known:
@@ -70,11 +70,43 @@ def strategy(name: str, options: Mapping[str, Any] | None = None) -> SearchMaker
     return made
 
 
+def names() -> list[str]:
+    """Every name that `strategy` takes: those shipped, then those of installed packages."""
+    return [*STRATEGIES, *(name for name in offered(GROUP) if name not in STRATEGIES)]
+
+
+def is_strategy(name: str) -> bool:
+    """Whether `name` is one of `names`, or has the form of a strategy of one's own, `module:attribute`."""
+    return name in names() or is_place(name)
+
+
+def about(name: str) -> str:
+    """What a strategy is, in one line."""
+    return STRATEGIES[name][1] if name in STRATEGIES else (_find(name).__doc__ or "").strip().partition("\n")[0]
+
+
+def _find(name: str) -> Make:
+    """What makes the searches of a strategy: shipped, at `module:attribute`, or offered by an installed package."""
+    if name in STRATEGIES:
+        return STRATEGIES[name][0]
+    if not is_strategy(name):
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"strategy {name!r} is not known{hint}; known: {', '.join(names())}, or module:attribute of a Search")
+    found = load_place(name, "strategy") if is_place(name) else load_offered(GROUP, name, "strategy")
+    if not callable(found) or not hasattr(found, "ask") or not hasattr(found, "tell"):
+        raise ValueError(
+            f"strategy {name!r} is no search; give a class with ask and tell, such as a subclass of tirage.search.search_base.SearchBase"
+        )
+    make: Make = found
+    return make
+
+
 def option_names(name: str) -> list[str]:
     """The options of a strategy."""
-    if name == "greedy" or name not in STRATEGIES:
+    if name == "greedy" or not is_strategy(name):
         return []
-    make = STRATEGIES[name][0]
+    make = _find(name)
     return [option for option in _parameters(make.func if isinstance(make, partial) else make) if option != "seed"]
 
 

@@ -19,7 +19,7 @@ from tirage.runtime.opening import make_agent, open_interpreter, open_models
 from tirage.runtime.solving import as_data, solve_hints, solve_with
 from tirage.runtime.toolbox import open_tools, own_tools, search_tools
 from tirage.sandbox.base import Limits, Sandbox
-from tirage.search.strategies import STRATEGIES
+from tirage.search.strategies import is_strategy, names
 from tirage.serving.mcp import serve_http, serve_stdio, wire
 from tirage.tools.base import Tool
 from tirage.tools.function import Refuse, tool
@@ -132,8 +132,8 @@ def _agent(base: AgentConfig, best_of: int, strategy: str | None, nodes: int) ->
     if best_of > 1:
         asked["best_of"] = best_of
     if strategy is not None:
-        if strategy not in STRATEGIES:
-            raise ConfigError(f"there is no strategy {strategy!r}; strategies: {', '.join(STRATEGIES)}")
+        if not is_strategy(strategy) or ":" in strategy:
+            raise ConfigError(f"there is no strategy {strategy!r}; strategies: {', '.join(names())}")
         asked["search"] = {**(asked["search"] or {}), "strategy": strategy, "options": {}, "budget": {"nodes": nodes}}
     return build_config(AgentConfig, asked, "solve")
 

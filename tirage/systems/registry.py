@@ -74,5 +74,5 @@ def build(name: str, parts: AgentParts, options: Mapping[str, Any] | None = None
 
 def _checked(found: object, name: str) -> SystemSpec:
     if not isinstance(found, SystemSpec):
-        raise ConfigError(f"system {name!r} is a {type(found).__name__}; give a SystemSpec")
+        raise ConfigError(f"{name!r} is of type {type(found).__name__}; give the module:attribute of a SystemSpec")
     return found
