@@ -2,7 +2,6 @@
 
 import json
 import re
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -101,7 +100,7 @@ def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[
     assert "── chain 1, step 4: executor\na year of Xanth has 417 days\n" in out
     assert "answer: 417" in out
     with pytest.raises(ConfigError, match="there is no folder tolls; name one with modules of tools, or module:attribute"):
-        found_tools("tolls", ExitStack())
+        found_tools("tolls")
 
 
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tirage.evaluation import (
 from tirage.evaluation.checked import checked_rows
 from tirage.evaluation.improvement import Context
 from tirage.evaluation.reports.report import to_plain
-from tirage.problems import load_problems
+from tirage.problems import ProblemSource, load_problems
 from tirage.rollouts.runner import Progress, unique
 from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
 from tirage.runtime.config_files import build_config, config_hash
@@ -40,6 +40,7 @@ STAGE = "rollout"
 Problems = Annotated[str, typer.Argument(help="A file (.jsonl, .parquet, a dataset folder), nano:SPLIT or gym:FAMILY[,FAMILY].")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")]
 RunPath = Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")]
+VerifierName = Annotated[str | None, typer.Option("--verifier", help="What grades the problems of a file: a name, or module:attribute.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any other key of `tirage improve --schema`, e.g. --set agent.max_calls=8; repeatable.")
 ]
@@ -65,6 +66,7 @@ def rollout(
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all; hitting it ends the run early.")] = None,
+    verifier: VerifierName = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +74,19 @@ def rollout(
 
     Example: tirage rollout nano:heldout --limit 50 -n 4 --run runs/try
     """
-    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, rounds, best_of, seed, concurrency, settings)
+    config = _config(
+        parse_problems(problems, limit, verifier),
+        model,
+        samples,
+        temperature,
+        max_tokens,
+        hints,
+        rounds,
+        best_of,
+        seed,
+        concurrency,
+        settings,
+    )
     folder = run if run is not None else Path("runs") / f"rollout-{config_hash(config)}"
     progress = _roll(config, folder, Budget(tokens_out=budget_tokens), quiet=as_json)
     summary = {"run": str(folder), "done": progress.done, "total": progress.total, "resumed": progress.resumed}
@@ -97,6 +111,7 @@ def evaluate(
     best_of: Annotated[int, typer.Option(min=1, help="Chains per rollout; the answer is the majority.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
+    verifier: VerifierName = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,7 +122,9 @@ def evaluate(
     Example: tirage eval critic nano:heldout --limit 50 (the model's critiques, by what they correct)
     Example: tirage eval debate --models A,B --judge M --problems FILE (a tournament of debates)
     """
-    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, 1, best_of, seed, concurrency, settings)
+    config = _config(
+        parse_problems(problems, limit, verifier), model, samples, temperature, max_tokens, hints, 1, best_of, seed, concurrency, settings
+    )
     folder = run if run is not None else Path("runs") / f"eval-{config_hash(config)}"
     _roll(config, folder, Budget(), quiet=as_json)
     store = TraceStore(folder)
@@ -170,10 +187,9 @@ def compare(
 
 
 def _config(
-    problems: str,
+    problems: ProblemSource,
     model: str,
     samples: int,
-    limit: int | None,
     temperature: float | None,
     max_tokens: int | None,
     hints: list[HintPosition] | None,
@@ -185,7 +201,7 @@ def _config(
 ) -> RolloutConfig:
     flags = RolloutConfig(
         model=model,
-        problems=parse_problems(problems, limit),
+        problems=problems,
         samples=samples,
         seed=seed,
         agent=AgentConfig(best_of=best_of),

@@ -44,8 +44,11 @@ def solve(
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
     hint: Annotated[bool | None, typer.Option("--hint/--no-hint", help="Place a START hint first; default: only for nano.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
+    verifier: Annotated[str, typer.Option(help="What grades the answer: a name, or module:attribute.")] = "math",
     best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
-    agent: Annotated[str | None, typer.Option("--agent", "-a", help="A published system (`list` names them) or a YAML file.")] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", "-a", help="A published system (`list` names them), module:attribute, or a YAML file.")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", help="Of the agent: rounds=3, outputs=final,direct; repeatable.")
     ] = None,
@@ -84,7 +87,8 @@ def solve(
     _warn(driven.name, model, options)
     solution = run_sync(
         solve_async(
-            Problem(prompt=question, answer=answer),
+            Problem(prompt=question, answer=answer, verifier=verifier),
+            own=(verifier,),
             model=model,
             agent=driven,
             options=options,

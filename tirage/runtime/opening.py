@@ -24,12 +24,14 @@ from tirage.judging.critic import CHECK, NANO_CHECK
 from tirage.models.base import Model, Sampling
 from tirage.models.embedded import nano_path
 from tirage.models.hub import model_folder
+from tirage.models.own import OWN as own_models
+from tirage.models.own import open_own_model
 from tirage.models.profile import Profile, overridden, profile_of
 from tirage.models.several import Several
 from tirage.models.template import HFRenderer
 from tirage.models.wrap import Cached, Known, RateLimit, Retry
 from tirage.problems import FileSource, GymSource, ProblemSource
-from tirage.runtime.config import AgentConfig, HintsConfig, ModelConfig, RewardConfig, RunConfig, SamplingConfig, SandboxOptions
+from tirage.runtime.config import SANDBOXES, AgentConfig, HintsConfig, ModelConfig, RewardConfig, RunConfig, SamplingConfig, SandboxOptions
 from tirage.runtime.dialects import names_tools, open_dialect, spoken, system_message
 from tirage.runtime.searching import refines, reward_model, search_maker, search_options, tree_budget
 from tirage.runtime.stages import Plan, sampling_for
@@ -38,6 +40,7 @@ from tirage.runtime.topologies import team_options
 from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.sandbox.config import AnyConfig
+from tirage.sandbox.opening import open_own_sandbox
 from tirage.search.best_of_n import BestOfN
 from tirage.systems.parts import AgentParts
 from tirage.systems.registry import build
@@ -53,6 +56,7 @@ FORMS = {
     "litellm/PROVIDER/NAME": "anything LiteLLM reaches",
     "replay/FILE": "recorded completions",
     "scripted/FILE": "completions written by hand, one per line, for tests and demonstrations",
+    "module:attribute": "a model of your own",
 }
 
 
@@ -60,9 +64,11 @@ SYSTEM_OF = {"rstar": "rstar", "plans": "cpl"}
 """Strategies whose moves only the policy of a published system can make, and that system."""
 
 
-def parse_problems(name: str, limit: int | None = None) -> ProblemSource:
-    """The problem source that a command-line word stands for: `nano:SPLIT`, `gym:FAMILY[,FAMILY]` or a file."""
+def parse_problems(name: str, limit: int | None = None, verifier: str | None = None) -> ProblemSource:
+    """The problem source that a command-line word stands for: `nano:SPLIT`, `gym:FAMILY[,FAMILY]` or a file, graded by `verifier`."""
     kind, _, rest = name.partition(":")
+    if verifier is not None and kind in ("nano", "gym"):
+        raise ConfigError(f"problems {name!r} bring their own verifier; leave --verifier out")
     count = {} if limit is None else {"count": limit}
     if kind == "nano" and rest in ("train", "heldout", "unseen"):
         return GymSource(families="nano", split=rest, **count)
@@ -71,7 +77,7 @@ def parse_problems(name: str, limit: int | None = None) -> ProblemSource:
     path = Path(name)
     if not path.exists():
         raise ConfigError(f"problems {name!r}: no such file; or write nano:train, nano:heldout, nano:unseen, gym:FAMILY")
-    return FileSource(path=name, limit=limit)
+    return FileSource(path=name, limit=limit, verifier=verifier)
 
 
 def unknown_model(name: str) -> ConfigError:
@@ -145,6 +151,8 @@ async def _open(name: str, options: ModelConfig) -> Model:
         if not path.is_file():
             raise ConfigError(f"model {name!r}: there is no file {path}")
         return ReplayModel.load(path) if kind == "replay" else ScriptedModel(path.read_text(encoding="utf-8").splitlines())
+    if own_models.has(name):
+        return await open_own_model(name, options.model_dump())
     raise unknown_model(name)
 
 
@@ -191,7 +199,7 @@ def weights_of(name: str) -> str:
         return str(nano_path())
     if kind in ("hf", "vllm") and rest:
         return str(model_folder(rest))
-    if kind not in {form.split("/")[0] for form in FORMS} and not name.startswith(("http://", "https://")):
+    if not own_models.has(name) and kind not in {form.split("/")[0] for form in FORMS} and not name.startswith(("http://", "https://")):
         raise unknown_model(name)
     raise ConfigError(f"model {name!r} has no weights here to train; use hf/PATH (in this process) or vllm/PATH (a server tirage starts)")
 
@@ -203,11 +211,16 @@ def served_like(name: str, checkpoint: str) -> str:
 
 def open_interpreter(options: SandboxOptions) -> Sandbox:
     """The sandbox of a run, to be entered. Raises `SandboxError` when the demanded isolation cannot be had."""
+    if options.backend not in SANDBOXES:
+        own = options.model_dump(exclude={"backend", "options"})
+        return Pool(open_own_sandbox(options.backend, own, options.options), warm=options.warm)
     return Pool(open_sandbox(sandbox_config(options)), warm=options.warm)
 
 
 def sandbox_config(options: SandboxOptions) -> AnyConfig:
     """What the back end that a run names is asked for. Raises `ConfigError` when an option that it needs is missing."""
+    if options.options:
+        raise ConfigError(f"sandbox.options belong to a sandbox of your own; {options.backend} has none, leave them out")
     match options.backend:
         case "docker":
             if not options.image:
@@ -224,6 +237,8 @@ def sandbox_config(options: SandboxOptions) -> AnyConfig:
                 network=options.network,
                 unsafe=options.unsafe,
             )
+        case own:
+            raise ConfigError(f"sandbox back end {own!r} is your own and has no configuration here; open it with open_interpreter")
 
 
 def make_agent(  # noqa: PLR0913 - each is one of the parts that a caller may settle

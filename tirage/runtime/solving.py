@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,6 @@ from tirage.runtime.improve import improve_round
 from tirage.runtime.opening import Parts, known_profile, make_agent, open_interpreter, open_models
 from tirage.runtime.stages import Silent
 from tirage.runtime.toolbox import open_tools
-from tirage.verification.factory import open_verifier
 from tirage.verification.reading import answer_of
 from tirage.verification.verifiers import Verifiers
 
@@ -77,12 +76,13 @@ async def open_agent(
     agent: AgentConfig | None = None,
     sampling: SamplingConfig | None = None,
     hints: HintsConfig | None = None,
+    own: Collection[str] = (),
 ) -> AsyncIterator[Agent]:
-    """The agent that words and settings stand for, with its model, sandbox and tools open."""
+    """The agent that words and settings stand for, with its model, sandbox and tools open; `own`: as of `Verifiers`."""
     settings, driven = SandboxOptions(), agent or AgentConfig()
     opened = await open_models(model, options, driven)
     try:
-        async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools, Verifiers() as alike:
+        async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools, Verifiers(own) as alike:
             chosen = sampling or SamplingConfig()
             yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, alike=alike, tools=tools)
     finally:
@@ -100,12 +100,13 @@ async def solve_async(  # noqa: PLR0913 - each is one of the parts that a caller
     budget: Budget | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
     log: Log | None = None,
+    own: Collection[str] = (),
 ) -> Solution:
-    """Solve one problem; see `solve`. What `log` knows is not done again."""
+    """Solve one problem; see `solve`. What `log` knows is not done again. `own`: verifiers at `module:attribute`, as of `Verifiers`."""
     if not problem.prompt.strip():
         raise ConfigError("the question is empty; give the text of a problem")
-    async with open_agent(model, options=options, agent=agent, sampling=sampling, hints=hints) as explorer:
-        return await solve_with(explorer, problem, budget=budget, on_step=on_step, log=log)
+    async with open_agent(model, options=options, agent=agent, sampling=sampling, hints=hints, own=own) as explorer:
+        return await solve_with(explorer, problem, budget=budget, on_step=on_step, log=log, own=own)
 
 
 async def solve_with(
@@ -115,18 +116,16 @@ async def solve_with(
     budget: Budget | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
     log: Log | None = None,
+    own: Collection[str] = (),
 ) -> Solution:
-    """Solve one problem with an agent whose parts are open."""
+    """Solve one problem with an agent whose parts are open; `own`: as of `Verifiers`."""
     tree = await agent.solve(
         problem, SolveContext(seed=derive_seed(0, problem.asked.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
     )
     verdict = None
     if problem.answer is not None and tree.chosen:
-        verifier = open_verifier(problem.verifier)
-        try:
-            verdict = (await judge(tree, problem, verifier)).get(tree.chosen)
-        finally:
-            await verifier.close()
+        async with Verifiers(own) as verifiers:
+            verdict = (await judge(tree, problem, verifiers.of(problem))).get(tree.chosen)
     answer = answer_of(tree.trajectory(tree.chosen), problem) if tree.chosen else None
     return Solution(answer=answer, tree=tree, verdict=verdict)
 

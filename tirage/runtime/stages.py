@@ -11,8 +11,9 @@ from tirage.core.budget import Budget
 from tirage.core.problem import Problem
 from tirage.models.base import Model, Sampling
 from tirage.models.profile import profile_of, resolve_sampling
+from tirage.problems import FileSource, ProblemSource
 from tirage.rollouts.runner import Progress, Runner, Stage
-from tirage.runtime.config import AgentConfig, HintsConfig, RunConfig, SamplingConfig
+from tirage.runtime.config import AgentConfig, HintsConfig, ImproveConfig, RolloutConfig, RunConfig, SamplingConfig
 from tirage.runtime.config_files import config_hash
 from tirage.runtime.runs import RunFolder
 from tirage.sandbox.base import Sandbox
@@ -115,7 +116,7 @@ async def roll_plans(
         return progress
     model = await parts.model(model_name)
     try:
-        async with parts.sandbox() as sandbox, parts.tools(model) as tools, Verifiers() as verifiers:
+        async with parts.sandbox() as sandbox, parts.tools(model) as tools, Verifiers(own_verifiers(config)) as verifiers:
             run.check_tools(tools)
             for number, plan in enumerate(plans):
                 if progress[number].done == progress[number].total:
@@ -137,6 +138,16 @@ async def roll_plans(
     finally:
         await model.close()
     return progress
+
+
+def own_verifiers(config: RunConfig) -> frozenset[str]:
+    """The verifiers that a configuration names for its problems."""
+    sources: tuple[ProblemSource | None, ...] = ()
+    if isinstance(config, ImproveConfig):
+        sources = (config.problems.train, config.problems.heldout, config.problems.unseen)
+    elif isinstance(config, RolloutConfig):
+        sources = (config.problems,)
+    return frozenset(item.verifier for item in sources if isinstance(item, FileSource) and item.verifier is not None)
 
 
 def _standing(run: RunFolder, plan: Plan) -> Progress:

@@ -19,7 +19,7 @@ from tirage.runtime.config import RolloutConfig
 from tirage.runtime.opening import make_agent, open_interpreter, open_models
 from tirage.runtime.runs import RunFolder
 from tirage.runtime.solving import run_sync
-from tirage.runtime.stages import Plan, stage_of
+from tirage.runtime.stages import Plan, own_verifiers, stage_of
 from tirage.sandbox.base import Sandbox
 from tirage.teams.edges import EdgeOptimizer
 from tirage.teams.learner import TopologyLearner
@@ -106,7 +106,7 @@ async def _learn(
 ) -> None:
     model = await open_models(config.model, config.model_options, config.agent)
     try:
-        async with open_interpreter(config.sandbox) as sandbox, Verifiers() as verifiers:
+        async with open_interpreter(config.sandbox) as sandbox, Verifiers(own_verifiers(config)) as verifiers:
             work = _Work(config, run, model, sandbox, verifiers)
             await learn_topology(learner, work, problems, batch=config.batch, price=config.price, seed=config.seed, on_batch=tell)
     finally:
