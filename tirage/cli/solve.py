@@ -60,9 +60,7 @@ def solve(
     budget_tokens: BudgetTokens = None,
     tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
-    collection: Annotated[
-        list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
-    ] = None,
+    collection: Annotated[list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this; repeatable.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="E.g. model_options.chat_template=FILE; repeatable.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -80,7 +78,6 @@ def solve(
         raise ConfigError("--option and --second belong to an agent; name it with --agent")
     if agent is not None and best_of > 1:
         raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
-    several = best_of > 1 or agent is not None
     told = {**with_tools(tools, mcp, collection, _file(agent)), **({} if prm is None else {"prm": prm}), **in_dialect(dialect)}
     options = model_options(settings)
     driven = _agent(agent, pairs(option, "--option"), second, best_of, told)
@@ -95,7 +92,7 @@ def solve(
             sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
             hints=solve_hints(model, hint, options),
             budget=Budget(tokens_out=budget_tokens),
-            on_step=None if as_json else lambda event: show_step(console, event, several=several),
+            on_step=None if as_json else lambda event: show_step(console, event, several=best_of > 1 or agent is not None),
         )
     )
     if as_json:

@@ -1,7 +1,5 @@
 """What `tirage mcp` serves: tools and agents, opened from their names and handed to a server."""
 
-import importlib
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from io import FileIO
@@ -19,9 +17,11 @@ from tirage.runtime.opening import make_agent, open_interpreter, open_models
 from tirage.runtime.solving import as_data, solve_hints, solve_with
 from tirage.runtime.toolbox import open_tools, own_tools, search_tools
 from tirage.sandbox.base import Limits, Sandbox
-from tirage.search.strategies import is_strategy, names
+from tirage.search.strategies import names
 from tirage.serving.mcp import serve_http, serve_stdio, wire
 from tirage.tools.base import Tool
+from tirage.tools.discovery import OWN as own_tool
+from tirage.tools.discovery import from_attribute
 from tirage.tools.function import Refuse, tool
 from tirage.tools.python import clip
 from tirage.tools.toolset import toolset
@@ -55,24 +55,10 @@ async def _offered(
 
 
 def load_tools(word: str) -> list[Tool]:
-    """What `MODULE:ATTRIBUTE` names: a function, a tool, or several; modules are also looked for in the working directory."""
-    module, _, attribute = word.partition(":")
-    if not module or not attribute:
-        raise ConfigError(f"there is no tool {word!r}; tools: {', '.join(OWN)}, solve, or a function's MODULE:ATTRIBUTE")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # a foreign module may raise anything
-        raise ConfigError(f"tool {word!r}: {type(error).__name__}: {error}; give an importable MODULE:ATTRIBUTE") from error
-    finally:
-        sys.path.remove(str(Path.cwd()))
-    several = list(found.values()) if isinstance(found, Mapping) else found if isinstance(found, list | tuple) else [found]
-    for item in several:
-        if not hasattr(item, "spec") and not callable(item):
-            raise ConfigError(f"tool {word!r} is a {type(item).__name__}; give a function, a @tool, or a list of them")
-    return [item if hasattr(item, "spec") else tool(item) for item in several]
+    """What `module:attribute`, or a name that a package offers, stands for: a function, a tool, or several. Raises `ConfigError`."""
+    if not own_tool.has(word):
+        raise ConfigError(f"there is no tool {word!r}; tools: {', '.join([*OWN, 'solve', *own_tool.offers])}, or module:attribute")
+    return list(from_attribute(word).values())
 
 
 def _searches(paths: Sequence[Path], held: AsyncExitStack) -> Iterable[Tool]:
@@ -132,7 +118,8 @@ def _agent(base: AgentConfig, best_of: int, strategy: str | None, nodes: int) ->
     if best_of > 1:
         asked["best_of"] = best_of
     if strategy is not None:
-        if not is_strategy(strategy) or ":" in strategy:
+        # A client names strategies, never code: what is installed is all that it can choose from.
+        if strategy not in names():
             raise ConfigError(f"there is no strategy {strategy!r}; strategies: {', '.join(names())}")
         asked["search"] = {**(asked["search"] or {}), "strategy": strategy, "options": {}, "budget": {"nodes": nodes}}
     return build_config(AgentConfig, asked, "solve")
