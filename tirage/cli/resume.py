@@ -7,6 +7,7 @@ import typer
 
 from tirage.cli.teamwork import TeamRun, Waiting, perform
 from tirage.core.errors import ConfigError
+from tirage.core.extension import refuse_code
 from tirage.workflows.approval import Action, Decision, PausedRun, Record
 
 
@@ -18,6 +19,7 @@ def resume(
     escalate: Annotated[bool, typer.Option("--escalate", help="Leave it to the next in charge: the file then waits for them.")] = False,
     terminate: Annotated[bool, typer.Option("--terminate", help="End the run with the best answer so far.")] = False,
     by: Annotated[str, typer.Option(help="Who decides.")] = "",
+    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="A module:attribute that the run uses; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Picture of who spoke to whom: .html, .dot, .mmd, .json, .txt.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the picture that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -38,7 +40,11 @@ def resume(
     paused = PausedRun.load(file)
     if paused.waiting is None:
         raise ConfigError(f"{file} has ended; nothing waits in it")
-    waiting = Waiting(TeamRun.from_data(paused.agent), paused.problem, Record(paused.settled), file)
+    run = TeamRun.from_data(paused.agent)
+    for name in (run.model, *run.models):
+        if name not in (model or ()):
+            refuse_code(name, str(file), f"name it yourself: --model {name}")
+    waiting = Waiting(run, paused.problem, Record(paused.settled), file)
     waiting.gate.decided = {int(number): decision for number, decision in paused.decided.items()}
     if given:
         waiting.gate.decided[paused.waiting.number] = given[0]

@@ -3,15 +3,18 @@
 import json
 from collections import Counter
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from tirage.core.errors import ConfigError, SandboxError
+from tirage.runtime.config import SANDBOXES
 from tirage.runtime.solving import run_sync
 from tirage.sandbox import AnyConfig, DockerConfig, JupyterConfig, SandboxCapabilities, SandboxConfig, open_sandbox
+from tirage.sandbox.base import Sandbox
+from tirage.sandbox.opening import OWN, open_own_sandbox
 from tirage.testing.hostile import GROUPS
 from tirage.testing.suites.findings import Finding
 from tirage.testing.suites.sandboxes import check_sandbox
@@ -23,7 +26,7 @@ COLOURS = {"kept": "green", "contained": "green", "not contained": "yellow", "fa
 
 @sandbox_app.command("check", epilog="Example: tirage sandbox check --rung 2")
 def check(
-    backend: Annotated[Literal["fork", "docker", "jupyter"], typer.Option("--backend", help="The back end to check.")] = "fork",
+    backend: Annotated[str, typer.Option("--backend", help="fork, docker, jupyter, or module:attribute of your own.")] = "fork",
     rung: Annotated[int | None, typer.Option("--rung", min=1, max=2, help="fork: exactly this rung of the ladder.")] = None,
     image: Annotated[str, typer.Option("--image", help="docker: an image with Python >= 3.11.")] = "tirage-sandbox",
     kernel: Annotated[str, typer.Option("--kernel", help="jupyter: an installed kernel.")] = "python3",
@@ -34,16 +37,12 @@ def check(
     unknown = set(group or ()) - {"promises", *GROUPS}
     if unknown:
         raise ConfigError(f"--group {sorted(unknown)[0]!r} is not known; known: promises, {', '.join(GROUPS)}")
-    config: AnyConfig
-    match backend:
-        case "fork":
-            config = SandboxConfig(first_rung=rung or 1, min_rung=rung or 2, preload=(), memory_mb=512, total_mb=1024, scratch_mb=32)
-        case "docker":
-            config = DockerConfig(image=image, memory_mb=512, scratch_mb=64)
-        case "jupyter":
-            config = JupyterConfig(kernel=kernel)
+    own = OWN.has(backend)
+    if not own and backend not in SANDBOXES:
+        raise OWN.unknown(backend, [*SANDBOXES, *OWN.offers])
+    sandbox = open_own_sandbox(backend, {"memory_mb": 512}, {}) if own else open_sandbox(_config(backend, rung, image, kernel))
     console = Console(stderr=True, highlight=False)
-    able, findings = run_sync(_check(config, console, tuple(group or ())))
+    able, findings = run_sync(_check(sandbox, console, tuple(group or ())))
     failed = [finding for finding in findings if not finding.kept]
     if as_json:
         print(json.dumps({"capabilities": asdict(able), "findings": [asdict(finding) for finding in findings]}, ensure_ascii=False))
@@ -53,7 +52,16 @@ def check(
         raise SandboxError(f"{len(failed)} of {len(findings)} checks failed, the first: {failed[0].name}: {failed[0].detail}")
 
 
-async def _check(config: AnyConfig, console: Console, groups: tuple[str, ...]) -> tuple[SandboxCapabilities, list[Finding]]:
+def _config(backend: str, rung: int | None, image: str, kernel: str) -> AnyConfig:
+    """A small sandbox of a back end."""
+    if backend == "docker":
+        return DockerConfig(image=image, memory_mb=512, scratch_mb=64)
+    if backend == "jupyter":
+        return JupyterConfig(kernel=kernel)
+    return SandboxConfig(first_rung=rung or 1, min_rung=rung or 2, preload=(), memory_mb=512, total_mb=1024, scratch_mb=32)
+
+
+async def _check(opened: Sandbox, console: Console, groups: tuple[str, ...]) -> tuple[SandboxCapabilities, list[Finding]]:
     counts: Counter[str] = Counter()
     with console.status("opening the sandbox") as status:
 
@@ -62,7 +70,7 @@ async def _check(config: AnyConfig, console: Console, groups: tuple[str, ...]) -
             done = ", ".join(f"{count} {name}" for name, count in counts.items())
             status.update(f"{done}; {finding.group}: {finding.name}")
 
-        async with open_sandbox(config) as sandbox:
+        async with opened as sandbox:
             findings = await check_sandbox(sandbox, told, groups=groups)
             return sandbox.capabilities, findings
 

@@ -47,7 +47,7 @@ def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path
     """
     base = config.agent.search
     assert base is not None
-    models = [model for name in names if is_team(name) for model in member_models(name)]
+    models = [model for name in names if is_team(name) for model in member_models(name, config.agent.models)]
     config = config.model_copy(update={"agent": config.agent.model_copy(update={"models": (*config.agent.models, *models)})})
     agents = {team_label(name) if is_team(name) else name: _agent(config.agent, base, name) for name in names}
     if len(agents) < 2:

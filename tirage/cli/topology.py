@@ -15,7 +15,7 @@ from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, SamplingConfig
 from tirage.runtime.opening import parse_problems
 from tirage.runtime.team_training import LEARNERS, TeachConfig, check_learner, teach
-from tirage.runtime.topologies import open_topology, topology_for
+from tirage.runtime.topologies import checked_models, open_topology, topology_for
 from tirage.teams.pictures import Form, draw
 from tirage.teams.spec import TopologySpec
 from tirage.teams.stock import SHAPES
@@ -86,7 +86,7 @@ def run(
     made = TeamRun(
         topology=team,
         model=model,
-        models=tuple(dict.fromkeys(member.model for member in team.members if member.model)),
+        models=checked_models(team, source, (model,)),
         approve=tuple(approve or ()),
         temperature=temperature,
         max_tokens=max_tokens,

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from tirage.core.errors import ConfigError
+from tirage.core.extension import refuse_code
 from tirage.runtime.config_files import load_config
 from tirage.teams.edges import EdgeOptimizer
 from tirage.teams.learner import TopologyLearner
@@ -72,10 +73,22 @@ def team_label(name: str) -> str:
     return f"{Path(name).stem}@{hashlib.sha256(Path(name).read_bytes()).hexdigest()[:6]}"
 
 
-def member_models(name: str) -> tuple[str, ...]:
-    """Model strings that the members of a team name. Raises as the file's opening does."""
+def member_models(name: str, own: Collection[str] = ()) -> tuple[str, ...]:
+    """Model strings that the members of a team name. Raises as the file's opening does.
+
+    `own`: models that the user named. A topology may come from anybody: other code that it names is refused, by `ConfigError`.
+    """
     team = open_learned(Path(name)).team if is_learned(name) else open_topology(name)
-    return tuple(dict.fromkeys(member.model for member in team.members if member.model))
+    return checked_models(team, name, own)
+
+
+def checked_models(team: Topology, name: str, own: Collection[str] = ()) -> tuple[str, ...]:
+    """The same of an open topology; `name` is where it comes from."""
+    models = dict.fromkeys(member.model for member in team.members if member.model)
+    for model in models:
+        if model not in own:
+            refuse_code(model, f"topology {name}", f"name it yourself, with -m {model} or among agent.models")
+    return tuple(models)
 
 
 def team_options(options: Mapping[str, Any]) -> dict[str, Any]:
