@@ -12,8 +12,8 @@ from tests.cli.test_main import problems, run, script
 from tirage.core.errors import ConfigError
 from tirage.runtime.config import AgentConfig
 from tirage.runtime.config_files import load_config
-from tirage.runtime.toolbox import found_tools
-from tirage.runtime.topologies import open_topology
+from tirage.runtime.opening.toolbox import found_tools
+from tirage.runtime.opening.topologies import open_topology
 from tirage.systems.registry import shipped
 from tirage.traces.jsonl import TraceStore
 

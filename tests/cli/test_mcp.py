@@ -161,7 +161,7 @@ def test_over_http_it_says_how_to_connect() -> None:
     [
         (["pyhton"], 2, "there is no tool 'pyhton'; tools: python, shell, solve, or a function's MODULE:ATTRIBUTE"),
         (["absent_module:x"], 2, "ModuleNotFoundError: No module named 'absent_module'"),
-        (["mine:absent"], 2, "give an importable MODULE:ATTRIBUTE"),
+        (["mine:absent"], 2, "give an importable module and an attribute of it"),
         (["mine:number"], 2, "tool 'mine:number' is a int; give a function, a @tool, or a list of them"),
         (["mine:plain", "mine:plain"], 2, "two tools are named 'plain'"),
         (["-c", "absent.sqlite"], 3, "make one with: tirage index add absent.sqlite FOLDER"),

@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
-from tirage.cli.strategies import compare_strategies
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.hint import HintPosition
@@ -27,12 +26,12 @@ from tirage.evaluation.improvement import Context
 from tirage.evaluation.reports.report import to_plain
 from tirage.problems import load_problems
 from tirage.rollouts.runner import Progress, unique
+from tirage.runtime.comparison import compare_strategies
 from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
 from tirage.runtime.config_files import build_config, config_hash
-from tirage.runtime.opening import Parts, parse_problems
-from tirage.runtime.runs import RunFolder
-from tirage.runtime.solving import run_sync
-from tirage.runtime.stages import Plan, roll_plans
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.problem_sets import parse_problems
+from tirage.runtime.stages import plan_of, roll_out
 from tirage.traces.jsonl import TraceStore
 
 STAGE = "rollout"
@@ -158,7 +157,9 @@ def compare(
         config = build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
         folder = out or Path("runs") / f"compare-{config_hash(config)}"
         names = [name.strip() for name in strategies.split(",") if name.strip()]
-        _tell(compare_strategies(config, names, folder, quiet=as_json), folder, as_json)
+        with LiveDisplay(quiet=as_json) as display:
+            report = run_sync(compare_strategies(config, names, folder, display))
+        _tell(report, folder, as_json)
         return
     if run_a is None or run_b is None:
         raise ConfigError("give two run folders, or --strategies with --problems")
@@ -198,9 +199,8 @@ def _config(
 
 def _roll(config: RolloutConfig, folder: Path, budget: Budget, *, quiet: bool) -> Progress:
     problems = unique(load_problems(config.problems))
-    with RunFolder(folder, config) as run, LiveDisplay(quiet=quiet) as display:
-        plan = Plan(name=STAGE, problems=problems, sampling=config.sampling, hints=config.hints, samples=config.samples)
-        return run_sync(roll_plans(config, run, Parts(config), display, config.model, [plan], budget=budget))[0]
+    with LiveDisplay(quiet=quiet) as display:
+        return run_sync(roll_out(config, folder, plan_of(config, STAGE, problems), display, budget=budget))
 
 
 def _stage(run: Path, stage: str | None) -> tuple[list[Outcome], str]:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tirage.cli.teamwork import TeamRun, Waiting, perform
+from tirage.cli.teamwork import perform
 from tirage.core.errors import ConfigError
+from tirage.runtime.team_runs import TeamRun, Waiting
 from tirage.workflows.approval import Action, Decision, PausedRun, Record
 
 

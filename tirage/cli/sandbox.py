@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tirage.core.errors import ConfigError, SandboxError
-from tirage.runtime.solving import run_sync
+from tirage.runtime.event_loop import run_sync
 from tirage.sandbox import AnyConfig, DockerConfig, JupyterConfig, SandboxCapabilities, SandboxConfig, open_sandbox
 from tirage.testing.hostile import GROUPS
 from tirage.testing.sandbox_suite import Finding, check_sandbox

@@ -303,6 +303,13 @@ class RolloutConfig(RunConfig):
     hints: HintsConfig | None = Field(None, description="null gives no hints")
 
 
+class SolveConfig(RunConfig):
+    """One problem at a time."""
+
+    hints: HintsConfig | None = Field(None, description="null gives no hints")
+    budget: BudgetConfig = Field(BudgetConfig(), description="limits of all that is done for one problem")
+
+
 class ImproveConfig(RunConfig):
     """Improvement: one round, or several."""
 

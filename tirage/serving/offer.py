@@ -1,7 +1,5 @@
 """What `tirage mcp` serves: tools and agents, opened from their names and handed to a server."""
 
-import importlib
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from io import FileIO
@@ -11,13 +9,14 @@ from typing import Annotated, Any, TextIO
 from pydantic import Field
 
 from tirage.core.errors import ConfigError
+from tirage.core.extension import is_place, load_place
 from tirage.core.problem import Problem
-from tirage.models.base import Model
 from tirage.runtime.config import AgentConfig, RunConfig
 from tirage.runtime.config_files import build_config
-from tirage.runtime.opening import make_agent, open_interpreter, open_models
+from tirage.runtime.opening.sandboxes import open_interpreter
+from tirage.runtime.opening.toolbox import as_tool, own_tools, search_tools
+from tirage.runtime.runtime import Runtime
 from tirage.runtime.solving import as_data, solve_hints, solve_with
-from tirage.runtime.toolbox import open_tools, own_tools, search_tools
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.search.strategies import is_strategy, names
 from tirage.serving.mcp import serve_http, serve_stdio, wire
@@ -25,7 +24,6 @@ from tirage.tools.base import Tool
 from tirage.tools.function import Refuse, tool
 from tirage.tools.python import clip
 from tirage.tools.toolset import toolset
-from tirage.verification.verifiers import Verifiers
 
 __all__ = ["OWN", "load_tools", "offer_http", "offer_stdio", "wire"]
 OWN = ("python", "shell")
@@ -43,51 +41,41 @@ async def _offered(
     async with AsyncExitStack() as held:
         offered = [*own_tools(own, Limits(wall_s=config.sandbox.timeout_s)).values(), *_searches(collections, held), *functions]
         sandbox: Sandbox | None = None
-        if own or functions or "solve" in wanted:
+        if "solve" in wanted:
+            runtime = await held.enter_async_context(Runtime(config))
+            sandbox = runtime.sandbox
+            offered.append(solve_tool(runtime))
+        elif own or functions:
             sandbox = await held.enter_async_context(open_interpreter(config.sandbox))
-        if "solve" in wanted and sandbox is not None:
-            model = await open_models(config.model, config.model_options, config.agent)
-            held.push_async_callback(model.close)
-            tools = await held.enter_async_context(open_tools(config.agent, model))
-            alike = await held.enter_async_context(Verifiers())
-            offered.append(solve_tool(model, config, sandbox, alike, tools))
         yield toolset(*offered), sandbox
 
 
 def load_tools(word: str) -> list[Tool]:
     """What `MODULE:ATTRIBUTE` names: a function, a tool, or several; modules are also looked for in the working directory."""
-    module, _, attribute = word.partition(":")
-    if not module or not attribute:
+    if not is_place(word):
         raise ConfigError(f"there is no tool {word!r}; tools: {', '.join(OWN)}, solve, or a function's MODULE:ATTRIBUTE")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # a foreign module may raise anything
-        raise ConfigError(f"tool {word!r}: {type(error).__name__}: {error}; give an importable MODULE:ATTRIBUTE") from error
-    finally:
-        sys.path.remove(str(Path.cwd()))
+    found = load_place(word, "tool")
     several = list(found.values()) if isinstance(found, Mapping) else found if isinstance(found, list | tuple) else [found]
     for item in several:
         if not hasattr(item, "spec") and not callable(item):
             raise ConfigError(f"tool {word!r} is a {type(item).__name__}; give a function, a @tool, or a list of them")
-    return [item if hasattr(item, "spec") else tool(item) for item in several]
+    return [as_tool(item) for item in several]
 
 
 def _searches(paths: Sequence[Path], held: AsyncExitStack) -> Iterable[Tool]:
     """A search tool per collection."""
     if not paths:
         return
-    from tirage.runtime.collections import existing_collection
+    from tirage.runtime.opening.collections import existing_collection
     from tirage.tools.retrieval import SearchTool
 
     for item in search_tools(paths):
         yield SearchTool(held.enter_context(closing(existing_collection(item.index))), name=item.name)
 
 
-def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, alike: Verifiers, tools: Mapping[str, Tool]) -> Tool:
-    """The tool `solve`: an agent with these parts on a question; `alike` says which answers are the same."""
+def solve_tool(runtime: Runtime) -> Tool:
+    """The tool `solve`: an agent over open parts, on a question."""
+    config = runtime.config
 
     @tool(timeout_s=_SOLVE_S, clip_chars=4 * _RESPONSE)
     async def solve(
@@ -107,20 +95,11 @@ def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, alike: Verifie
         if not question.strip():
             raise Refuse("the question is empty; give the text of a problem")
         try:
-            agent = _agent(config.agent, best_of, strategy, nodes)
-            explorer = make_agent(
-                model,
-                agent,
-                config.sampling,
-                sandbox=sandbox,
-                options=config.sandbox,
-                hints=solve_hints(config.model, None),
-                alike=alike,
-                tools=tools,
-            )
+            driven = _agent(config.agent, best_of, strategy, nodes)
+            agent = runtime.agent(driven, hints=solve_hints(runtime.model, None))
         except ConfigError as error:
             raise Refuse(str(error)) from error
-        found = as_data(await solve_with(explorer, Problem(prompt=question)))
+        found = as_data(await solve_with(agent, Problem(prompt=question)))
         return {**found, "response": clip(str(found["response"]), _RESPONSE)[0]}
 
     return solve
