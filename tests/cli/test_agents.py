@@ -2,7 +2,6 @@
 
 import json
 import re
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -101,7 +100,7 @@ def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[
     assert "── chain 1, step 4: executor\na year of Xanth has 417 days\n" in out
     assert "answer: 417" in out
     with pytest.raises(ConfigError, match="there is no folder tolls; name one with modules of tools, or module:attribute"):
-        found_tools("tolls", ExitStack())
+        found_tools("tolls")
 
 
 def test_rstar_runs_with_a_second_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -190,12 +189,12 @@ def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path:
 
 def test_an_option_from_python_that_an_agent_does_not_take(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="agent 'tir' has no option 'gate'; its options: n, select"):
-        tirage.solve("1 + 1?", model=script(tmp_path, "\\boxed{1}"), agent="tir", gate=None)
+        tirage.solve("1 + 1?", model=script(tmp_path, "\\boxed{1}"), agent="tir", options={"gate": None})
 
 
 def test_the_room_is_a_door(tmp_path: Path) -> None:
     model = script(tmp_path, "\\boxed{1}", "\\boxed{2}", "\\boxed{2}")
-    solution = tirage.solve("1 + 1?", model=model, agent="tir", n=3)
+    solution = tirage.solve("1 + 1?", model=model, agent="tir", options={"n": 3})
     assert solution.answer == "2"
     assert len(solution.tree.nodes) == 4
 

@@ -76,7 +76,7 @@ def test_mistakes_are_named(run: Path, tmp_path: Path) -> None:
     assert "no stage 'train-unhinted'; its stages: train-alone, train-hinted" in invoke(
         "data", "build", run, *out, "--recipe", "rft", fails=ConfigError
     )
-    assert "unknown recipe 'star'" in invoke("data", "build", run, *out, "--recipe", "star", fails=ConfigError)
+    assert "recipe 'star' is not known" in invoke("data", "build", run, *out, "--recipe", "star", fails=ConfigError)
     assert "write it as key=value" in invoke("data", "build", run, *out, "--set", "seed", fails=ConfigError)
     assert "per_problem" in invoke("data", "build", run, *out, "--set", "per_problem=0", fails=ConfigError)
     assert "use exact, ngram or lcs" in invoke("data", "build", run, *out, "--overlap", "fuzzy", fails=ConfigError)

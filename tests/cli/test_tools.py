@@ -75,7 +75,8 @@ def test_the_interpreter_is_measured_in_a_sandbox(capsys: pytest.CaptureFixture[
     [
         (["card", "halv", "--from", "mine"], "no tool named 'halv'; tools: bare, halve", 2),
         (["card", "bare", "--from", "mine", "--measure", "1"], "tool 'bare' has no demos to measure; write `demos` in its card", 2),
-        (["ls", "--from", "json:loads"], "is no tool", 2),
+        (["ls", "--from", "json:loads"], "tool 'loads': parameter 's' has no type hint", 2),
+        (["ls", "--from", "sys:path"], "tool 'sys:path' is of type list; give a function, a @tool", 2),
         (["card", "halve", "--from", "mine", "--figures", "none.json"], "none.json", 3),
     ],
 )

@@ -69,7 +69,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def tool_runner() -> Iterator[Bench]:
+def bench() -> Iterator[Bench]:
     opened = Bench()
     yield opened
     opened.close()
@@ -122,17 +122,17 @@ def unrun(tree: Tree) -> list[str]:
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_every_system_ends_within_its_budget(tool_runner: Bench, collection: Path, name: str) -> None:
+def test_every_system_ends_within_its_budget(bench: Bench, collection: Path, name: str) -> None:
     config = AgentConfig(name=name, options=SMALL.get(name, {}), budget=BudgetConfig(tokens=BUDGET))
     if name == "ur2":
         config = AgentConfig(name=name, budget=BudgetConfig(tokens=BUDGET), tools=({"index": collection},))  # type: ignore[arg-type]
-    tree = tool_runner.solve(config)
+    tree = bench.solve(config)
     check(tree, BUDGET, step=TURN * 4)
     if name in RUNS_CODE:
         assert not unrun(tree)
 
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("rstar", "plans")])
-def test_every_strategy_ends_within_its_budget(tool_runner: Bench, name: str) -> None:
+def test_every_strategy_ends_within_its_budget(bench: Bench, name: str) -> None:
     search = SearchConfig(strategy=name, valuer="confidence", budget=BudgetConfig(tokens=BUDGET), max_steps=4, concurrency=4)
-    check(tool_runner.solve(AgentConfig(search=search)), BUDGET, step=TURN * 4)
+    check(bench.solve(AgentConfig(search=search)), BUDGET, step=TURN * 4)

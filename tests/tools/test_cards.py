@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from tirage.core import Observation, ObservationStatus, ToolCall
 from tirage.core.errors import ConfigError, DataError, ToolError
+from tirage.core.extension import offered
 from tirage.sandbox.base import Session
 from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.cards import card_of, render, render_all
@@ -223,21 +224,24 @@ def test_an_installed_package_offers_tools(tmp_path: Path, monkeypatch: pytest.M
     (info / "entry_points.txt").write_text("[tirage.tools]\nshout = shouting_tools:upper\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
+    offered.cache_clear()
     assert from_packages()["upper"].spec.description == "Say it upper."
     assert list(from_attribute("shouting_tools:upper")) == ["upper"]
     for place, says in (
-        ("shouting_tools:none", "do not load .AttributeError"),
+        ("shouting_tools:none", "has no attribute 'none'"),
         ("shouting_tools", "write module:attribute"),
-        ("shouting_tools:nothing", "is no tool but 3"),
+        ("shouting_tools:nothing", "is of type int; give a function, a @tool"),
         ("shouting_tools:both", "two tools are named 'upper'"),
     ):
         with pytest.raises(ConfigError, match=says):
             from_attribute(place)
     (info / "entry_points.txt").write_text("[tirage.tools]\nshout = shouting_tools:gone\n")
     importlib.invalidate_caches()
-    with pytest.raises(ConfigError, match=r"'shouting_tools:gone' of shouting do not load"):
+    offered.cache_clear()
+    with pytest.raises(ConfigError, match=r"tool 'shout' of shouting does not load"):
         from_packages()
     sys.modules.pop("shouting_tools", None)
+    offered.cache_clear()
 
 
 async def test_a_refusal_is_a_failure_of_the_call() -> None:

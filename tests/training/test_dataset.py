@@ -41,7 +41,7 @@ def test_a_written_dataset_reads_back(folder: Path) -> None:
     }
     assert dataset.manifest.tokens_trained == sum(len(row.trained_ids) for row in rows)
     first = json.loads((folder / "manifest.json").read_text())["counts"][0]
-    assert first == {"step": "read", "in": 4, "out": 4, "dropped": {}, "noted": {}}
+    assert first == {"step": "read", "in": 4, "out": 4, "dropped": {}, "noted": {}, "unit": "trajectories"}
 
 
 def test_check_finds_a_changed_row(folder: Path) -> None:

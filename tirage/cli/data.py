@@ -1,7 +1,8 @@
 """`tirage data`: turn stored rollouts into training rows, look at them, check them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,8 +25,8 @@ from tirage.traces.view import visible
 from tirage.training.dataset import Dataset
 from tirage.training.filters import HeldOut
 from tirage.training.manifest import Manifest
-from tirage.training.recipes import RECIPES, make_recipe
-from tirage.training.rows import IGNORED, TokenRow
+from tirage.training.recipes import make_recipe, shipped
+from tirage.training.rows import IGNORED, PairRow, TokenRow
 
 data_app = typer.Typer(help="Build training rows from stored rollouts, look at them, check them.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a s
 def build(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder (the one with traces.jsonl).", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Dataset folder to write.")],
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help=f"One of: {', '.join(RECIPES)}.")] = "hint-rft",
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help=f"{', '.join(shipped())}, or module:attribute.")] = "hint-rft",
     settings: SetOption = None,
     heldout: Annotated[list[str] | None, typer.Option("--heldout", help="Keep these problems' prompts out; repeatable.")] = None,
     overlap: Annotated[str, typer.Option("--overlap", help="How to compare prompts: exact, ngram or lcs.")] = "exact",
@@ -69,7 +70,8 @@ def show(
 ) -> None:
     """Show what a dataset holds: the counts of each step and one row with its loss mask."""
     opened = Dataset(dataset)
-    example = next(islice(opened.rows(), row, None), None)
+    rows: Iterator[TokenRow | PairRow] = opened.pairs() if opened.manifest.kind == "pairs" else opened.rows()
+    example = next(islice(rows, row, None), None)
     if example is None:
         raise DataError(f"dataset {dataset} has {len(opened)} rows; --row counts from 0")
     if as_json:
@@ -77,15 +79,16 @@ def show(
         return
     console = Console(highlight=False)
     console.print(_counts_table(opened.manifest))
-    trained = sum(label != IGNORED for label in example.labels)
-    console.print(
-        f"row {row} of {len(opened)}: {example.id}, {len(example.input_ids)} tokens, {trained} trained, trace {example.meta.get('trace')}"
-    )
+    tokens = example.tokens if isinstance(example, PairRow) else len(example.input_ids)
+    trained = example.trained if isinstance(example, PairRow) else len(example.trained_ids)
+    console.print(f"row {row} of {len(opened)}: {example.id}, {tokens} tokens, {trained} trained, trace {example.meta.get('trace')}")
     renderer = _renderer(opened.manifest.tokenizer_hash, tokenizer)
     if renderer is None:
         console.print(f"no tokenizer with hash {opened.manifest.tokenizer_hash} at hand; give its folder with --tokenizer", style="yellow")
         return
-    console.print(masked_text(example, renderer))
+    for title, side in _sides(example):
+        console.print(title, style="bold", end="\n" if title else "")
+        console.print(masked_text(side, renderer))
     console.print("trained tokens are green", style="bright_black")
 
 
@@ -127,6 +130,16 @@ def masked_text(row: TokenRow, renderer: Renderer) -> Text:
     return text
 
 
+def _sides(row: TokenRow | PairRow) -> list[tuple[str, TokenRow]]:
+    """What there is to read of a row: the row itself, or the prompt and both ways on of a pair."""
+    if isinstance(row, TokenRow):
+        return [("", row)]
+    prompt = TokenRow(id=row.id, input_ids=row.prompt_ids, labels=(IGNORED,) * len(row.prompt_ids))
+    chosen = TokenRow(id=row.id, input_ids=row.chosen_ids, labels=row.chosen_labels)
+    rejected = TokenRow(id=row.id, input_ids=row.rejected_ids, labels=row.rejected_labels)
+    return [("prompt", prompt), ("chosen", chosen), ("rejected", rejected)]
+
+
 def _store(run: Path, stages: Sequence[str]) -> TraceStore:
     if not (run / TRACES).is_file():
         raise DataError(f"{run} is not a run folder: it has no {TRACES}")
@@ -164,5 +177,5 @@ def _renderer(wanted: str, folder: Path | None) -> Renderer | None:
     return renderer if renderer.hash == wanted else None
 
 
-def _plain(row: TokenRow) -> dict[str, Any]:
-    return {"id": row.id, "input_ids": row.input_ids, "labels": row.labels, "meta": dict(row.meta)}
+def _plain(row: TokenRow | PairRow) -> dict[str, Any]:
+    return asdict(row)

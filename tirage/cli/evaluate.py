@@ -24,7 +24,7 @@ from tirage.evaluation import (
 from tirage.evaluation.checked import checked_rows
 from tirage.evaluation.improvement import Context
 from tirage.evaluation.reports.report import to_plain
-from tirage.problems import load_problems
+from tirage.problems import ProblemSource, load_problems
 from tirage.rollouts.runner import Progress, unique
 from tirage.runtime.comparison import compare_strategies
 from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
@@ -39,6 +39,7 @@ STAGE = "rollout"
 Problems = Annotated[str, typer.Argument(help="A file (.jsonl, .parquet, a dataset folder), nano:SPLIT or gym:FAMILY[,FAMILY].")]
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")]
 RunPath = Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")]
+VerifierName = Annotated[str | None, typer.Option("--verifier", help="What grades the problems of a file: a name, or module:attribute.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any other key of `tirage improve --schema`, e.g. --set agent.max_calls=8; repeatable.")
 ]
@@ -64,6 +65,7 @@ def rollout(
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
     budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all; hitting it ends the run early.")] = None,
+    verifier: VerifierName = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +73,19 @@ def rollout(
 
     Example: tirage rollout nano:heldout --limit 50 -n 4 --run runs/try
     """
-    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, rounds, best_of, seed, concurrency, settings)
+    config = _config(
+        parse_problems(problems, limit, verifier),
+        model,
+        samples,
+        temperature,
+        max_tokens,
+        hints,
+        rounds,
+        best_of,
+        seed,
+        concurrency,
+        settings,
+    )
     folder = run if run is not None else Path("runs") / f"rollout-{config_hash(config)}"
     progress = _roll(config, folder, Budget(tokens_out=budget_tokens), quiet=as_json)
     summary = {"run": str(folder), "done": progress.done, "total": progress.total, "resumed": progress.resumed}
@@ -96,6 +110,7 @@ def evaluate(
     best_of: Annotated[int, typer.Option(min=1, help="Chains per rollout; the answer is the majority.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
+    verifier: VerifierName = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -106,7 +121,9 @@ def evaluate(
     Example: tirage eval critic nano:heldout --limit 50 (the model's critiques, by what they correct)
     Example: tirage eval debate --models A,B --judge M --problems FILE (a tournament of debates)
     """
-    config = _config(problems, model, samples, limit, temperature, max_tokens, hints, 1, best_of, seed, concurrency, settings)
+    config = _config(
+        parse_problems(problems, limit, verifier), model, samples, temperature, max_tokens, hints, 1, best_of, seed, concurrency, settings
+    )
     folder = run if run is not None else Path("runs") / f"eval-{config_hash(config)}"
     _roll(config, folder, Budget(), quiet=as_json)
     store = TraceStore(folder)
@@ -171,10 +188,9 @@ def compare(
 
 
 def _config(
-    problems: str,
+    problems: ProblemSource,
     model: str,
     samples: int,
-    limit: int | None,
     temperature: float | None,
     max_tokens: int | None,
     hints: list[HintPosition] | None,
@@ -186,7 +202,7 @@ def _config(
 ) -> RolloutConfig:
     flags = RolloutConfig(
         model=model,
-        problems=parse_problems(problems, limit),
+        problems=problems,
         samples=samples,
         seed=seed,
         agent=AgentConfig(best_of=best_of),

@@ -44,8 +44,11 @@ def solve(
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
     hint: Annotated[bool | None, typer.Option("--hint/--no-hint", help="Place a START hint first; default: only for nano.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
+    verifier: Annotated[str | None, typer.Option(help="What grades the answer: a name, or module:attribute.", show_default="math")] = None,
     best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
-    agent: Annotated[str | None, typer.Option("--agent", "-a", help="A published system (`list` names them) or a YAML file.")] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", "-a", help="A published system (`list` names them), module:attribute, or a YAML file.")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", help="Of the agent: rounds=3, outputs=final,direct; repeatable.")
     ] = None,
@@ -57,9 +60,7 @@ def solve(
     budget_tokens: BudgetTokens = None,
     tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
     mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
-    collection: Annotated[
-        list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
-    ] = None,
+    collection: Annotated[list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this; repeatable.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="E.g. model_options.chat_template=FILE; repeatable.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run folder that keeps the trace.", show_default="runs/solve-DATE-TIME")] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Keep no trace.")] = False,
@@ -90,6 +91,7 @@ def solve(
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
         hints=solve_hints(model, hint, options),
         budget=BudgetConfig(tokens=budget_tokens),
+        verifier=verifier,
     )
     on_step = None if as_json else lambda event: show_step(console, event, several=several)
     problem = Problem(prompt=question, answer=answer)

@@ -63,9 +63,9 @@ def _open(source: str, stack: AsyncExitStack) -> dict[str, Tool]:
         from tirage.tools.retrieval import SearchTool
 
         return toolset(SearchTool(stack.enter_context(closing(existing_collection(path)))))
-    if not path.is_dir() and ":" not in source:
+    if not path.is_dir() and ":" not in source and not discovery.OWN.has(source):
         raise ConfigError(f"--from {source!r} is no folder or file here; give one, or module:attribute")
-    return found_tools(source, stack)
+    return found_tools(source)
 
 
 @tools_app.command("ls", epilog="Example: tirage tools ls --from tools/")

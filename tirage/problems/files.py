@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tirage.core.codec import decode, encode
 from tirage.core.errors import ConfigError, DataError, MissingExtra
+from tirage.core.extension import refuse_code
 from tirage.core.problem import Problem
 from tirage.problems.base import ProblemSet
 
@@ -44,7 +45,8 @@ class Columns:
     """Columns kept in `Problem.metadata`; `family` and `tier` group reports."""
     kind: str = "math"
     verifier: str | None = None
-    """None follows the kind: math and science -> math, choice -> choice, text -> exact; other kinds must name one."""
+    """None follows the kind: math and science -> math, choice -> choice, text -> exact; other kinds must name one. A name, or
+    module:attribute of a verifier of one's own, also counts for rows that carry all fields themselves."""
     unanswered: bool = False
     """Accept rows without a reference; otherwise one is an error."""
 
@@ -63,7 +65,7 @@ def read_problems(
     Args:
         path: a file or a folder.
         format: None follows the name: `.jsonl` and `.jsonl.gz`, `.parquet`, a folder is a saved dataset.
-        columns: how to read foreign rows. Rows written by `write_problems` carry all fields themselves and ignore it.
+        columns: how to read foreign rows. Rows written by `write_problems` carry all fields themselves and ignore it, but for `verifier`.
         limit: read at most this many rows, >= 1; None reads all.
         split: mark for `Problem.split` of foreign rows.
         part: which split of a saved dataset to read; needed when the folder holds several.
@@ -210,6 +212,11 @@ def _own(row: Row, where: str, columns: Columns) -> Problem:
         problem = decode(Problem, dict(row))
     except DataError as error:
         raise DataError(f"{where}: {error}; mend the row, or delete its `id` to give it a new identity") from error
+    if columns.verifier is not None and columns.verifier != problem.verifier:
+        problem = replace(problem, verifier=columns.verifier)
+    elif columns.verifier is None:
+        # A file may come from anybody: code that it names is run only where the user names it too.
+        refuse_code(problem.verifier, where, f"give it yourself: --verifier {problem.verifier}, or verifier: beside the file's path")
     if problem.answer is None and not columns.unanswered and problem.verifier != "gym":
         raise DataError(f"{where}: {_NO_ANSWER}")
     return problem

@@ -58,7 +58,7 @@ class FileSource(_Source):
     choices_column: str | None = Field(default=None, description="list of options of a multiple-choice question")
     metadata_columns: tuple[str, ...] = Field(default=(), description="columns kept with the problem; `family` and `tier` group reports")
     kind: str = Field(default="math", description="math, science, choice, text or code; chooses hints and the default verifier")
-    verifier: str | None = Field(default=None, description="null follows the kind")
+    verifier: str | None = Field(default=None, description="null follows the kind; a name, or module:attribute of one of your own")
     unanswered: bool = Field(default=False, description="accept problems without a reference")
     limit: int | None = Field(default=None, ge=1, description="read only the first rows")
     split: str = Field(default="", description="mark kept with the problems")

@@ -11,9 +11,12 @@ from pydantic_core import PydanticCustomError
 
 from tirage.core.hint import HintPosition
 from tirage.problems import FileSource, ProblemSource
+from tirage.sandbox.opening import OWN as own_sandboxes
 from tirage.tools.retrieval.base import Mode
 from tirage.training.recipes import HintRFTConfig
 from tirage.training.spec import SFTSettings
+
+SANDBOXES = ("fork", "docker", "jupyter")
 
 
 class Strict(BaseModel):
@@ -75,7 +78,7 @@ class RewardConfig(Strict):
 class SearchConfig(RewardConfig):
     """How a tree is grown."""
 
-    strategy: str = Field("mcts", description="`tirage search --list` names them")
+    strategy: str = Field("mcts", description="`tirage search --list` names them; or module:attribute of a strategy of your own")
     options: dict[str, Any] = Field({}, description="of the strategy, such as width or c; `tirage search --list` names them")
     valuer: Literal["auto", "none", "confidence", "execution", "critic", "prm", "oracle"] = Field(
         "auto",
@@ -201,7 +204,9 @@ class AgentConfig(RewardConfig):
     max_failures: int = Field(3, ge=1, description="failing calls in a row before code is given up")
     best_of: int = Field(1, ge=1, description="chains per problem; the answer is the majority")
     search: SearchConfig | None = Field(None, description="grow a tree per problem instead of `best_of` chains")
-    name: str | None = Field(None, description="a published system instead; `tirage solve --agent list` names them")
+    name: str | None = Field(
+        None, description="a published system instead: `tirage solve --agent list` names them; or module:attribute of a `SystemSpec`"
+    )
     options: dict[str, Any] = Field({}, description="of the published system")
     models: tuple[str, ...] = Field((), description="further models of the published system, such as rstar's second one")
     budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree of the published system")
@@ -224,7 +229,10 @@ class AgentConfig(RewardConfig):
 class SandboxOptions(Strict):
     """The interpreter that runs the policy's code."""
 
-    backend: Literal["fork", "docker", "jupyter"] = Field("fork", description="the forking box, a container per problem, or kernels")
+    backend: str = Field(
+        "fork", description="fork: the forking box; docker: a container per problem; jupyter: kernels; or module:attribute of your own"
+    )
+    options: dict[str, Any] = Field({}, description="of a sandbox of your own: arguments of what makes it")
     image: str | None = Field(None, description="docker: the image, with Python >= 3.11")
     runtime: str | None = Field(None, description="docker: the engine's runtime, runsc for gVisor")
     warm: int = Field(2, ge=0, description="sessions kept ready ahead of the problems that will need them")
@@ -235,6 +243,15 @@ class SandboxOptions(Strict):
     timeout_s: float = Field(5.0, gt=0, description="per cell")
     memory_mb: int = Field(1024, ge=64, description="per interpreter process")
     unsafe: bool = Field(False, description="allow running without isolation where the host gives none")
+
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, backend: str) -> str:
+        if backend not in SANDBOXES and not own_sandboxes.has(backend):
+            known = ", ".join([*SANDBOXES, *own_sandboxes.offers])
+            said = "there is no sandbox {name}; known: {known}, or module:attribute"
+            raise PydanticCustomError("backend", said, {"name": repr(backend), "known": known})
+        return backend
 
 
 class ModelConfig(Strict):
@@ -308,6 +325,7 @@ class SolveConfig(RunConfig):
 
     hints: HintsConfig | None = Field(None, description="null gives no hints")
     budget: BudgetConfig = Field(BudgetConfig(), description="limits of all that is done for one problem")
+    verifier: str | None = Field(None, description="what grades the answer: a name, or module:attribute; null: as the problem says")
 
 
 class ImproveConfig(RunConfig):

@@ -8,7 +8,8 @@ from typing import Self
 from tirage.agents.explorer import Agent
 from tirage.models.base import Model
 from tirage.models.several import Several
-from tirage.runtime.config import AgentConfig, HintsConfig, RunConfig, SamplingConfig
+from tirage.problems import FileSource, ProblemSource
+from tirage.runtime.config import AgentConfig, HintsConfig, ImproveConfig, RolloutConfig, RunConfig, SamplingConfig, SolveConfig
 from tirage.runtime.opening.agents import OpenParts, make_agent
 from tirage.runtime.opening.models import open_models
 from tirage.runtime.opening.sandboxes import open_interpreter
@@ -97,7 +98,7 @@ class Runtime:
                 held.push_async_callback(opened.close)
             sandbox = await held.enter_async_context(open_interpreter(config.sandbox))
             tools = await held.enter_async_context(open_tools(config.agent, model))
-            verifiers = await held.enter_async_context(Verifiers())
+            verifiers = await held.enter_async_context(Verifiers(own_verifiers(config)))
             self._parts = OpenParts(
                 model=model,
                 sandbox=sandbox,
@@ -118,3 +119,15 @@ class Runtime:
         """Close everything."""
         self._parts = None
         await self._held.aclose()
+
+
+def own_verifiers(config: RunConfig) -> frozenset[str]:
+    """The verifiers that a configuration names for its problems; only these may be code, as of `Verifiers`."""
+    sources: tuple[ProblemSource | None, ...] = ()
+    if isinstance(config, ImproveConfig):
+        sources = (config.problems.train, config.problems.heldout, config.problems.unseen)
+    elif isinstance(config, RolloutConfig):
+        sources = (config.problems,)
+    named = [item.verifier for item in sources if isinstance(item, FileSource)]
+    named += [config.verifier] if isinstance(config, SolveConfig) else []
+    return frozenset(name for name in named if name is not None)

@@ -203,6 +203,8 @@ async def solve_async(
     config = config or SolveConfig()
     if not problem.prompt.strip():
         raise ConfigError("the question is empty; give the text of a problem")
+    if config.verifier is not None:
+        problem = replace(problem, verifier=config.verifier)
     if isinstance(run, Path):
         RunFolder(run, config).close()
     async with Runtime(config, model=model, tools=tools) as runtime:

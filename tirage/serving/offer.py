@@ -1,6 +1,6 @@
 """What `tirage mcp` serves: tools and agents, opened from their names and handed to a server."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from io import FileIO
 from pathlib import Path
@@ -9,18 +9,19 @@ from typing import Annotated, Any, TextIO
 from pydantic import Field
 
 from tirage.core.errors import ConfigError
-from tirage.core.extension import is_place, load_place
 from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, RunConfig
 from tirage.runtime.config_files import build_config
 from tirage.runtime.opening.sandboxes import open_interpreter
-from tirage.runtime.opening.toolbox import as_tool, own_tools, search_tools
+from tirage.runtime.opening.toolbox import own_tools, search_tools
 from tirage.runtime.runtime import Runtime
 from tirage.runtime.solving import as_data, solve_hints, solve_with
 from tirage.sandbox.base import Limits, Sandbox
-from tirage.search.strategies import is_strategy, names
+from tirage.search.strategies import names
 from tirage.serving.mcp import serve_http, serve_stdio, wire
 from tirage.tools.base import Tool
+from tirage.tools.discovery import OWN as own_tool
+from tirage.tools.discovery import from_attribute
 from tirage.tools.function import Refuse, tool
 from tirage.tools.python import clip
 from tirage.tools.toolset import toolset
@@ -51,15 +52,10 @@ async def _offered(
 
 
 def load_tools(word: str) -> list[Tool]:
-    """What `MODULE:ATTRIBUTE` names: a function, a tool, or several; modules are also looked for in the working directory."""
-    if not is_place(word):
-        raise ConfigError(f"there is no tool {word!r}; tools: {', '.join(OWN)}, solve, or a function's MODULE:ATTRIBUTE")
-    found = load_place(word, "tool")
-    several = list(found.values()) if isinstance(found, Mapping) else found if isinstance(found, list | tuple) else [found]
-    for item in several:
-        if not hasattr(item, "spec") and not callable(item):
-            raise ConfigError(f"tool {word!r} is a {type(item).__name__}; give a function, a @tool, or a list of them")
-    return [as_tool(item) for item in several]
+    """What `module:attribute`, or a name that a package offers, stands for: a function, a tool, or several. Raises `ConfigError`."""
+    if not own_tool.has(word):
+        raise ConfigError(f"there is no tool {word!r}; tools: {', '.join([*OWN, 'solve', *own_tool.offers])}, or module:attribute")
+    return list(from_attribute(word).values())
 
 
 def _searches(paths: Sequence[Path], held: AsyncExitStack) -> Iterable[Tool]:
@@ -111,7 +107,8 @@ def _agent(base: AgentConfig, best_of: int, strategy: str | None, nodes: int) ->
     if best_of > 1:
         asked["best_of"] = best_of
     if strategy is not None:
-        if not is_strategy(strategy) or ":" in strategy:
+        # A client names strategies, never code: what is installed is all that it can choose from.
+        if strategy not in names():
             raise ConfigError(f"there is no strategy {strategy!r}; strategies: {', '.join(names())}")
         asked["search"] = {**(asked["search"] or {}), "strategy": strategy, "options": {}, "budget": {"nodes": nodes}}
     return build_config(AgentConfig, asked, "solve")

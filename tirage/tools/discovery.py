@@ -1,45 +1,34 @@
 """Tools found where they are written: in installed packages, in a folder, under a name. A new one needs no change outside its own file."""
 
-import importlib.metadata
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from tirage.core.errors import ConfigError
+from tirage.core.extension import ExtensionPoint, offered
 from tirage.tools.base import Tool, ToolSpec
+from tirage.tools.function import tool
 from tirage.tools.toolset import toolset, with_card
 
 GROUP = "tirage.tools"
-"""Entry points of this group name a tool, or a mapping or list of tools, as `module:attribute`."""
+"""Entry points of this group name a function, a tool, or a mapping or list of these, as `module:attribute`."""
 
 
 def from_packages() -> dict[str, Tool]:
     """The tools that installed packages offer as entry points of the group `tirage.tools`. Raises `ConfigError` for one that fails."""
-    found: list[Tool] = []
-    for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
-        try:
-            value = entry.load()
-        except Exception as error:  # a package's own code runs here
-            owner = entry.dist.name if entry.dist is not None else "a package"
-            raise ConfigError(f"the tools {entry.value!r} of {owner} do not load ({_told(error)}); update or remove it") from error
-        found += _tools_in(value, entry.value)
-    return toolset(*found)
+    return toolset(*(item for name in offered(GROUP) for item in from_attribute(name).values()))
 
 
 def from_attribute(place: str) -> dict[str, Tool]:
-    """The tool or tools at `module:attribute`. Raises `ConfigError` when there are none."""
-    module, _, attribute = place.partition(":")
-    if not module or not attribute:
-        raise ConfigError(f"{place!r} names no tools; write module:attribute")
-    try:
-        value = getattr(importlib.import_module(module), attribute)
-    except ConfigError:
-        raise
-    except Exception as error:  # the module's own code runs here
-        raise ConfigError(f"the tools {place!r} do not load ({_told(error)}); give an importable module and an attribute of it") from error
-    return toolset(*_tools_in(value, place))
+    """The tool or tools at `module:attribute`, or under the name of an entry point; a plain function is made a tool.
+
+    Raises `ConfigError` when there are none.
+    """
+    return toolset(*_tools_in(OWN.load(place)))
 
 
 def from_folder(folder: Path) -> dict[str, Tool]:
@@ -80,17 +69,23 @@ def _run(path: Path) -> ModuleType:
     return module
 
 
-def _tools_in(value: object, place: str) -> list[Tool]:
-    if _is_tool(value):
-        return [value]  # type: ignore[list-item]
-    items = list(value.values()) if isinstance(value, Mapping) else list(value) if isinstance(value, Iterable) else []
-    if not items or not all(map(_is_tool, items)):
-        raise ConfigError(f"{place!r} is no tool but {value!r:.80}; give a tool, or a mapping or list of tools")
-    return items
+def _tools_in(value: Any) -> list[Tool]:
+    """The tools that a value is or holds, plain functions made into tools; none where it holds anything else."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    items: list[Any] = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not all(_is_tool(item) or inspect.isroutine(item) for item in items):
+        return []
+    return [item if _is_tool(item) else tool(item) for item in items]
 
 
 def _is_tool(value: object) -> bool:
     return not isinstance(value, type) and isinstance(getattr(value, "spec", None), ToolSpec) and callable(getattr(value, "call", None))
+
+
+OWN: ExtensionPoint[object] = ExtensionPoint(
+    "tool", GROUP, "a function, a @tool, or a mapping or list of these", lambda found: bool(_tools_in(found))
+)
 
 
 def _told(error: BaseException) -> str:

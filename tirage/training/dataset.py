@@ -5,19 +5,21 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tirage.core.errors import DataError, TrainingError
 from tirage.training.durable import sync_tree
-from tirage.training.manifest import Manifest
-from tirage.training.rows import IGNORED, TokenRow
+from tirage.training.manifest import Kind, Manifest
+from tirage.training.rows import IGNORED, PairRow, TokenRow
 
 ROWS, MANIFEST = "rows.jsonl", "manifest.json"
+_PAIR = TypeAdapter(PairRow)
 
 
 def encode_row(row: TokenRow) -> bytes:
@@ -35,6 +37,25 @@ def decode_row(line: str | bytes, where: str) -> TokenRow:
         raise DataError(f"{where}: not a training row ({type(error).__name__}: {error}); rebuild the dataset") from error
     if len(row.input_ids) != len(row.labels):
         raise DataError(f"{where}: {len(row.input_ids)} ids but {len(row.labels)} labels; rebuild the dataset")
+    return row
+
+
+def encode_pair(row: PairRow) -> bytes:
+    """One line of `rows.jsonl` of a dataset of pairs, newline included."""
+    data = {item.name: getattr(row, item.name) for item in fields(row)}
+    return json.dumps({**data, "meta": dict(row.meta)}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def decode_pair(line: str | bytes, where: str) -> PairRow:
+    """Read one line; `where` names it in the `DataError` raised when it is not a row of pairs."""
+    try:
+        row = _PAIR.validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"{where}: not a row of pairs ({'.'.join(map(str, first['loc']))}: {first['msg']}); rebuild the dataset") from None
+    for side, ids, labels in (("chosen", row.chosen_ids, row.chosen_labels), ("rejected", row.rejected_ids, row.rejected_labels)):
+        if len(ids) != len(labels):
+            raise DataError(f"{where}: {len(ids)} {side} ids but {len(labels)} labels; rebuild the dataset")
     return row
 
 
@@ -126,12 +147,27 @@ class Dataset:
         return self.manifest.rows
 
     def rows(self) -> Iterator[TokenRow]:
-        """The rows in file order. Raises `DataError` naming file and line."""
+        """The token rows in file order. Raises `DataError` naming file and line, `TrainingError` for a dataset of another kind."""
+        self.demand("sft")
+        return (decode_row(line, where) for line, where in self._lines())
+
+    def pairs(self) -> Iterator[PairRow]:
+        """The pairs in file order. Raises as `rows`."""
+        self.demand("pairs")
+        return (decode_pair(line, where) for line, where in self._lines())
+
+    def demand(self, kind: Kind) -> None:
+        """Raise `TrainingError` when the rows are of another kind."""
+        if self.manifest.kind != kind:
+            raise TrainingError(f"dataset {self.folder} holds rows of kind {self.manifest.kind!r}, not {kind!r}; give one of that kind")
+
+    def _lines(self) -> Iterator[tuple[bytes, str]]:
+        """Each line with where it stands."""
         path = self.folder / ROWS
         try:
             with path.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
-                    yield decode_row(line, f"{path}:{number}")
+                    yield line, f"{path}:{number}"
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}; rebuild the dataset") from error
 
@@ -144,13 +180,14 @@ class Dataset:
             return [f"{ROWS}: {error.strerror}"]
         if found != self.manifest.rows_sha256:
             problems.append(f"{ROWS} has sha256 {found[:12]}, the manifest says {self.manifest.rows_sha256[:12]}")
-        return problems + _check_counts(self.manifest) + _check_rows(self.rows(), self.manifest.rows)
+        faults = _check_pairs(self.pairs()) if self.manifest.kind == "pairs" else _check_rows(self.rows())
+        return problems + _check_counts(self.manifest) + _count_rows(faults, self.manifest.rows)
 
 
 def _check_counts(manifest: Manifest) -> list[str]:
     problems = []
     for before, after in zip(manifest.counts, manifest.counts[1:], strict=False):
-        if before.left != after.entered:
+        if before.unit == after.unit and before.left != after.entered:
             problems.append(f"step {after.step} took {after.entered} but {before.step} gave {before.left}")
     for count in manifest.counts:
         if count.entered - sum(count.dropped.values()) != count.left:
@@ -160,17 +197,37 @@ def _check_counts(manifest: Manifest) -> list[str]:
     return problems
 
 
-def _check_rows(rows: Iterable[TokenRow], expected: int) -> list[str]:
+def _count_rows(rows: Iterable[tuple[str, list[str]]], expected: int) -> list[str]:
+    """What is wrong with rows, each given by its id and its own faults."""
     problems, seen, total = [], set(), 0
-    for number, row in enumerate(rows, 1):
+    for number, (row_id, faults) in enumerate(rows, 1):
         total = number
-        if row.id in seen:
-            problems.append(f"row {number}: id {row.id} occurs twice")
-        seen.add(row.id)
-        if any(label not in (IGNORED, token) for token, label in zip(row.input_ids, row.labels, strict=True)):
-            problems.append(f"row {number}: a label differs from its token")
-        if not row.trained_ids:
-            problems.append(f"row {number}: nothing is trained")
+        if row_id in seen:
+            problems.append(f"row {number}: id {row_id} occurs twice")
+        seen.add(row_id)
+        problems += [f"row {number}: {fault}" for fault in faults]
     if total != expected:
         problems.append(f"{total} rows on disk, the manifest counts {expected}")
     return problems
+
+
+def _check_rows(rows: Iterable[TokenRow]) -> Iterator[tuple[str, list[str]]]:
+    for row in rows:
+        yield row.id, _check_labels(row.input_ids, row.labels, "")
+
+
+def _check_pairs(rows: Iterable[PairRow]) -> Iterator[tuple[str, list[str]]]:
+    for row in rows:
+        faults = _check_labels(row.chosen_ids, row.chosen_labels, " of the chosen side")
+        faults += _check_labels(row.rejected_ids, row.rejected_labels, " of the rejected side")
+        if not row.prompt_ids:
+            faults.append("the prompt is empty")
+        if row.chosen_ids == row.rejected_ids:
+            faults.append("both sides are the same")
+        yield row.id, faults
+
+
+def _check_labels(ids: Sequence[int], labels: Sequence[int], side: str) -> list[str]:
+    differ = any(label not in (IGNORED, token) for token, label in zip(ids, labels, strict=True))
+    faults = [f"a label{side} differs from its token"] if differ else []
+    return faults if any(label != IGNORED for label in labels) else [*faults, f"nothing{side} is trained"]

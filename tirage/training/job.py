@@ -130,6 +130,7 @@ def _require_extra() -> None:
 
 def _identity(spec: SFTSpec) -> dict[str, Any]:
     dataset = Dataset(spec.dataset)
+    dataset.demand("sft")
     if not len(dataset):
         raise TrainingError(f"dataset {spec.dataset} is empty; look at the counts in its manifest")
     weights = weights_sha256(spec.init_from)

@@ -5,11 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from tirage.core.rollout import Rollout
+
+Kind = Literal["sft", "pairs"]
 
 
 class StepCount(BaseModel):
@@ -24,6 +26,8 @@ class StepCount(BaseModel):
     """Reason to count; sums to `entered - left`."""
     noted: dict[str, int] = {}
     """Counts of what was changed or observed without dropping."""
+    unit: str = "trajectories"
+    """What is counted. Where the unit changes, such as to `pairs`, a step takes another number than the one before it gave."""
 
 
 class TraceSnapshot(BaseModel):
@@ -44,6 +48,8 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Kind = "sft"
+    """What the rows are: `sft`, token rows; `pairs`, a prompt with a chosen and a rejected continuation."""
     recipe: str
     version: int
     config: dict[str, Any]
@@ -91,8 +97,8 @@ class Ledger:
         """Something worth telling happened to items that went through `step`."""
         self._steps.setdefault(step, (Counter(), Counter()))[1][what] += count
 
-    def counts(self, order: tuple[str, ...]) -> list[StepCount]:
-        """The steps in `order`, zeros included."""
+    def counts(self, order: tuple[str, ...], units: Mapping[str, str] | None = None) -> list[StepCount]:
+        """The steps in `order`, zeros included; `units`: what a step counts, where it is not trajectories."""
         done = []
         for step in order:
             dropped, noted = self._steps.get(step, (Counter(), Counter()))
@@ -103,6 +109,7 @@ class Ledger:
                     left=self._passed[step],
                     dropped=dict(sorted(dropped.items())),
                     noted=dict(sorted(noted.items())),
+                    unit=(units or {}).get(step, "trajectories"),
                 )
             )
         return done

@@ -31,6 +31,37 @@ class TokenRow:
         return tuple(label for label in self.labels if label != IGNORED)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRow:
+    """One preference: a prompt, and two ways on from it of which one is better."""
+
+    id: str
+    """16 hex digits over the trace nodes of both sides, the mask policy and the tokenizer hash."""
+    prompt_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...]
+    chosen_labels: tuple[int, ...]
+    """Same length as `chosen_ids`: the id where it counts as the policy's own, `IGNORED` elsewhere."""
+    rejected_ids: tuple[int, ...]
+    rejected_labels: tuple[int, ...]
+    margin: float | None = None
+    """By how much the chosen side is better; None where nobody says."""
+    q_chosen: float | None = None
+    """Estimated value of the chosen side, in the unit of the valuer."""
+    q_rejected: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """As of a `TokenRow`, of the chosen side; `rejected` holds `trace` and `nodes` of the other."""
+
+    @property
+    def tokens(self) -> int:
+        """Ids in all, the prompt counted once."""
+        return len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
+    @property
+    def trained(self) -> int:
+        """Ids of both sides that count as the policy's own."""
+        return sum(label != IGNORED for label in (*self.chosen_labels, *self.rejected_labels))
+
+
 def trained_sources(*, hint_loss: bool, forced_loss: bool = False) -> frozenset[Source]:
     """Authors whose tokens carry loss: the policy always, hints and forced words when asked; prompt, glue and observations never."""
     asked = {Source.HINT: hint_loss, Source.FORCED: forced_loss}

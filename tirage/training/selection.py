@@ -212,8 +212,8 @@ class Build:
     digest: TraceDigest
     tokenizer: TokenizerGuard
 
-    def read(self, traces: TraceSource, stage: str) -> Iterator[Candidate]:
-        """Candidates of a stage that may be trained on at all: steps `read` and `decontaminate`."""
+    def read(self, traces: TraceSource, stage: str | None) -> Iterator[Candidate]:
+        """Candidates of a stage, of all for None, that may be trained on at all: steps `read` and `decontaminate`."""
         for rollout in traces.read(stage):
             self.digest.add(rollout)
             found = candidates(rollout, self.config.paths)

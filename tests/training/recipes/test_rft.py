@@ -146,5 +146,7 @@ def test_text_only_traces_are_refused(tmp_path: Path, as_traces: Any) -> None:
 def test_settings_are_strict() -> None:
     with pytest.raises(ConfigError, match=r"recipe rft: hint_los: .*settings: .*hint_loss"):
         make_recipe("rft", {"hint_los": True})
-    with pytest.raises(ConfigError, match="unknown recipe 'raft'; recipes: rft, hint-rft"):
+    with pytest.raises(
+        ConfigError, match=r"recipe 'raft' is not known \(did you mean 'rft'\?\); known: critique, hint-rft, rft, or module:attribute"
+    ):
         make_recipe("raft")

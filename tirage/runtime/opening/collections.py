@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tirage.core.errors import DataError
+from tirage.core.extension import refuse_code
 from tirage.runtime.opening.embedders import open_embedder
 from tirage.tools.retrieval import Collection
 from tirage.tools.retrieval.base import Reranker, Store
@@ -18,8 +19,16 @@ def open_collection(path: Path, embedder: str | None = None) -> Store:
     if path.suffix == ".lance":
         from tirage.tools.retrieval.lance import LanceCollection, lance_embedder_name
 
-        return LanceCollection(str(path), open_embedder(embedder or lance_embedder_name(str(path)) or "hash"))
-    return Collection(path, open_embedder(embedder or embedder_name(path) or "hash"))
+        return LanceCollection(str(path), open_embedder(embedder or _named(path, lance_embedder_name(str(path)))))
+    return Collection(path, open_embedder(embedder or _named(path, embedder_name(path))))
+
+
+def _named(path: Path, name: str | None) -> str:
+    """The embedder that a collection names. A collection may come from anybody: code that it names is not run."""
+    if name is not None:
+        remedy = f"give it yourself: --embedder {name}, or embedder: {name} of the tool in the configuration"
+        refuse_code(name, f"the collection {path}", remedy)
+    return name or "hash"
 
 
 def existing_collection(path: Path, embedder: str | None = None) -> Store:

@@ -13,6 +13,7 @@ from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model
 from tirage.models.embedded import nano_path
 from tirage.models.hub import model_folder
+from tirage.models.own import OWN, open_own_model
 from tirage.models.profile import Profile, overridden, profile_of
 from tirage.models.several import Several
 from tirage.models.template import HFRenderer
@@ -29,6 +30,7 @@ FORMS = {
     "litellm/PROVIDER/NAME": "anything LiteLLM reaches",
     "replay/FILE": "recorded completions",
     "scripted/FILE": "completions written by hand, one per line, for tests and demonstrations",
+    "module:attribute": "a model of your own",
 }
 
 
@@ -108,6 +110,8 @@ async def _open(name: str, options: ModelConfig) -> Model:
         if not path.is_file():
             raise ConfigError(f"model {name!r}: there is no file {path}")
         return ReplayModel.load(path) if kind == "replay" else ScriptedModel(path.read_text(encoding="utf-8").splitlines())
+    if OWN.has(name):
+        return await open_own_model(name, options.model_dump())
     raise unknown_model(name)
 
 
@@ -180,7 +184,7 @@ def weights_of(name: str) -> str:
         return str(nano_path())
     if kind in ("hf", "vllm") and rest:
         return str(model_folder(rest))
-    if kind not in {form.split("/")[0] for form in FORMS} and not name.startswith(("http://", "https://")):
+    if not OWN.has(name) and kind not in {form.split("/")[0] for form in FORMS} and not name.startswith(("http://", "https://")):
         raise unknown_model(name)
     raise ConfigError(f"model {name!r} has no weights here to train; use hf/PATH (in this process) or vllm/PATH (a server tirage starts)")
 

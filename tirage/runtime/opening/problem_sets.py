@@ -6,9 +6,11 @@ from tirage.core.errors import ConfigError
 from tirage.problems import FileSource, GymSource, ProblemSource
 
 
-def parse_problems(name: str, limit: int | None = None) -> ProblemSource:
-    """The problem source that a command-line word stands for: `nano:SPLIT`, `gym:FAMILY[,FAMILY]` or a file."""
+def parse_problems(name: str, limit: int | None = None, verifier: str | None = None) -> ProblemSource:
+    """The problem source that a command-line word stands for: `nano:SPLIT`, `gym:FAMILY[,FAMILY]` or a file, graded by `verifier`."""
     kind, _, rest = name.partition(":")
+    if verifier is not None and kind in ("nano", "gym"):
+        raise ConfigError(f"problems {name!r} bring their own verifier; leave --verifier out")
     count = {} if limit is None else {"count": limit}
     if kind == "nano" and rest in ("train", "heldout", "unseen"):
         return GymSource(families="nano", split=rest, **count)
@@ -17,4 +19,4 @@ def parse_problems(name: str, limit: int | None = None) -> ProblemSource:
     path = Path(name)
     if not path.exists():
         raise ConfigError(f"problems {name!r}: no such file; or write nano:train, nano:heldout, nano:unseen, gym:FAMILY")
-    return FileSource(path=name, limit=limit)
+    return FileSource(path=name, limit=limit, verifier=verifier)

@@ -1,14 +1,20 @@
 """The sandbox that a configuration names."""
 
 from tirage.core.errors import ConfigError
-from tirage.runtime.config import SandboxOptions
+from tirage.runtime.config import SANDBOXES, SandboxOptions
 from tirage.sandbox import DockerConfig, JupyterConfig, Pool, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Sandbox
 from tirage.sandbox.config import AnyConfig
+from tirage.sandbox.opening import open_own_sandbox
 
 
 def open_interpreter(options: SandboxOptions) -> Sandbox:
     """The sandbox of a run, to be entered. Raises `SandboxError` when the demanded isolation cannot be had."""
+    if options.backend not in SANDBOXES:
+        own = options.model_dump(exclude={"backend", "options"})
+        return Pool(open_own_sandbox(options.backend, own, options.options), warm=options.warm)
+    if options.options:
+        raise ConfigError(f"sandbox.options belong to a sandbox of your own; {options.backend} has none, leave them out")
     return Pool(open_sandbox(sandbox_config(options)), warm=options.warm)
 
 
@@ -30,3 +36,5 @@ def sandbox_config(options: SandboxOptions) -> AnyConfig:
                 network=options.network,
                 unsafe=options.unsafe,
             )
+        case own:
+            raise ConfigError(f"sandbox back end {own!r} is your own and has no configuration here; open it with open_interpreter")

@@ -1,9 +1,8 @@
 """The tools that a configuration names, opened: its own ones, collections to search, functions, MCP servers."""
 
 import re
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ from tirage.runtime.opening.dialects import names_tools, spoken
 from tirage.sandbox.base import Limits
 from tirage.systems.registry import find
 from tirage.tools.base import Tool, ToolSpec
-from tirage.tools.discovery import from_attribute, from_folder
+from tirage.tools.discovery import OWN, from_attribute, from_folder
 from tirage.tools.function import tool
 from tirage.tools.mcp import mcp_tools
 from tirage.tools.python import PythonTool
@@ -35,7 +34,7 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
     config = spoken(config, model)
     async with AsyncExitStack() as held:
         searches = toolset(*[_open_search(item, model, held) for item in config.searches])
-        functions = joined(searches, *[found_tools(source, held) for source in config.tools_from])
+        functions = joined(searches, *[found_tools(source) for source in config.tools_from])
         if config.mcp is None:
             yield functions
             return
@@ -49,17 +48,12 @@ async def open_tools(config: AgentConfig, model: Model) -> AsyncIterator[dict[st
         yield joined(functions, found)
 
 
-def found_tools(source: str, held: ExitStack | AsyncExitStack) -> dict[str, Tool]:
-    """The tools of a folder of modules, or at `module:attribute`; modules are looked for in the working directory too until `held` closes.
-
-    Raises `ConfigError`.
-    """
+def found_tools(source: str) -> dict[str, Tool]:
+    """The tools of a folder of modules, at `module:attribute`, or under the name by which a package offers them. Raises `ConfigError`."""
     if Path(source).is_dir():
         return from_folder(Path(source))
-    if ":" not in source:
+    if not OWN.has(source) and ":" not in source:
         raise ConfigError(f"agent.tools_from: there is no folder {source}; name one with modules of tools, or module:attribute")
-    sys.path.insert(0, "")
-    held.callback(sys.path.remove, "")
     return from_attribute(source)
 
 

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tirage.core.errors import ConfigError
+
 PAIRS = 0.3
 """Weight of a pair of neighbours against a word."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -26,7 +28,7 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """What to give the command line for it: `hash`, `minilm`, `folder:PATH`, `http://HOST:PORT/v1#NAME`, `litellm/NAME`."""
+        """What to give the command line for it: `hash`, `minilm`, `folder:PATH`, `http://HOST:PORT/v1#NAME`, `litellm/NAME`, a place."""
         ...
 
     @property
@@ -37,6 +39,26 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
         """[texts, dimension], float32, each row of length 1 or all 0. `query`: the texts are questions, for models that tell them apart."""
         ...
+
+
+class NamedEmbedder:
+    """An embedder under the name by which its user opened it, which a collection keeps."""
+
+    def __init__(self, embedder: Embedder, name: str) -> None:
+        """`name`: what to give the command line for it."""
+        self.name = name
+        self.id = embedder.id
+        self.dimension = embedder.dimension
+        self._embedder = embedder
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        """As the embedder does. Raises `ConfigError` for vectors of another shape than it promises."""
+        vectors = np.asarray(self._embedder.embed(texts, query=query), dtype=np.float32)
+        if vectors.shape != (len(texts), self.dimension):
+            raise ConfigError(
+                f"embedder {self.name!r} gave {vectors.shape} for {len(texts)} texts of {self.dimension} dimensions; correct it"
+            )
+        return vectors
 
 
 class HashingEmbedder:

@@ -83,6 +83,7 @@ class CritiqueRecipe:
 
     name = "critique"
     version = 1
+    settings = CritiqueConfig
 
     def __init__(self, config: CritiqueConfig | None = None, renderer: Renderer | None = None) -> None:
         """`renderer` renders the prompts of rows; by default that of the configuration's tokenizer."""

@@ -48,6 +48,7 @@ class HintRFT:
 
     name = "hint-rft"
     version = 1
+    settings = HintRFTConfig
 
     def __init__(self, config: HintRFTConfig | None = None) -> None:
         self.config = config or HintRFTConfig()

@@ -35,6 +35,7 @@ class RFT:
 
     name = "rft"
     version = 1
+    settings = RFTConfig
 
     def __init__(self, config: RFTConfig | None = None) -> None:
         self.config = config or RFTConfig()
