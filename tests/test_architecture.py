@@ -43,7 +43,7 @@ MAY_USE_DOUBLES = {"runtime", "cli", "testing"}
 """Model strings name scripted and replayed models; `tirage sandbox check` runs the conformance suite."""
 ROOM = 20
 """Files of a room at most, `__init__` aside."""
-WIDE = {"cli": 28}
+WIDE = {"cli": 25}
 """Rooms that are still wider: one module per command."""
 BANNED_NAMES = {"utils", "helpers", "common", "misc"}
 STANDARD_LIBRARY_ONLY = {"core", "search"}

@@ -9,16 +9,16 @@ from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
 from tirage.core.budget import Budget
-from tirage.core.errors import ConfigError, DataError
+from tirage.core.errors import ConfigError
 from tirage.core.hint import HintPosition
 from tirage.evaluation import (
-    Outcome,
     Report,
     build_improvement_report,
     compare_runs,
     print_report,
     read_leaf_outcomes,
     read_outcomes,
+    read_stage,
     write_report,
 )
 from tirage.evaluation.checked import checked_rows
@@ -180,8 +180,8 @@ def compare(
         return
     if run_a is None or run_b is None:
         raise ConfigError("give two run folders, or --strategies with --problems")
-    first, name_a = _stage(run_a, stage_a)
-    second, name_b = _stage(run_b, stage_b)
+    first, name_a = read_stage(run_a, stage_a)
+    second, name_b = read_stage(run_b, stage_b)
     if name_a == name_b:
         name_a, name_b = f"{name_a} (first)", f"{name_b} (second)"
     _tell(compare_runs(first, second, names=(name_a, name_b)), out, as_json)
@@ -217,19 +217,6 @@ def _roll(config: RolloutConfig, folder: Path, budget: Budget, *, quiet: bool) -
     problems = unique(load_problems(config.problems))
     with LiveDisplay(quiet=quiet) as display:
         return run_sync(roll_out(config, folder, plan_of(config, STAGE, problems), display, budget=budget))
-
-
-def _stage(run: Path, stage: str | None) -> tuple[list[Outcome], str]:
-    """Outcomes of one stage of a run, and its name."""
-    if not (run / "traces.jsonl").exists():
-        raise DataError(f"{run} is not a run folder (no traces.jsonl)")
-    outcomes = read_outcomes(TraceStore(run).read())
-    stages = sorted({item.stage for item in outcomes})
-    if stage is None and len(stages) == 1:
-        stage = stages[0]
-    if stage not in stages:
-        raise DataError(f"{run}: {'name a stage' if stage is None else f'no stage {stage!r}'}; stages: {', '.join(stages)}")
-    return sorted((item for item in outcomes if item.stage == stage), key=lambda item: (item.problem_id, item.sample)), stage
 
 
 def _tell(report: Report, folder: Path | None, as_json: bool) -> None:
