@@ -81,6 +81,12 @@ def test_every_module_has_a_floor(path: Path) -> None:
     assert name in ROOT_MODULES or name.split(".")[1] in FLOORS, f"{name}: give its package a floor"
 
 
+@pytest.mark.parametrize("package", sorted(set(FLOORS) - {"testing"}))
+def test_each_room_says_its_floor(package: str) -> None:
+    about = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    assert about.startswith(f"Floor {FLOORS[package]}: "), f"{package}: {about.splitlines()[0]!r}"
+
+
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_go_down(path: Path) -> None:
     package, mine = floor_of(name_of(path))

@@ -1,4 +1,4 @@
-"""Floor 5: how good is it, and how sure are we."""
+"""Floor 8: how good is it, and how sure are we."""
 
 from tirage.evaluation.compare import compare_runs, read_stage
 from tirage.evaluation.gain import Gain, split_gain

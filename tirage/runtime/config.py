@@ -209,7 +209,7 @@ class AgentConfig(RewardConfig):
     )
     options: dict[str, Any] = Field({}, description="of the published system")
     models: tuple[str, ...] = Field((), description="further models of the published system, such as rstar's second one")
-    budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree of the published system")
+    budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree, where it is not searched (see search.budget)")
 
     @field_validator("tools")
     @classmethod

@@ -1,8 +1,8 @@
 """A run folder: the resolved configuration, the traces, the call log, datasets, jobs and the report.
 
-RUN/config.yaml     what the run was told; a second start with another configuration is refused
+RUN/config.yaml     the run's configuration; a second start with another one is refused
 RUN/traces.jsonl    every finished rollout (the truth), index.sqlite beside it (derived)
-RUN/searches.jsonl  what became of every trial of a tree search, from which an unfinished tree goes on
+RUN/searches.jsonl  what became of every trial of a tree search, from which an unfinished tree is resumed
 RUN/tools.json      what its tools answered from, where that can change: a second start with another content is refused
 RUN/begun.jsonl     one line per rollout that was begun: finished ones are never begun again
 RUN/datasets/NAME   rows and manifest       RUN/jobs/NAME   training jobs and their checkpoints
@@ -77,7 +77,7 @@ class RunFolder:
             if known.get(name, mark) != mark:
                 raise ConfigError(
                     f"run folder {self.folder} was begun with other content behind the tool {name!r} (fingerprint {known[name]}, "
-                    f"now {mark}); put the former back, give another folder with --run, or delete {path} to go on with what there is now"
+                    f"now {mark}); put the former back, give another folder with --run, or delete {path} to continue with what there is now"
                 )
         if found.items() - known.items():
             scratch = path.with_suffix(f".{os.getpid()}.tmp")

@@ -45,7 +45,7 @@ class Display(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Show a line of text."""
         ...
 
 

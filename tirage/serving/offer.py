@@ -123,6 +123,6 @@ async def offer_stdio(wanted: Sequence[str], collections: Sequence[Path], config
 async def offer_http(
     wanted: Sequence[str], collections: Sequence[Path], config: RunConfig, *, port: int, token: str, ready: Callable[[str, list[str]], None]
 ) -> None:
-    """The same over HTTP on loopback; `ready` is told the URL and the tools' names."""
+    """The same over HTTP on loopback; `ready` is called with the URL and the tools' names."""
     async with _offered(wanted, collections, config) as (tools, sandbox):
         await serve_http(tools, sandbox, port=port, token=token, ready=lambda url: ready(url, list(tools)))

@@ -22,13 +22,13 @@ from tirage.verification.verifiers import Verifiers
 ROUNDS = 2
 """Hints that one path takes, of different families."""
 SELF_VALUED = frozenset({"rstar"})
-"""Strategies whose policy says what paths are worth."""
+"""Strategies whose policy values paths itself."""
 FREE: dict[str, Callable[[], Valuer]] = {"confidence": Confidence, "execution": Execution}
 RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
 
 
 def refines(config: SearchConfig) -> bool:
-    """Whether the strategy may go on from paths that have ended."""
+    """Whether the strategy may continue paths that have ended."""
     return "refine" in option_names(config.strategy)
 
 
