@@ -77,6 +77,7 @@ def test_a_strategy_grows_a_tree(script: str) -> None:
         ({"strategy": "mcts", "best_of": 3}, "give strategy='best-of-3'"),
         ({"options": {"width": 3}}, "the options width belong to a strategy or a published system"),
         ({"tools": ["absent"]}, "there is no folder absent"),
+        ({"best_of": 0}, "best_of=0 chains cannot be sampled; give 1 or more"),
     ],
 )
 def test_arguments_that_do_not_go_together(script: str, arguments: dict[str, Any], says: str) -> None:
@@ -105,6 +106,8 @@ def test_an_agent_whose_parts_are_open_is_asked_as_it_is(tmp_path: Path) -> None
     assert (kept.model, kept.correct) == ("tirage.agents.explorer:Explorer", True)
     with pytest.raises(ConfigError, match="strategy, best_of cannot be given beside an agent whose parts are open"):
         tirage.solve("1 + 1?", agent=agent, strategy="mcts", best_of=2)
+    with pytest.raises(ConfigError, match=r"budget\.nodes cannot be given beside an agent"):
+        tirage.solve("1 + 1?", agent=agent, budget=Budget(nodes=2))
 
 
 def test_a_seed_changes_the_draws_and_nothing_else() -> None:

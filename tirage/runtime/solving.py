@@ -126,7 +126,8 @@ def solve(  # noqa: PLR0913 - the public face: each is one thing that a user may
     kept: Path | Literal["auto"] | None = None if run is None else "auto" if run == "auto" else Path(run)
     limits = BudgetConfig() if budget is None else budget_config(budget)
     if agent is not None and not isinstance(agent, str | AgentConfig):
-        _refuse_beside_agent(strategy=strategy, options=options, best_of=best_of > 1, hint=hint, tools=tools)
+        shapes = {"strategy": strategy, "options": options, "best_of": best_of != 1, "hint": hint, "tools": tools}
+        _refuse_beside_agent(shapes | {"budget.nodes": limits.nodes, "budget.depth": limits.depth})
         whole = SolveConfig(model=f"{type(agent).__module__}:{type(agent).__qualname__}", budget=limits, seed=seed)
         return run_sync(_solve_open(agent, problem, whole, run=kept))
     words, functions = _offered(tools)
@@ -148,9 +149,9 @@ def _offered(tools: Iterable[Tool | Callable[..., Any] | str]) -> tuple[list[str
     return [item for item in given if isinstance(item, str)], [as_tool(item) for item in given if not isinstance(item, str)]
 
 
-def _refuse_beside_agent(**given: object) -> None:
+def _refuse_beside_agent(given: Mapping[str, object]) -> None:
     """Raises `ConfigError` for arguments that shape an agent, beside one that is made already."""
-    there = [name for name, value in given.items() if value not in (None, False, ())]
+    there = [name for name, value in given.items() if value]
     if there:
         raise ConfigError(f"solve: {', '.join(there)} cannot be given beside an agent whose parts are open; build the agent with them")
 
@@ -159,6 +160,8 @@ def _driven(
     agent: str | AgentConfig | None, strategy: str | SearchConfig | None, options: Mapping[str, Any], best_of: int, *, bounded: bool
 ) -> AgentConfig:
     """How the problem is driven, as `solve` was asked. Raises `ConfigError`."""
+    if best_of < 1:
+        raise ConfigError(f"solve: best_of={best_of} chains cannot be sampled; give 1 or more")
     config = agent if isinstance(agent, AgentConfig) else AgentConfig(name=agent)
     if config.name is not None and (strategy is not None or best_of > 1):
         raise ConfigError(f"solve: the published system {config.name!r} searches in its own way; leave out strategy and best_of")
