@@ -20,9 +20,8 @@ from tirage.cli.display import LiveDisplay
 from tirage.evaluation import Report, print_report
 from tirage.runtime.config import ImproveConfig
 from tirage.runtime.config_files import load_config
+from tirage.runtime.event_loop import run_sync
 from tirage.runtime.improve import improve_round
-from tirage.runtime.opening import Parts
-from tirage.runtime.solving import run_sync
 from tirage.traces.jsonl import TraceStore
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +98,7 @@ def main() -> int:
     config = load_config(ImproveConfig, CONFIG, [f"model={given.model or smollm2()}", *given.settings])
     folder = given.run or Path("runs") / config.name
     with LiveDisplay(quiet=given.json) as display:
-        report = run_sync(improve_round(config, folder, Parts(config), display))
+        report = run_sync(improve_round(config, folder, display))
     found = figures(report, folder)
     if given.json:
         print(json.dumps(found, indent=1))

@@ -5,28 +5,30 @@ from pathlib import Path
 from typing import assert_type
 
 import tirage
-from tirage import Problem, Rollout, Solution, Tree, Verdict
+from tirage import Agent, Budget, Model, Policy, Problem, Rollout, Sandbox, Search, Solution, Tool, Tree, Valuer, Verdict, Verifier, tool
 from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
-from tirage.agents.draft import Draft, Policy
+from tirage.agents.draft import Draft
 from tirage.agents.driver import StepEvent
-from tirage.agents.explorer import Agent, Explorer, SolveContext
+from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.policy import ModelPolicy
-from tirage.core import Budget, Meter, Node, Observation, Source, Span, Step, StopReason, ToolCall, Trajectory, Usage
+from tirage.core import Meter, Node, Observation, Source, Span, Step, StopReason, ToolCall, Trajectory, Usage
 from tirage.evaluation import AtK, Interval, Outcome, Paired, Report, compare_paired, pass_at_k, read_outcomes, wilson
-from tirage.models.base import Completion, Model, Request, Sampling
+from tirage.judging.valuers import Confidence
+from tirage.models.base import Completion, Request, Sampling
 from tirage.models.local import open_local
 from tirage.models.openai import open_openai
 from tirage.problems import ProblemSet, ProblemSource, load_problems
 from tirage.rollouts.runner import Progress, Runner, Store
-from tirage.runtime.config import ImproveConfig, SamplingConfig
+from tirage.runtime.config import AgentConfig, ImproveConfig, RunConfig, SamplingConfig, SearchConfig, SolveConfig
 from tirage.runtime.config_files import load_config
-from tirage.runtime.solving import run_sync, solve_async
-from tirage.sandbox import ExecResult, Sandbox, Session, open_sandbox
-from tirage.search.base import Search
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.runtime import Runtime
+from tirage.runtime.solving import solve_async
+from tirage.sandbox import ExecResult, Session, open_sandbox
 from tirage.search.best_of_n import BestOfN
 from tirage.testing.models import ReplayModel, ScriptedModel
 from tirage.testing.sandbox import TableSandbox
-from tirage.tools.base import Tool
+from tirage.tools.function import FunctionTool
 from tirage.tools.python import PythonTool
 from tirage.traces import TraceStore
 from tirage.training.dataset import Dataset
@@ -34,7 +36,7 @@ from tirage.training.manifest import Manifest
 from tirage.training.recipes import RFT, HintRFT
 from tirage.training.rows import TokenRow
 from tirage.training.selection import Recipe
-from tirage.verification import Verifier, open_verifier
+from tirage.verification import open_verifier
 
 
 def doors(config: ImproveConfig) -> None:
@@ -45,10 +47,47 @@ def doors(config: ImproveConfig) -> None:
     assert_type(solution.verdict, Verdict | None)
     assert_type(solution.trajectory, Trajectory | None)
     assert_type(solution.tree, Tree)
+    assert_type(solution.run, Path | None)
     assert_type(tirage.improve(config), Report)
     assert_type(tirage.improve("round.yaml", run=Path("runs/x")), Report)
-    assert_type(run_sync(solve_async(Problem(prompt="?"), sampling=SamplingConfig(temperature=0))), Solution)
     assert_type(load_config(ImproveConfig, Path("round.yaml")), ImproveConfig)
+
+
+@tool
+def weather(city: str, days: int = 1) -> str:
+    """Forecast for a city."""
+    return f"{days} days of sun in {city}"
+
+
+def every_argument(agent: Agent, model: Model) -> None:
+    """Each way to say how a problem is solved."""
+    assert_type(weather, FunctionTool)
+    offered: list[Tool] = [weather]
+    tirage.solve(Problem(prompt="1 + 1?", answer="2"), hint=False, run=None, seed=7)
+    tirage.solve("1 + 1?", strategy="mcts", options={"width": 2}, budget=Budget(tokens_out=8000, nodes=64), run="runs/x")
+    tirage.solve("1 + 1?", strategy=SearchConfig(strategy="beam"), model=model, tools=[*offered, str.upper, "mine:search"])
+    tirage.solve("1 + 1?", agent="octotools", options={"steps": 3}, run=Path("runs/x"))
+    tirage.solve("1 + 1?", agent=AgentConfig(best_of=3))
+    tirage.solve("1 + 1?", agent=agent)
+
+
+def what_is_no_argument() -> None:
+    """A slip of the finger is seen by the type checker."""
+    tirage.solve("1 + 1?", widht=3)  # type: ignore[call-arg]
+    tirage.solve("1 + 1?", budget={"tokens": 8000})  # type: ignore[arg-type]
+    tirage.solve("1 + 1?", best_of="3")  # type: ignore[arg-type]
+
+
+async def runtime(config: RunConfig, problem: Problem) -> None:
+    """Configuration in, open parts out."""
+    async with Runtime(config) as opened:
+        assert_type(opened, Runtime)
+        assert_type(opened.model, Model)
+        assert_type(opened.sandbox, Sandbox)
+        assert_type(opened.agent(), Agent)
+        assert_type(await opened.agent(sampling=SamplingConfig(temperature=0)).solve(problem, SolveContext(seed=0)), Tree)
+    assert_type(await solve_async(problem, SolveConfig(sampling=SamplingConfig(temperature=0))), Solution)
+    assert_type(run_sync(solve_async(problem)), Solution)
 
 
 def values(trajectory: Trajectory, tree: Tree, rollout: Rollout) -> None:
@@ -75,6 +114,8 @@ async def scripted_parts(problem: Problem) -> None:
     policy: Policy = ModelPolicy(doubles[0], dialects[0], sampling=Sampling())
     tool: Tool = PythonTool()
     search: Search = BestOfN(4)
+    valuer: Valuer = Confidence()
+    assert_type(valuer.sees_answer, bool)
     assert_type(search.is_closed(0), bool)
     async with open_sandbox() as sandbox:
         port: Sandbox = sandbox

@@ -23,7 +23,7 @@ from tirage.models.openai.server import Server
 from tirage.models.openai.wire import Facts
 from tirage.models.template import HFRenderer
 from tirage.rollouts.runner import Runner, Stage, Store
-from tirage.runtime.solving import run_sync
+from tirage.runtime.event_loop import run_sync
 from tirage.sandbox.base import ExecResult, Session
 from tirage.search.best_of_n import BestOfN
 from tirage.testing.sandbox import TableSandbox

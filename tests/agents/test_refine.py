@@ -11,6 +11,7 @@ from tirage.agents.refine import Refining
 from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.agents.valuation import Estimate, Valuer
 from tirage.core import Budget, Problem, StopReason, Trajectory, Tree
+from tirage.core.errors import ModelRequestError
 from tirage.core.message import ObservationStatus
 from tirage.core.tree import ROOT
 from tirage.models.base import Request
@@ -99,6 +100,24 @@ class Lenient(Said):
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         return await super().value(problem, path, seed) if "boxed" in path.response else Estimate(value=0.5)
+
+
+async def test_a_refinement_that_breaks_is_a_node_with_its_error() -> None:
+    def breaks(request: Request) -> str:
+        if "boxed{3}" in prompt_of(request):
+            raise ModelRequestError("the prompt is too long")
+        return "It is \\boxed{3}."
+
+    tree = await grow(ScriptedModel(breaks), 12)
+    broken = [node for node in tree.nodes[1:] if node.move == REFINE]
+    assert len(tree.nodes) == 13
+    assert broken
+    for node in broken:
+        assert node.stop is StopReason.ERROR
+        assert node.error is not None
+        assert node.error.message == "the prompt is too long"
+        assert tree.trajectory(node.index).response == ""
+    assert "boxed{3}" in tree.trajectory(tree.chosen).response
 
 
 async def test_without_refine_a_complete_answer_is_an_end() -> None:

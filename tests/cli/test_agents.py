@@ -11,8 +11,8 @@ from tests.cli.test_main import problems, run, script
 from tirage.core.errors import ConfigError
 from tirage.runtime.config import AgentConfig
 from tirage.runtime.config_files import load_config
-from tirage.runtime.toolbox import found_tools
-from tirage.runtime.topologies import open_topology
+from tirage.runtime.opening.toolbox import found_tools
+from tirage.runtime.opening.topologies import open_topology
 from tirage.systems.registry import shipped
 from tirage.traces.jsonl import TraceStore
 
@@ -189,12 +189,12 @@ def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path:
 
 def test_an_option_from_python_that_an_agent_does_not_take(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="agent 'tir' has no option 'gate'; its options: n, select"):
-        tirage.solve("1 + 1?", model=script(tmp_path, "\\boxed{1}"), agent="tir", gate=None)
+        tirage.solve("1 + 1?", model=script(tmp_path, "\\boxed{1}"), agent="tir", options={"gate": None})
 
 
 def test_the_room_is_a_door(tmp_path: Path) -> None:
     model = script(tmp_path, "\\boxed{1}", "\\boxed{2}", "\\boxed{2}")
-    solution = tirage.solve("1 + 1?", model=model, agent="tir", n=3)
+    solution = tirage.solve("1 + 1?", model=model, agent="tir", options={"n": 3})
     assert solution.answer == "2"
     assert len(solution.tree.nodes) == 4
 

@@ -66,7 +66,7 @@ def test_solutions_of_the_problem_file_are_criticised(capsys: pytest.CaptureFixt
     [
         (["--modes", "direct,crossed"], "there is no mode 'crossed'; modes: direct, self, cross, iterative"),
         (["--modes", ","], "--modes is empty"),
-        (["--solutions", "essay"], "has no such text; mend the column's name"),
+        (["--solutions", "essay"], "has no such text; correct the column's name"),
         (["--set", "turn=2"], "did you mean 'turns'"),
         (["--turns", "0"], "--turns"),
     ],

@@ -174,7 +174,7 @@ def test_doctor_and_models_answer_as_data(capsys: pytest.CaptureFixture[str]) ->
     [
         (["nosuch"], "No such command 'nosuch'; see tirage --help"),
         (["solve"], "there is no question; give its text"),
-        (["solve", "1 + 1?", "--nosuch"], "--nosuch; see tirage solve --help"),
+        (["solve", "1 + 1?", "--zzz"], "--zzz; see tirage solve --help"),
         (["solve", "1 + 1?", "--best-of", "many"], "'--best-of'"),
         (["trace", "export", "run"], "see tirage trace export --help"),
         (["solve", " "], "the question is empty"),

@@ -13,8 +13,10 @@ from tirage.models.hub import model_folder
 from tirage.models.profile import Profile, profile_of
 from tirage.models.template import HFRenderer
 from tirage.runtime.config import AgentConfig, SamplingConfig, SandboxOptions
-from tirage.runtime.dialects import spoken, system_message
-from tirage.runtime.opening import make_agent, open_interpreter, open_model, sandbox_config, served_like, weights_of
+from tirage.runtime.opening.agents import OpenParts, make_agent
+from tirage.runtime.opening.dialects import spoken, system_message
+from tirage.runtime.opening.models import open_model, served_like, weights_of
+from tirage.runtime.opening.sandboxes import open_interpreter, sandbox_config
 from tirage.sandbox import DockerConfig, JupyterConfig, SandboxConfig
 from tirage.testing.models import ScriptedModel
 from tirage.testing.scripted import Reply
@@ -103,17 +105,16 @@ async def test_the_shell_is_a_tool_of_chat_models() -> None:
     model = ScriptedModel(
         [Reply(tool_calls=(ToolCall(name="shell", arguments='{"command": "echo $((6 * 7))"}', id="c"),)), "\\boxed{42}"], mode="chat"
     )
-    settings = SandboxOptions()
-    async with open_interpreter(settings) as sandbox:
+    async with open_interpreter(SandboxOptions()) as sandbox:
         config = AgentConfig(tools=("python", "shell"), dialect="native")
-        agent = make_agent(model, config, SamplingConfig(temperature=0), sandbox=sandbox, options=settings)
+        agent = make_agent(OpenParts(model=model, sandbox=sandbox), config, SamplingConfig(temperature=0))
         tree = await agent.solve(Problem(prompt="6 * 7?"), SolveContext(seed=0))
         step = tree.nodes[1].step
         assert step is not None
         assert [item.text for item in step.observations] == ["42\n"]
         assert {spec["function"]["name"] for spec in model.requests[0].tools} == {"python", "shell"}
         with pytest.raises(ConfigError, match=r"agent\.dialect=native"):
-            make_agent(ScriptedModel(), AgentConfig(tools=("shell",)), SamplingConfig(), sandbox=sandbox, options=settings)
+            make_agent(OpenParts(model=ScriptedModel(), sandbox=sandbox), AgentConfig(tools=("shell",)), SamplingConfig())
 
 
 def test_the_dialect_is_the_profiles_where_none_is_named() -> None:

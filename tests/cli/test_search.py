@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import tirage
 from tests.cli.test_main import problems, run, script
 from tirage.core.errors import ConfigError
-from tirage.runtime.solving import search
+from tirage.runtime.config import BudgetConfig, SearchConfig
 
 CHAINS = ("\\boxed{1}", "\\boxed{2}", "\\boxed{2}")
 
@@ -112,23 +113,17 @@ def test_a_separator_makes_thoughts_of_a_turn(capsys: pytest.CaptureFixture[str]
     assert (code, tree["nodes"], tree["depth"], tree["answer"]) == (0, 2, 2, "2")
 
 
-def test_the_room_is_a_door() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'mcts'"):
-        search("x", strategy="mctss")
-    with pytest.raises(ConfigError, match="unknown key"):
-        search("x", widht=3)
-
-
 def test_several_models_are_arms_of_one_tree(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     first, second = script(tmp_path, *["\\boxed{1}"] * 60), script(tmp_path / "b", *["\\boxed{2}"] * 60)
-    solution = search("1 + 1?", strategy="ab-mcts", model=first, models=[second], valuer="confidence", budget={"nodes": 60}, concurrency=1)
+    arms = SearchConfig(strategy="ab-mcts", models=(second,), valuer="confidence", budget=BudgetConfig(nodes=60), concurrency=1)
+    solution = tirage.solve("1 + 1?", strategy=arms, model=first)
     said = {(node.move, node.step.text) for node in solution.tree.nodes[1:] if node.step is not None}
     assert said == {("", "\\boxed{1}"), (second, "\\boxed{2}"), ("refine", "\\boxed{1}"), (f"refine:{second}", "\\boxed{2}")}
     with pytest.raises(ConfigError, match="does not choose among models"):
-        search("1 + 1?", strategy="mcts", model=first, models=[second])
+        tirage.solve("1 + 1?", strategy=SearchConfig(strategy="mcts", models=(second,)), model=first)
     with pytest.raises(ConfigError, match="different tokenizers"):
-        search("1 + 1?", strategy="ab-mcts", model=first, models=["nano"], valuer="confidence")
+        tirage.solve("1 + 1?", strategy=SearchConfig(strategy="ab-mcts", models=("nano",), valuer="confidence"), model=first)
 
 
 def test_the_costly_valuer_is_asked_only_where_the_cheap_one_agrees(tmp_path: Path) -> None:
@@ -136,8 +131,7 @@ def test_the_costly_valuer_is_asked_only_where_the_cheap_one_agrees(tmp_path: Pa
         (tmp_path / str(gate)).mkdir()
         # Nothing was run, so the cheap estimate is 0.5; the check that follows each answer is asked for above the gate only.
         model = script(tmp_path / str(gate), *(["\\boxed{1}", "Verdict: correct"] * 2 if judged else ["\\boxed{1}"] * 2))
-        solution = search(
-            "1 + 1?", strategy="weighted-n", options={"n": 2}, model=model, valuer="critic", cheap="execution", gate=gate, concurrency=1
-        )
+        weighted = SearchConfig(strategy="weighted-n", options={"n": 2}, valuer="critic", cheap="execution", gate=gate, concurrency=1)
+        solution = tirage.solve("1 + 1?", strategy=weighted, model=model)
         assert set(solution.tree.values.values()) == ({1.0} if judged else {0.5})
         assert (solution.tree.judging.model_calls == 2) is judged

@@ -16,10 +16,10 @@ from tests.cli.test_mcp import Calling
 from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, Tree
 from tirage.core.step import Source
-from tirage.runtime.config import AgentConfig, SamplingConfig, SandboxOptions
+from tirage.runtime.config import AgentConfig, RunConfig, SamplingConfig
 from tirage.runtime.config_files import build_config
-from tirage.runtime.opening import make_agent, open_interpreter
-from tirage.runtime.toolbox import open_tools
+from tirage.runtime.opening.toolbox import open_tools
+from tirage.runtime.runtime import Runtime
 from tirage.testing.scripted import ScriptedModel
 from tirage.tools.retrieval import Collection
 from tirage.traces.jsonl import TraceStore
@@ -44,10 +44,9 @@ def fingerprint(index: str) -> str:
 
 async def grow(model: ScriptedModel, **config: Any) -> Tree:
     """What the agent of a configuration makes of one problem."""
-    options, settings = SandboxOptions(), build_config(AgentConfig, config, "test")
-    async with open_interpreter(options) as sandbox, open_tools(settings, model) as tools:
-        agent = make_agent(model, settings, SamplingConfig(max_tokens=2000), sandbox=sandbox, options=options, tools=tools)
-        return await agent.solve(Problem(prompt="What do sea otters eat?"), SolveContext(seed=0))
+    settings = RunConfig(agent=build_config(AgentConfig, config, "test"), sampling=SamplingConfig(max_tokens=2000))
+    async with Runtime(settings, model=model) as runtime:
+        return await runtime.agent().solve(Problem(prompt="What do sea otters eat?"), SolveContext(seed=0))
 
 
 def searching(index: str, **more: Any) -> list[Any]:

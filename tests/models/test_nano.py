@@ -21,8 +21,10 @@ from tests.cli.test_main import run  # noqa: E402
 from tirage.agents.hints import load_library  # noqa: E402
 from tirage.core import HintPosition, Problem  # noqa: E402
 from tirage.problems.lookup import NAMES  # noqa: E402
-from tirage.runtime.config import HintsConfig  # noqa: E402
-from tirage.runtime.solving import open_agent, run_sync, solve_hints, solve_with  # noqa: E402
+from tirage.runtime.config import HintsConfig, RunConfig  # noqa: E402
+from tirage.runtime.event_loop import run_sync  # noqa: E402
+from tirage.runtime.runtime import Runtime  # noqa: E402
+from tirage.runtime.solving import solve_hints, solve_with  # noqa: E402
 
 FOLDER = Path(tirage.models.__file__).parent / "nano"
 FENCES = ["<think>", "</think>", "```python\n", "```output\n", "```\n"]
@@ -159,7 +161,8 @@ def answers(questions: list[str], hints: HintsConfig | None) -> list[str | None]
     """What nano answers, greedily and with the given hints, through the code path of `tirage.solve`."""
 
     async def ask() -> list[str | None]:
-        async with open_agent("nano", hints=hints) as agent:
+        async with Runtime(RunConfig(model="nano")) as runtime:
+            agent = runtime.agent(hints=hints)
             solutions = await asyncio.gather(*(solve_with(agent, Problem(prompt=question)) for question in questions))
         return [solution.answer for solution in solutions]
 

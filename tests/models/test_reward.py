@@ -11,7 +11,7 @@ pytest.importorskip("transformers", reason="install tirage[local]")
 
 from tirage.core.errors import ConfigError, ModelError, ModelRequestError
 from tirage.models.reward import STEP_BY_STEP, OutcomeRewardModel, ProcessRewardModel, open_reward_model
-from tirage.runtime.config import AgentConfig
+from tirage.runtime.config import AgentConfig, SearchConfig, SolveConfig
 from tirage.testing.tiny import write_model
 
 
@@ -64,14 +64,15 @@ def test_what_cannot_be_used_says_why(classifier: Path, tiny_folder: Path, tmp_p
 
 def test_a_search_goes_by_it(classifier: Path, tmp_path: Path) -> None:
     from tests.cli.test_main import script
-    from tirage.runtime.solving import search
+    from tirage import solve
 
     model = script(tmp_path, "\\boxed{1}", "\\boxed{2}", "\\boxed{3}")
-    solution = search("1 + 1?", strategy="weighted-n", options={"n": 3}, valuer="prm", prm=str(classifier), model=model)
+    by_value = SearchConfig(strategy="weighted-n", options={"n": 3}, valuer="prm", prm=str(classifier))
+    solution = solve("1 + 1?", strategy=by_value, model=model)
     assert len(set(solution.tree.values.values())) == 3
     assert solution.tree.chosen == max(solution.tree.values, key=lambda index: solution.tree.values[index])
     with pytest.raises(ConfigError, match="needs a process reward model"):
-        search("1 + 1?", valuer="prm", model=model)
+        solve("1 + 1?", strategy=SearchConfig(valuer="prm"), model=model)
 
 
 # -- layouts -------------------------------------------------------------------------------------------------------------
@@ -213,7 +214,8 @@ def test_what_has_no_head_is_refused_in_one_line(tiny_folder: Path, tmp_path: Pa
 def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name: str | None) -> None:
     from tests.cli.test_main import script
     from tirage.core.problem import Problem
-    from tirage.runtime.solving import run_sync, solve_async
+    from tirage.runtime.event_loop import run_sync
+    from tirage.runtime.solving import solve_async
 
     options = {
         "tir": {"n": 3, "select": "value"},
@@ -230,7 +232,7 @@ def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name:
         budget={"calls": 12},  # type: ignore[arg-type]
     )
     model = script(tmp_path, *(f"\\boxed{{{number}}}" for number in range(1, 40)))
-    solution = run_sync(solve_async(Problem(prompt="1 + 1?"), model=model, agent=config))
+    solution = run_sync(solve_async(Problem(prompt="1 + 1?"), SolveConfig(model=model, agent=config)))
     tree = solution.tree
     assert tree.values
     assert len(set(tree.values.values())) > 1 or name == "dfsdt"
@@ -239,8 +241,9 @@ def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name:
 def test_what_has_no_use_for_it_says_so(classifier: Path, tmp_path: Path) -> None:
     from tests.cli.test_main import script
     from tirage.core.problem import Problem
-    from tirage.runtime.solving import run_sync, solve_async
+    from tirage.runtime.event_loop import run_sync
+    from tirage.runtime.solving import solve_async
 
     config = AgentConfig(name="octotools", prm=str(classifier))
     with pytest.raises(ConfigError, match=r"'octotools' has no use for a reward model; those that have: cpl, dfsdt"):
-        run_sync(solve_async(Problem(prompt="1 + 1?"), model=script(tmp_path, "x"), agent=config))
+        run_sync(solve_async(Problem(prompt="1 + 1?"), SolveConfig(model=script(tmp_path, "x"), agent=config)))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tirage.cli.unrun import unrun
 from tirage.core import Source
 from tirage.core.errors import ConfigError
 from tirage.core.message import ObservationStatus
 from tirage.core.rollout import Rollout
+from tirage.evaluation.unrun import unrun
 from tirage.models.template import HFRenderer
 from tirage.models.vllm.process import find_python
 from tirage.traces.jsonl import TraceStore

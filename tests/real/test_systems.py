@@ -18,8 +18,10 @@ from tirage.core.step import Finish
 from tirage.core.tree import ROOT
 from tirage.models.base import Model
 from tirage.runtime.config import AgentConfig, BudgetConfig, ModelConfig, SamplingConfig, SandboxOptions, SearchConfig
-from tirage.runtime.opening import make_agent, open_interpreter, open_model
-from tirage.runtime.toolbox import open_tools
+from tirage.runtime.opening.agents import OpenParts, make_agent
+from tirage.runtime.opening.models import open_model
+from tirage.runtime.opening.sandboxes import open_interpreter
+from tirage.runtime.opening.toolbox import open_tools
 from tirage.sandbox.base import Sandbox
 from tirage.search.strategies import STRATEGIES
 from tirage.systems.registry import shipped
@@ -44,9 +46,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.runner = asyncio.Runner()
-        self.options = SandboxOptions()
         self.model: Model = self.runner.run(open_model(f"hf/{FOLDER}", ModelConfig(threads=1)))
-        self.sandbox: Sandbox = open_interpreter(self.options)
+        self.sandbox: Sandbox = open_interpreter(SandboxOptions())
         self.runner.run(self.sandbox.__aenter__())
 
     def solve(self, config: AgentConfig, problem: Problem = PROBLEM) -> Tree:
@@ -55,7 +56,7 @@ class Bench:
         async def solved() -> Tree:
             async with open_tools(config, self.model) as tools:
                 sampling = SamplingConfig(temperature=0.7, max_tokens=TURN)
-                agent = make_agent(self.model, config, sampling, sandbox=self.sandbox, options=self.options, tools=tools)
+                agent = make_agent(OpenParts(model=self.model, sandbox=self.sandbox, tools=tools), config, sampling)
                 return await agent.solve(problem, SolveContext(seed=1))
 
         return self.runner.run(solved())

@@ -4,8 +4,7 @@ import asyncio
 import socket
 from collections import Counter
 
-from tirage.runtime.event_loop import open_loop
-from tirage.runtime.solving import run_sync
+from tirage.runtime.event_loop import open_loop, run_sync
 
 
 def test_ready_sockets_are_read_a_few_per_turn_and_none_is_forgotten() -> None:

@@ -12,10 +12,11 @@ from tirage.models.embedded import nano_path
 from tirage.models.profile import NO_LIMIT
 from tirage.models.template import HFRenderer
 from tirage.problems import FileSource
-from tirage.runtime.config import AgentConfig, ImproveConfig, RolloutConfig, SamplingConfig
+from tirage.runtime.config import AgentConfig, ImproveConfig, RolloutConfig, SamplingConfig, SolveConfig
 from tirage.runtime.config_files import load_config
-from tirage.runtime.solving import open_agent, run_sync, solve_with
-from tirage.runtime.stages import Plan, sampling_for, stage_of
+from tirage.runtime.opening.sampling import sampling_for
+from tirage.runtime.solving import solve_async
+from tirage.runtime.stages import Plan, stage_of
 from tirage.systems.registry import shipped
 from tirage.testing.models import ScriptedModel
 
@@ -81,7 +82,7 @@ def test_training_rollouts_of_a_round_are_varied() -> None:
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, (0.0, 512)), ({"best_of": 2}, (0.8, 512))])
-def test_solving_imposes_nothing(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], expected: tuple[float, int]) -> None:
+async def test_solving_imposes_nothing(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], expected: tuple[float, int]) -> None:
     asked: list[Request] = []
     nano = model(nano_path())
     complete = nano.complete
@@ -90,15 +91,6 @@ def test_solving_imposes_nothing(monkeypatch: pytest.MonkeyPatch, given: dict[st
         asked.append(request)
         return await complete(request)
 
-    async def opened(*_: object) -> ScriptedModel:
-        return nano
-
     monkeypatch.setattr(nano, "complete", noted)
-    monkeypatch.setattr("tirage.runtime.solving.open_models", opened)
-
-    async def work() -> None:
-        async with open_agent("nano", agent=AgentConfig(**given)) as agent:
-            await solve_with(agent, Problem(prompt="1 + 1?"))
-
-    run_sync(work())
+    await solve_async(Problem(prompt="1 + 1?"), SolveConfig(agent=AgentConfig(**given)), model=nano)
     assert {(request.sampling.temperature, request.sampling.max_tokens) for request in asked} == {expected}

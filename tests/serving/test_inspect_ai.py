@@ -12,7 +12,7 @@ from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, MissingExtra, ModelRequestError, ModelUnavailable
 from tirage.core.message import ToolCall
 from tirage.models.base import Sampling
-from tirage.runtime.config import SamplingConfig
+from tirage.runtime.config import SamplingConfig, SolveConfig
 from tirage.serving.inspect_ai import as_solver
 from tirage.testing.models import Reply, ScriptedModel
 from tirage.tools.function import tool
@@ -140,13 +140,13 @@ def test_a_spent_budget_is_told(evaluate):
     assert (told["ended"], told["answer"], log.samples[0].output.completion) == ("budget: model_calls", None, "")
 
 
-def test_a_model_string_and_its_settings(evaluate, tmp_path):
+def test_a_model_string_and_a_configuration(evaluate, tmp_path):
     script = tmp_path / "script.txt"
     script.write_text("\\boxed{391}\n")
-    log = evaluate(as_solver(f"scripted/{script}", sampling=SamplingConfig(max_tokens=64)), ("17 * 23?", "391"))
-    assert log.results.scores[0].metrics["accuracy"].value == 1.0
-    with pytest.raises(ConfigError, match="sampling: settings go with a model string"):
-        as_solver(plain(ScriptedModel(SUMS)), sampling=SamplingConfig())
+    model = f"scripted/{script}"
+    for given in (model, SolveConfig(model=model, sampling=SamplingConfig(max_tokens=64))):
+        log = evaluate(as_solver(given), ("17 * 23?", "391"))
+        assert log.results.scores[0].metrics["accuracy"].value == 1.0
 
 
 def test_one_store_takes_repeated_questions_and_epochs(evaluate, tmp_path):

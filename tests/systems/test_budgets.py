@@ -15,7 +15,7 @@ from tirage.core import Budget, Meter, Problem, Trajectory, Usage
 from tirage.judging.critic import Critic
 from tirage.models.allowance import allowed, complete, spending
 from tirage.models.base import Completion, Request, Sampling
-from tirage.runtime.opening import SYSTEM_OF
+from tirage.runtime.opening.agents import SYSTEM_OF
 from tirage.search.strategies import STRATEGIES, strategy
 from tirage.systems.registry import build, shipped
 from tirage.testing.scripted import ScriptedModel

@@ -12,7 +12,7 @@ from tirage.core.errors import CapabilityError, ConfigError, ModelAuthError, Mod
 from tirage.core.message import Message, Observation, ObservationStatus, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.core.step import Finish, Source, Step, Usage
+from tirage.core.step import Finish, Opening, Source, Step, Usage
 from tirage.core.trajectory import Failure, StopReason
 from tirage.core.tree import Node, Tree
 from tirage.sandbox.base import Session
@@ -72,7 +72,8 @@ class StepExecutor:
         except FATAL:
             raise
         except TirageError as error:
-            return _broken(trial, draft, error), None
+            ended = bool(nodes) and nodes[-1].stop is not StopReason.OPEN
+            return _broken(trial, draft, error, ended=ended), None
 
     def seed(self, trial: Trial, nodes: Sequence[Node]) -> int:
         """Of the trial's draw: it depends on the draws from the root down to it and on nothing else."""
@@ -215,11 +216,15 @@ def _outcome(
     )
 
 
-def _broken(trial: Trial, draft: Draft | None, error: TirageError) -> StepOutcome:
-    """A step that something around the policy broke: what was written is kept, the failure is recorded."""
+def _broken(trial: Trial, draft: Draft | None, error: TirageError, *, ended: bool) -> StepOutcome:
+    """A step that something around the policy broke: what was written is kept, the failure is recorded.
+
+    `ended`: the parent's path has ended, so the step was to open a conversation of its own, of which nothing is known where it was not
+    even drafted.
+    """
     failure = Failure(boundary=error.boundary or "model", kind=type(error).__name__, message=str(error))
     if draft is None:
-        step = Step(spans=(), finish=Finish.ERROR, usage=ONE_CALL)
+        step = Step(spans=(), finish=Finish.ERROR, usage=ONE_CALL, opening=Opening(messages=(), prompt=()) if ended else None)
     else:
         step = Step(spans=draft.spans, finish=Finish.ERROR, hint=draft.hint, aside=draft.aside, usage=draft.usage, opening=draft.opening)
     return _outcome(trial, step, StopReason.ERROR, error=failure)

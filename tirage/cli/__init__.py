@@ -1,1 +1,1 @@
-"""Floor 6: the command line; the only place where strings become objects."""
+"""Floor 11: the command line: flags and printing."""

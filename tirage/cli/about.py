@@ -1,13 +1,7 @@
 """`tirage doctor`, `tirage models`, `tirage problems`: what is here, what is missing, what to do about it."""
 
-import importlib.util
 import json
-import platform
-import shutil
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -16,38 +10,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from tirage.cli.words import model_options
-from tirage.core.errors import DataError, TirageError
-from tirage.models.embedded import nano_path
-from tirage.models.profile import Profile, profile_of
-from tirage.models.vllm.process import find_python
-from tirage.models.weights import weights_hash
+from tirage.core.errors import DataError
 from tirage.problems import load_problems
-from tirage.runtime.config import ModelConfig
-from tirage.runtime.opening import FORMS, folder_of, open_model, parse_problems, reader
-from tirage.runtime.solving import run_sync
-from tirage.sandbox.layers import best_rung, probe
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.machine import look_at_machine
+from tirage.runtime.opening.models import FORMS, describe_model
+from tirage.runtime.opening.problem_sets import parse_problems
 from tirage.verification.selfcheck import check_problems
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 problems_app = typer.Typer(help="Look at and check problem sets.", no_args_is_help=True)
-
-EXTRAS = {
-    "local": ("torch", "transformers"),
-    "train": ("trl", "peft", "datasets", "accelerate"),
-    "scipy": ("scipy",),
-    "jupyter": ("ipykernel",),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the doctor's table."""
-
-    what: str
-    here: bool
-    detail: str
-    remedy: str = ""
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -55,8 +28,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: tirage doctor
     """
-    docker = _docker()
-    findings = [*_machine(), *_isolation(docker), *_engines(docker), *_extras()]
+    findings = look_at_machine()
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
         return
@@ -64,87 +36,6 @@ def doctor(as_json: AsJson = False) -> None:
     for finding in findings:
         table.add_row(finding.what, "[green]yes[/green]" if finding.here else "[yellow]no[/yellow]", finding.detail, finding.remedy)
     Console(highlight=False).print(table)
-
-
-def _machine() -> list[Finding]:
-    weights = nano_path()
-    return [
-        Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        Finding("nano", (weights / "model.safetensors").is_file(), "the embedded model"),
-    ]
-
-
-RUNGS = {
-    1: ("namespaces + Landlock + seccomp + limits", {"namespaces", "landlock", "seccomp", "rlimits", "user"}),
-    2: ("Landlock + seccomp + limits", {"landlock", "seccomp", "rlimits", "user"}),
-}
-
-
-def _isolation(docker: str | None) -> list[Finding]:
-    """Each layer, then the ladder: what the sandbox can stand on here, and on which rung it does."""
-    layers = probe()
-    findings = [Finding(f"isolation: {layer.name}", layer.available, layer.tried, layer.remedy) for layer in layers]
-    missing = {layer.name for layer in layers if not layer.available}
-    best = best_rung(layers)
-    for rung, (what, needs) in RUNGS.items():
-        lacking = sorted(needs & missing)
-        here = f"{what}{'; used by default' if rung == best else ''}"
-        remedy = "as above" if sys.platform == "linux" else "use rung 3: --set sandbox.backend=docker"
-        findings.append(
-            Finding(f"rung {rung}", not lacking, here if not lacking else f"missing: {', '.join(lacking)}", remedy if lacking else "")
-        )
-    way = "--set sandbox.backend=docker --set sandbox.image=NAME"
-    remedy = "start Docker (Debian: scripts/docker_engine.sh)"
-    findings.append(
-        Finding("rung 3", docker is not None, f"Docker {docker}; {way}" if docker else "no engine answers", "" if docker else remedy)
-    )
-    findings.append(Finding("rung 4", False, "no isolation", "never chosen by itself: only with --set sandbox.unsafe=true"))
-    return findings
-
-
-def _docker() -> str | None:
-    """The version of the Docker engine that answers."""
-    return _first_line(["docker", "info", "--format", "{{.ServerVersion}}"])
-
-
-def _engines(docker: str | None) -> list[Finding]:
-    gpu = _first_line(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
-    python = _vllm_python()
-    return [
-        Finding("gpu", gpu is not None, gpu or "no NVIDIA device answers", "" if gpu else "not needed for nano; CPU works"),
-        Finding("vllm", python is not None, str(python or "no environment with vLLM"), "" if python else "run: make vllm"),
-        Finding("docker", docker is not None, docker or "no engine answers", "" if docker else "start dockerd (Debian package docker.io)"),
-    ]
-
-
-def _vllm_python() -> str | None:
-    try:
-        return str(find_python(None))
-    except TirageError:
-        return None
-
-
-def _extras() -> list[Finding]:
-    findings = []
-    for extra, packages in EXTRAS.items():
-        missing = [package for package in packages if importlib.util.find_spec(package) is None]
-        remedy = f"pip install 'tirage[{extra}]'" if missing else ""
-        findings.append(
-            Finding(f"extra: {extra}", not missing, "missing: " + ", ".join(missing) if missing else ", ".join(packages), remedy)
-        )
-    return findings
-
-
-def _first_line(command: list[str]) -> str | None:
-    """First line of a command's output; None when it is absent, fails or hangs."""
-    if shutil.which(command[0]) is None:
-        return None
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (subprocess.SubprocessError, OSError):
-        return None
-    lines = done.stdout.strip().splitlines()
-    return lines[0] if lines else None
 
 
 def models(
@@ -170,9 +61,8 @@ def models(
         Console(highlight=False).print(table)
         return
     options = model_options(settings)
-    folder = folder_of(model)
-    name, profile, able = run_sync(_open_and_ask(model, options)) if folder is None else _look(model, folder, options)
-    rows = profile.rows()
+    known = run_sync(describe_model(model, options))
+    name, able, rows = known.name, known.capabilities, known.profile.rows()
     if as_json:
         told = {fact: {"value": value, "source": source} for fact, value, source in rows}
         print(json.dumps({"name": name, "profile": told, "capabilities": able}, ensure_ascii=False))
@@ -195,21 +85,6 @@ def _told(value: object, source: str) -> str:
     if isinstance(value, tuple):
         value = ", ".join(value) or None
     return ("?" if source == "unknown" else "none") if value is None else str(value)
-
-
-def _look(name: str, folder: Path, options: ModelConfig) -> tuple[str, Profile, None]:
-    """Name and profile of a folder. Its back end would tell more, once it is open. Raises `ConfigError` for one that cannot be used."""
-    renderer = reader(options)(folder)
-    renderer.check()
-    return f"{name}@{weights_hash(folder)}", renderer.profile, None
-
-
-async def _open_and_ask(name: str, options: ModelConfig) -> tuple[str, Profile, dict[str, object] | None]:
-    model = await open_model(name, options)
-    try:
-        return model.name, profile_of(model), asdict(model.capabilities)
-    finally:
-        await model.close()
 
 
 @problems_app.command("show")

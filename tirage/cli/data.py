@@ -18,7 +18,7 @@ from tirage.models.base import Renderer
 from tirage.models.embedded import nano_path
 from tirage.models.template import HFRenderer
 from tirage.problems import load_problems
-from tirage.runtime.opening import parse_problems
+from tirage.runtime.opening.problem_sets import parse_problems
 from tirage.traces.base import TRACES
 from tirage.traces.jsonl import TraceStore
 from tirage.traces.view import visible

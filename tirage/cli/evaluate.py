@@ -8,18 +8,17 @@ import typer
 from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
-from tirage.cli.strategies import compare_strategies
 from tirage.core.budget import Budget
-from tirage.core.errors import ConfigError, DataError
+from tirage.core.errors import ConfigError
 from tirage.core.hint import HintPosition
 from tirage.evaluation import (
-    Outcome,
     Report,
     build_improvement_report,
     compare_runs,
     print_report,
     read_leaf_outcomes,
     read_outcomes,
+    read_stage,
     write_report,
 )
 from tirage.evaluation.checked import checked_rows
@@ -27,12 +26,12 @@ from tirage.evaluation.improvement import Context
 from tirage.evaluation.reports.report import to_plain
 from tirage.problems import ProblemSource, load_problems
 from tirage.rollouts.runner import Progress, unique
+from tirage.runtime.comparison import compare_strategies
 from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
 from tirage.runtime.config_files import build_config, config_hash
-from tirage.runtime.opening import Parts, parse_problems
-from tirage.runtime.runs import RunFolder
-from tirage.runtime.solving import run_sync
-from tirage.runtime.stages import Plan, roll_plans
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.problem_sets import parse_problems
+from tirage.runtime.stages import plan_of, roll_out
 from tirage.traces.jsonl import TraceStore
 
 STAGE = "rollout"
@@ -175,12 +174,14 @@ def compare(
         config = build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
         folder = out or Path("runs") / f"compare-{config_hash(config)}"
         names = [name.strip() for name in strategies.split(",") if name.strip()]
-        _tell(compare_strategies(config, names, folder, quiet=as_json), folder, as_json)
+        with LiveDisplay(quiet=as_json) as display:
+            report = run_sync(compare_strategies(config, names, folder, display))
+        _tell(report, folder, as_json)
         return
     if run_a is None or run_b is None:
         raise ConfigError("give two run folders, or --strategies with --problems")
-    first, name_a = _stage(run_a, stage_a)
-    second, name_b = _stage(run_b, stage_b)
+    first, name_a = read_stage(run_a, stage_a)
+    second, name_b = read_stage(run_b, stage_b)
     if name_a == name_b:
         name_a, name_b = f"{name_a} (first)", f"{name_b} (second)"
     _tell(compare_runs(first, second, names=(name_a, name_b)), out, as_json)
@@ -214,22 +215,8 @@ def _config(
 
 def _roll(config: RolloutConfig, folder: Path, budget: Budget, *, quiet: bool) -> Progress:
     problems = unique(load_problems(config.problems))
-    with RunFolder(folder, config) as run, LiveDisplay(quiet=quiet) as display:
-        plan = Plan(name=STAGE, problems=problems, sampling=config.sampling, hints=config.hints, samples=config.samples)
-        return run_sync(roll_plans(config, run, Parts(config), display, config.model, [plan], budget=budget))[0]
-
-
-def _stage(run: Path, stage: str | None) -> tuple[list[Outcome], str]:
-    """Outcomes of one stage of a run, and its name."""
-    if not (run / "traces.jsonl").exists():
-        raise DataError(f"{run} is not a run folder (no traces.jsonl)")
-    outcomes = read_outcomes(TraceStore(run).read())
-    stages = sorted({item.stage for item in outcomes})
-    if stage is None and len(stages) == 1:
-        stage = stages[0]
-    if stage not in stages:
-        raise DataError(f"{run}: {'name a stage' if stage is None else f'no stage {stage!r}'}; stages: {', '.join(stages)}")
-    return sorted((item for item in outcomes if item.stage == stage), key=lambda item: (item.problem_id, item.sample)), stage
+    with LiveDisplay(quiet=quiet) as display:
+        return run_sync(roll_out(config, folder, plan_of(config, STAGE, problems), display, budget=budget))
 
 
 def _tell(report: Report, folder: Path | None, as_json: bool) -> None:

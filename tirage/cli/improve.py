@@ -11,9 +11,8 @@ from tirage.cli.display import LiveDisplay
 from tirage.evaluation import print_report
 from tirage.runtime.config import ImproveConfig
 from tirage.runtime.config_files import load_config
+from tirage.runtime.event_loop import run_sync
 from tirage.runtime.improve import improve_round
-from tirage.runtime.opening import Parts
-from tirage.runtime.solving import run_sync
 
 
 def improve(
@@ -35,7 +34,7 @@ def improve(
     chosen = load_config(ImproveConfig, config, settings or ())
     folder = run if run is not None else Path("runs") / chosen.name
     with LiveDisplay(quiet=as_json) as display:
-        report = run_sync(improve_round(chosen, folder, Parts(chosen), display))
+        report = run_sync(improve_round(chosen, folder, display))
     if as_json:
         print((folder / "report.json").read_text(encoding="utf-8"))
         return

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tirage.core.errors import ConfigError, DataError
-from tirage.runtime.collections import existing_collection, open_collection, open_reranker
-from tirage.runtime.embedders import FORMS
+from tirage.runtime.opening.collections import existing_collection, open_collection, open_reranker
+from tirage.runtime.opening.embedders import FORMS
 from tirage.tools.retrieval.base import Mode
 from tirage.tools.retrieval.readers import READABLE, find_files, read_documents
 

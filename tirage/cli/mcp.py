@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tirage.runtime.config import RunConfig
 from tirage.runtime.config_files import build_config
-from tirage.runtime.solving import run_sync
+from tirage.runtime.event_loop import run_sync
 from tirage.serving.offer import OWN, offer_http, offer_stdio, wire
 
 TOKEN = "TIRAGE_MCP_TOKEN"

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from tirage.cli.teamwork import TeamRun, Waiting, perform
+from tirage.cli.teamwork import perform
 from tirage.core.errors import ConfigError
 from tirage.core.extension import refuse_code
+from tirage.runtime.team_runs import TeamRun, Waiting
 from tirage.workflows.approval import Action, Decision, PausedRun, Record
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.runtime.config import SANDBOXES
-from tirage.runtime.solving import run_sync
+from tirage.runtime.event_loop import run_sync
 from tirage.sandbox import AnyConfig, DockerConfig, JupyterConfig, SandboxCapabilities, SandboxConfig, open_sandbox
 from tirage.sandbox.base import Sandbox
 from tirage.sandbox.opening import OWN, open_own_sandbox

@@ -21,11 +21,10 @@ from tirage.problems import FileSource, load_problems
 from tirage.rollouts.runner import unique
 from tirage.runtime.config import RolloutConfig
 from tirage.runtime.config_files import build_config, config_hash
-from tirage.runtime.opening import Parts, parse_problems
-from tirage.runtime.runs import RunFolder
-from tirage.runtime.searching import search_maker
-from tirage.runtime.solving import run_sync
-from tirage.runtime.stages import Display, Plan, roll_plans
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.problem_sets import parse_problems
+from tirage.runtime.opening.searching import search_maker
+from tirage.runtime.stages import plan_of, roll_out
 from tirage.search.strategies import about, option_names
 from tirage.search.strategies import names as strategy_names
 from tirage.traces.jsonl import TraceStore
@@ -110,17 +109,14 @@ def _single(text: str, answer: str | None, verifier: str | None) -> Problem:
 
 def grow(config: RolloutConfig, folder: Path, problems: tuple[Problem, ...], *, quiet: bool) -> list[Rollout]:
     """Grow the trees that are missing, and read all of them back."""
-    plan = Plan(name=STAGE, problems=problems, sampling=config.sampling, hints=config.hints, samples=config.samples)
+    plan = plan_of(config, STAGE, problems)
     assert config.agent.search is not None
-    limits = config.agent.search.budget
-    with RunFolder(folder, config) as run:
-        show: Display
-        if len(problems) == 1:
-            with TreeDisplay(limits, quiet=quiet) as live:
-                run_sync(roll_plans(config, run, Parts(config), live, config.model, [plan], on_step=live.step))
-        else:
-            with LiveDisplay(quiet=quiet) as show:
-                run_sync(roll_plans(config, run, Parts(config), show, config.model, [plan]))
+    if len(problems) == 1:
+        with TreeDisplay(config.agent.search.budget, quiet=quiet) as live:
+            run_sync(roll_out(config, folder, plan, live, on_step=live.step))
+    else:
+        with LiveDisplay(quiet=quiet) as show:
+            run_sync(roll_out(config, folder, plan, show))
     wanted = {item.id for item in problems}
     return [item for item in TraceStore(folder).read(STAGE) if item.problem.id in wanted]
 

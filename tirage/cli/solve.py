@@ -9,15 +9,15 @@ from rich.console import Console
 
 from tirage.agents.driver import StepEvent
 from tirage.cli.words import in_dialect, model_options, pairs, with_tools
-from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Source
 from tirage.core.trajectory import Trajectory
-from tirage.runtime.config import AgentConfig, ModelConfig, SamplingConfig
+from tirage.runtime.config import AgentConfig, BudgetConfig, ModelConfig, SamplingConfig, SolveConfig
 from tirage.runtime.config_files import build_config, load_config
-from tirage.runtime.opening import known_profile
-from tirage.runtime.solving import Solution, as_data, run_sync, solve_async, solve_hints
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.models import known_profile
+from tirage.runtime.solving import Solution, as_data, solve_async, solve_hints
 from tirage.systems.registry import find, names
 
 STYLES = {
@@ -44,7 +44,7 @@ def solve(
     model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
     hint: Annotated[bool | None, typer.Option("--hint/--no-hint", help="Place a START hint first; default: only for nano.")] = None,
     answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
-    verifier: Annotated[str, typer.Option(help="What grades the answer: a name, or module:attribute.")] = "math",
+    verifier: Annotated[str | None, typer.Option(help="What grades the answer: a name, or module:attribute.", show_default="math")] = None,
     best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="A system (`list` names them), module:attribute, YAML file.")] = None,
     option: Annotated[
@@ -62,6 +62,8 @@ def solve(
         list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="E.g. model_options.chat_template=FILE; repeatable.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run folder that keeps the trace.", show_default="runs/solve-DATE-TIME")] = None,
+    no_run: Annotated[bool, typer.Option("--no-run", help="Keep no trace.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Solve one question: thinking, code, output and answer as they come.
@@ -74,31 +76,46 @@ def solve(
         return
     if question is None:
         raise ConfigError("there is no question; give its text, or name the agents with --agent list")
-    if agent is None and (option or second):
-        raise ConfigError("--option and --second belong to an agent; name it with --agent")
-    if agent is not None and best_of > 1:
-        raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
+    _check_together(agent, best_of, belongs_to_agent=bool(option or second))
+    if no_run and run is not None:
+        raise ConfigError(f"--run {run} keeps the trace and --no-run keeps none; give one of them")
+    several = best_of > 1 or agent is not None
     told = {**with_tools(tools, mcp, collection, _file(agent)), **({} if prm is None else {"prm": prm}), **in_dialect(dialect)}
     options = model_options(settings)
     driven = _agent(agent, pairs(option, "--option"), second, best_of, told)
     _warn(driven.name, model, options)
-    solution = run_sync(
-        solve_async(
-            Problem(prompt=question, answer=answer, verifier=verifier),
-            own=(verifier,),
-            model=model,
-            agent=driven,
-            options=options,
-            sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
-            hints=solve_hints(model, hint, options),
-            budget=Budget(tokens_out=budget_tokens),
-            on_step=None if as_json else lambda event: show_step(console, event, several=best_of > 1 or agent is not None),
-        )
+    config = SolveConfig(
+        model=model,
+        agent=driven,
+        model_options=options,
+        sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
+        hints=solve_hints(model, hint, options),
+        budget=BudgetConfig(tokens=budget_tokens),
+        verifier=verifier,
     )
+    on_step = None if as_json else lambda event: show_step(console, event, several=several)
+    problem = Problem(prompt=question, answer=answer)
+    solution = run_sync(solve_async(problem, config, on_step=on_step, run=None if no_run else run or "auto"))
+    _tell(console, solution, as_json=as_json)
+
+
+def _check_together(agent: str | None, best_of: int, *, belongs_to_agent: bool) -> None:
+    """Raises `ConfigError` for flags that do not go together."""
+    if agent is None and belongs_to_agent:
+        raise ConfigError("--option and --second belong to an agent; name it with --agent")
+    if agent is not None and best_of > 1:
+        raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
+
+
+def _tell(console: Console, solution: Solution, *, as_json: bool) -> None:
+    """Print what was found, and where its trace is."""
     if as_json:
-        print(json.dumps(as_data(solution), ensure_ascii=False))
-    else:
-        show_end(console, solution)
+        kept = None if solution.run is None else str(solution.run)
+        print(json.dumps({**as_data(solution), "run": kept}, ensure_ascii=False))
+        return
+    show_end(console, solution)
+    if solution.run is not None:
+        console.print(f"trace: tirage trace show {solution.run}", style="dim", markup=False)
 
 
 def _warn(agent: str | None, model: str, options: ModelConfig) -> None:

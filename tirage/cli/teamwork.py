@@ -2,10 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.console import Console
@@ -13,70 +10,17 @@ from rich.console import Console
 from tirage.agents.driver import StepEvent
 from tirage.cli.files import check_place, write_picture
 from tirage.cli.solve import show_end, show_step
-from tirage.core.budget import Budget
-from tirage.core.errors import ConfigError, DataError
-from tirage.core.problem import Problem
-from tirage.runtime.config import AgentConfig, SamplingConfig
-from tirage.runtime.solving import Solution, as_data, run_sync, solve_async
+from tirage.core.errors import ConfigError
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.solving import Solution, as_data
+from tirage.runtime.team_runs import TeamRun, Waiting
 from tirage.teams.pictures import Form, draw
 from tirage.teams.team import tokens_per_edge
-from tirage.teams.topology import Topology
-from tirage.workflows.approval import Action, ApprovalGate, Decision, Paused, PausedRun, Record, Request
+from tirage.workflows.approval import Action, Decision, Paused, Request
 
 WAITS = 7
 """Exit code of a run that waits for a decision."""
 _FORMS: dict[str, Form] = {".html": "html", ".dot": "dot", ".mmd": "mermaid", ".json": "json", ".txt": "ascii"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeamRun:
-    """What makes a run, in a form that a paused one keeps."""
-
-    topology: Topology
-    model: str = "nano"
-    models: tuple[str, ...] = ()
-    approve: tuple[str, ...] = ()
-    temperature: float | None = None
-    max_tokens: int | None = None
-    tokens: int | None = None
-
-    def as_data(self) -> dict[str, Any]:
-        """JSON data."""
-        data = {name: getattr(self, name) for name in ("model", "models", "approve", "temperature", "max_tokens", "tokens")}
-        return {**data, "models": list(self.models), "approve": list(self.approve), "topology": self.topology.to_dict()}
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> "TeamRun":
-        """Back from `as_data`. Raises `DataError` for other data."""
-        try:
-            given = dict(data)
-            topology = Topology.from_dict(given.pop("topology"))
-            return cls(topology=topology, **{**given, "models": tuple(given["models"]), "approve": tuple(given["approve"])})
-        except (KeyError, TypeError) as error:
-            raise DataError(f"the paused run is of no team that this version knows ({error})") from error
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Writes a run down whenever a turn waits."""
-
-    run: TeamRun
-    problem: Problem
-    record: Record
-    file: Path | None
-    gate: ApprovalGate = field(init=False)
-
-    def __post_init__(self) -> None:
-        """The gate has nobody in charge until the caller puts somebody there."""
-        self.gate = ApprovalGate(on_wait=self.keep)
-
-    def keep(self, request: Request | None) -> None:
-        """Write the run as it stands."""
-        if self.file is not None:
-            decided = {str(number): decision for number, decision in self.gate.decided.items()}
-            settled = tuple(self.record.settled)
-            run = self.run.as_data()
-            PausedRun(problem=self.problem, seed=0, agent=run, settled=settled, decided=decided, waiting=request).save(self.file)
 
 
 class Terminal:
@@ -116,23 +60,11 @@ def perform(waiting: Waiting, *, out: Path | None, force: bool, as_json: bool) -
         console.print(f"── {event.node.move}", style="bold")
         show_step(console, event, several=False)
 
-    options = {"topology": run.topology, "gate": waiting.gate, "approve": run.approve}
     try:
-        solution = run_sync(
-            solve_async(
-                waiting.problem,
-                model=run.model,
-                agent=AgentConfig(name="team", options=options, models=run.models),
-                sampling=SamplingConfig(temperature=run.temperature, max_tokens=run.max_tokens),
-                budget=Budget(tokens_out=run.tokens),
-                on_step=None if as_json else show,
-                log=waiting.record,
-            )
-        )
+        solution = run_sync(waiting.perform(None if as_json else show))
     except Paused as paused:
         _tell_paused(waiting, paused, as_json=as_json)
         raise typer.Exit(WAITS) from None
-    waiting.keep(None)
     _tell_end(console, run, solution, out=out, force=force, as_json=as_json)
 
 

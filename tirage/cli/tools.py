@@ -16,8 +16,8 @@ from rich.table import Table
 from tirage.cli.mcp import mcp
 from tirage.core.errors import ConfigError
 from tirage.core.message import ToolCall
-from tirage.runtime.solving import run_sync
-from tirage.runtime.toolbox import found_tools
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.toolbox import found_tools
 from tirage.sandbox import Session, open_sandbox
 from tirage.tools import discovery
 from tirage.tools.base import Tool
@@ -59,7 +59,7 @@ def _open(source: str, stack: AsyncExitStack) -> dict[str, Tool]:
     """The tools of one source; what has to be closed again goes onto `stack`."""
     path = Path(source)
     if path.is_file() or path.suffix == ".lance":
-        from tirage.runtime.collections import existing_collection
+        from tirage.runtime.opening.collections import existing_collection
         from tirage.tools.retrieval import SearchTool
 
         return toolset(SearchTool(stack.enter_context(closing(existing_collection(path)))))

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +10,15 @@ import typer
 
 from tirage.cli.evaluate import compare as compare_all
 from tirage.cli.files import check_place, write_picture
-from tirage.cli.teamwork import TeamRun, Waiting, perform
+from tirage.cli.teamwork import perform
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, SamplingConfig
-from tirage.runtime.opening import parse_problems
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.problem_sets import parse_problems
+from tirage.runtime.opening.topologies import checked_models, open_topology, topology_for
+from tirage.runtime.team_runs import TeamRun, Waiting
 from tirage.runtime.team_training import LEARNERS, TeachConfig, check_learner, teach
-from tirage.runtime.topologies import checked_models, open_topology, topology_for
 from tirage.teams.pictures import Form, draw
 from tirage.teams.spec import TopologySpec
 from tirage.teams.stock import SHAPES
@@ -128,7 +131,13 @@ def train(
         sampling=SamplingConfig(temperature=temperature),
         seed=seed,
     )
-    teach(config, out, out.with_suffix(".run") if run is None else run, as_json=as_json)
+    folder = out.with_suffix(".run") if run is None else run
+    taught = run_sync(teach(config, out, folder, (lambda text: None) if as_json else typer.echo))
+    if as_json:
+        batches = [asdict(step) for step in taught.batches]
+        print(json.dumps({"learned": str(out), "run": str(folder), "resumed": taught.resumed, "batches": batches}))
+        return
+    typer.echo(f"learned: {out} (tirage topology show {out} --query ...); what the teams did: {folder}")
 
 
 @topology_app.command("compare", epilog="Example: tirage topology compare single,chain,debate --problems nano:heldout --budget 1000")

@@ -192,7 +192,7 @@ def grep(
 
 
 def _show_unrun(run: Path, limit: int | None, as_json: bool) -> None:
-    from tirage.cli.unrun import unrun
+    from tirage.evaluation.unrun import unrun
 
     console = _console()
     with _store(run) as store:

@@ -14,8 +14,8 @@ from rich.text import Text
 from tirage.cli.data import DatasetArgument, JsonOption, SetOption, parse_settings
 from tirage.cli.display import LiveDisplay
 from tirage.core.errors import ConfigError, DataError
-from tirage.runtime.opening import weights_of
-from tirage.runtime.solving import run_sync
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.models import weights_of
 from tirage.training.job import Checkpoint, run_job
 from tirage.training.job_folder import LIVE, JobFolder, JobState
 from tirage.training.metrics import StepMetrics, read_metrics

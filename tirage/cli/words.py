@@ -9,7 +9,7 @@ from pydantic import Field
 from tirage.core.errors import ConfigError
 from tirage.runtime.config import AgentConfig, BudgetConfig, ModelConfig, Strict
 from tirage.runtime.config_files import build_config
-from tirage.runtime.toolbox import search_tools
+from tirage.runtime.opening.toolbox import search_tools
 
 
 class ModelSettings(Strict):

@@ -1,6 +1,6 @@
-"""Floor 5: how good is it, and how sure are we."""
+"""Floor 8: how good is it, and how sure are we."""
 
-from tirage.evaluation.compare import compare_runs
+from tirage.evaluation.compare import compare_runs, read_stage
 from tirage.evaluation.gain import Gain, split_gain
 from tirage.evaluation.gate import Decision, Ruling, decide
 from tirage.evaluation.improvement import Context, build_improvement_report, sampling_yield
@@ -57,6 +57,7 @@ __all__ = [
     "read_leaf_outcomes",
     "read_outcomes",
     "read_report",
+    "read_stage",
     "render_html",
     "sampling_yield",
     "sign_flip",

@@ -209,7 +209,7 @@ class AgentConfig(RewardConfig):
     )
     options: dict[str, Any] = Field({}, description="of the published system")
     models: tuple[str, ...] = Field((), description="further models of the published system, such as rstar's second one")
-    budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree of the published system")
+    budget: BudgetConfig = Field(BudgetConfig(), description="limits of one problem's tree, where it is not searched (see search.budget)")
 
     @field_validator("tools")
     @classmethod
@@ -318,6 +318,14 @@ class RolloutConfig(RunConfig):
     problems: ProblemSource = Field(description="what to roll out")
     samples: int = Field(1, ge=1, description="rollouts per problem")
     hints: HintsConfig | None = Field(None, description="null gives no hints")
+
+
+class SolveConfig(RunConfig):
+    """One problem at a time."""
+
+    hints: HintsConfig | None = Field(None, description="null gives no hints")
+    budget: BudgetConfig = Field(BudgetConfig(), description="limits of all that is done for one problem")
+    verifier: str | None = Field(None, description="what grades the answer: a name, or module:attribute; null: as the problem says")
 
 
 class ImproveConfig(RunConfig):

@@ -97,7 +97,13 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: the value is not YAML; quote it") from error
 
 
+def named(value: object) -> str:
+    """How an object of Python's among the options of an agent is written down: by its name or its class."""
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
 def config_hash(*parts: Any) -> str:
     """12 hex digits over JSON-like `parts` (pydantic models included)."""
-    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    plain = [part.model_dump(mode="json", fallback=named) if isinstance(part, BaseModel) else part for part in parts]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The event loop behind the sync door: a few sockets per turn, so that many rollouts do not march in step.
+"""The sync door, and the event loop behind it: a few sockets per turn, so that many rollouts do not march in step.
 
 A turn of asyncio's own loop reads every socket that is ready before any task goes on. When a hundred answers come together, all
 hundred are read, then all hundred rollouts think, then all hundred next requests leave: the server idles meanwhile, answers them
@@ -8,6 +8,11 @@ still wait in the kernel, where they cost nothing. At 500 rollouts in flight thi
 
 import asyncio
 import selectors
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _SOCKETS_PER_TURN = 8
 """Fewer cost more turns, more bring the bunches back."""
@@ -24,3 +29,31 @@ class _Few(selectors.DefaultSelector):
 def open_loop() -> asyncio.AbstractEventLoop:
     """An event loop for `asyncio.Runner`."""
     return asyncio.SelectorEventLoop(_Few())
+
+
+def run_sync(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from sync code, also from inside a running event loop (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(work)
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(_run(work))
+        except BaseException as error:  # handed over to the calling thread
+            failure.append(error)
+
+    thread = threading.Thread(target=target, name="tirage")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=open_loop) as runner:
+        return runner.run(work)

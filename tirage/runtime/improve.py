@@ -16,9 +16,12 @@ from tirage.evaluation import Report, write_report
 from tirage.problems import load_problems
 from tirage.rollouts.runner import unique
 from tirage.runtime.config import AgentConfig, ImproveConfig, SamplingConfig
+from tirage.runtime.config_files import load_config
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.models import served_like, weights_of
 from tirage.runtime.round_report import RoundRecord, measured_round, round_report, sampled_round
 from tirage.runtime.runs import RunFolder
-from tirage.runtime.stages import Display, Parts, Plan, roll_plans
+from tirage.runtime.stages import Display, Plan, Silent, roll_plans
 from tirage.training.filters import HeldOut
 from tirage.training.job import Checkpoint, run_job
 from tirage.training.manifest import Manifest
@@ -39,20 +42,35 @@ class Splits:
     unseen: tuple[Problem, ...]
 
 
-async def improve_round(config: ImproveConfig, folder: Path, parts: Parts, show: Display) -> Report:
+def improve(config: str | Path | ImproveConfig, *, run: str | Path | None = None) -> Report:
+    """Run one improvement round and return its report; an interrupted round resumes.
+
+    Args:
+        config: A YAML file, or what it would hold.
+        run: The run folder; `runs/NAME` by default.
+
+    Raises:
+        TirageError: One of its family; what was finished before stays finished.
+    """
+    settings = config if isinstance(config, ImproveConfig) else load_config(ImproveConfig, Path(config))
+    folder = Path(run) if run is not None else Path("runs") / settings.name
+    return run_sync(improve_round(settings, folder, Silent()))
+
+
+async def improve_round(config: ImproveConfig, folder: Path, show: Display) -> Report:
     """Run or resume one round in `folder`; returns the report, which is also written there as JSON and HTML.
 
     Raises the `TirageError` family; what was finished before stays finished.
     """
-    base_weights = parts.weights_of(config.model)
+    base_weights = weights_of(config.model)
     splits = load_splits(config)
     with RunFolder(folder, config) as run:
         show.note(f"{len(splits.train)} training, {len(splits.heldout)} held-out, {len(splits.unseen)} unseen-family problems")
-        round_ = _Round(config, run, splits, parts, show)
+        round_ = _Round(config, run, splits, show)
         await round_.base()
         tuned = await round_.train("hint-rft", base_weights)
         for number in range(2, config.rounds + 1):
-            await round_.again(number, parts.served_like(config.model, str(tuned.path)))
+            await round_.again(number, served_like(config.model, str(tuned.path)))
             try:
                 tuned = await round_.train(later_round(number), base_weights)
             except NothingKept:
@@ -60,7 +78,7 @@ async def improve_round(config: ImproveConfig, folder: Path, parts: Parts, show:
                     f"Round {number} found nothing to train on: none of its samples was fit, so the rounds end with the one before."
                 )
                 break
-        await round_.measure("after", parts.served_like(config.model, str(tuned.path)), unseen=True)
+        await round_.measure("after", served_like(config.model, str(tuned.path)), unseen=True)
         if config.control:
             await round_.control(base_weights, steps=tuned.steps)
         report = round_report(config, run, round_.record)
@@ -80,11 +98,10 @@ def load_splits(config: ImproveConfig) -> Splits:
 class _Round:
     """One round under way."""
 
-    def __init__(self, config: ImproveConfig, run: RunFolder, splits: Splits, parts: Parts, show: Display) -> None:
+    def __init__(self, config: ImproveConfig, run: RunFolder, splits: Splits, show: Display) -> None:
         self.config = config
         self.run = run
         self.splits = splits
-        self.parts = parts
         self.show = show
         self.record = RoundRecord()
 
@@ -133,7 +150,7 @@ class _Round:
         """Train the base on its own unhinted samples and measure it; where none is right, the control is the base itself."""
         try:
             checkpoint = await self.train("control", base, steps=steps)
-            model = self.parts.served_like(self.config.model, str(checkpoint.path))
+            model = served_like(self.config.model, str(checkpoint.path))
         except NothingKept:
             self.note("The control found nothing to train on: none of the base model's unhinted samples was fit, so it is the base model.")
             model = self.config.model
@@ -182,7 +199,7 @@ class _Round:
         return HintRFT(chosen).build(self.run.store, out, run=RUN_FROM_DATASET, heldout=heldout)
 
     async def _roll(self, model: str, plans: list[Plan]) -> None:
-        await roll_plans(self.config, self.run, self.parts, self.show, model, plans)
+        await roll_plans(self.config, self.run, self.show, plans, model=model)
 
 
 def later_round(number: int | str) -> str:

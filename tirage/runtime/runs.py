@@ -1,19 +1,21 @@
 """A run folder: the resolved configuration, the traces, the call log, datasets, jobs and the report.
 
-RUN/config.yaml     what the run was told; a second start with another configuration is refused
+RUN/config.yaml     the run's configuration; a second start with another one is refused
 RUN/traces.jsonl    every finished rollout (the truth), index.sqlite beside it (derived)
-RUN/searches.jsonl  what became of every trial of a tree search, from which an unfinished tree goes on
+RUN/searches.jsonl  what became of every trial of a tree search, from which an unfinished tree is resumed
 RUN/tools.json      what its tools answered from, where that can change: a second start with another content is refused
 RUN/begun.jsonl     one line per rollout that was begun: finished ones are never begun again
 RUN/datasets/NAME   rows and manifest       RUN/jobs/NAME   training jobs and their checkpoints
 RUN/timing.jsonl    wall time by part          RUN/report.json, RUN/report.html
 """
 
+import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +25,9 @@ from pydantic import BaseModel, ValidationError
 
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
+from tirage.core.rollout import Rollout
 from tirage.rollouts.runner import rollout_key
+from tirage.runtime.config_files import named
 from tirage.tools.base import Tool
 from tirage.traces.jsonl import TraceStore
 from tirage.traces.lines import LineLog
@@ -48,7 +52,7 @@ class RunFolder:
 
     def _check_config(self, config: BaseModel) -> None:
         path = self.folder / "config.yaml"
-        plain = json.loads(config.model_dump_json())
+        plain = config.model_dump(mode="json", fallback=named)
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         if path.exists():
             found = _known(type(config), yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -73,7 +77,7 @@ class RunFolder:
             if known.get(name, mark) != mark:
                 raise ConfigError(
                     f"run folder {self.folder} was begun with other content behind the tool {name!r} (fingerprint {known[name]}, "
-                    f"now {mark}); put the former back, give another folder with --run, or delete {path} to go on with what there is now"
+                    f"now {mark}); put the former back, give another folder with --run, or delete {path} to continue with what there is now"
                 )
         if found.items() - known.items():
             scratch = path.with_suffix(f".{os.getpid()}.tmp")
@@ -88,7 +92,11 @@ class RunFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        """Close the store."""
+        """Close the store and the logs."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the store and the logs; others may write then."""
         self.store.close()
         self._begun.close()
         if self._searches is not None:
@@ -104,6 +112,14 @@ class RunFolder:
     def begun(self, key: str) -> None:
         """Log that a rollout begins."""
         self._begun.append({"key": key, "pid": os.getpid()})
+
+    def add(self, rollout: Rollout) -> Rollout:
+        """Store a finished rollout as the next sample of its problem and stage, and return it under the key that it got."""
+        sample = free_sample(self.store.keys(rollout.stage), rollout.stage, rollout.problem)
+        kept = replace(rollout, key=rollout_key(rollout.stage, rollout.problem, sample), sample=sample)
+        self.begun(kept.key)
+        self.store.append(kept)
+        return kept
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -135,10 +151,29 @@ class RunFolder:
         return self.folder / "jobs" / name
 
 
+def fresh_folder(parent: Path, name: str) -> Path:
+    """Make `parent/name-DATE-TIME`, with a number behind it where that is taken, and return it. Raises `OSError`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in itertools.count(1):
+        folder = parent / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("the numbers do not end")
+
+
+def free_sample(keys: Set[str], stage: str, problem: Problem) -> int:
+    """The lowest number of a sample whose key is not among `keys`."""
+    return next(sample for sample in itertools.count() if rollout_key(stage, problem, sample) not in keys)
+
+
 def _known(kind: type[BaseModel], data: Any) -> dict[str, Any]:
     """A stored configuration with the defaults of keys that it was written without; as it is when it no longer fits."""
     try:
-        plain: dict[str, Any] = json.loads(kind.model_validate(data).model_dump_json())
+        plain: dict[str, Any] = kind.model_validate(data).model_dump(mode="json")
     except ValidationError:
         return data if isinstance(data, dict) else {}
     return plain

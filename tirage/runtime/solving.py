@@ -1,35 +1,46 @@
-"""The sync door: what `import tirage` offers to scripts and notebooks. Everything behind it is async."""
+"""One problem from question to answer: `solve` for scripts and notebooks, `solve_async` for everything that is async already."""
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 from tirage.agents.driver import Log, StepEvent
 from tirage.agents.explorer import Agent, SolveContext
 from tirage.core.budget import Budget, Meter
-from tirage.core.errors import ConfigError
+from tirage.core.errors import ConfigError, TirageError
+from tirage.core.hint import HintPosition
 from tirage.core.problem import Problem
+from tirage.core.rollout import Rollout
 from tirage.core.seeds import derive_seed
 from tirage.core.trajectory import Trajectory
 from tirage.core.tree import ROOT, Tree
 from tirage.core.verdict import Verdict
-from tirage.evaluation.reports.report import Report
+from tirage.models.base import Model
+from tirage.models.profile import profile_of
 from tirage.rollouts.runner import judge
-from tirage.runtime.config import AgentConfig, HintsConfig, ImproveConfig, ModelConfig, SamplingConfig, SandboxOptions, SearchConfig
-from tirage.runtime.config_files import build_config, load_config
-from tirage.runtime.event_loop import open_loop
-from tirage.runtime.improve import improve_round
-from tirage.runtime.opening import Parts, known_profile, make_agent, open_interpreter, open_models
-from tirage.runtime.stages import Silent
-from tirage.runtime.toolbox import open_tools
+from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, SamplingConfig, SearchConfig, SolveConfig
+from tirage.runtime.config_files import build_config
+from tirage.runtime.event_loop import run_sync
+from tirage.runtime.opening.models import known_profile
+from tirage.runtime.opening.searching import budget_config, tree_budget
+from tirage.runtime.opening.toolbox import as_tool
+from tirage.runtime.runs import RunFolder, fresh_folder
+from tirage.runtime.runtime import Runtime
+from tirage.runtime.stages import Plan, stage_of
+from tirage.tools.base import Tool
+from tirage.tools.toolset import toolset
 from tirage.verification.reading import answer_of
 from tirage.verification.verifiers import Verifiers
 
-T = TypeVar("T")
+RUNS = Path("runs")
+"""Where run folders are made unless one is named: beneath the working directory."""
+STAGE = "solve"
+NODES = 64
+"""Steps of a searched tree where nobody sets a limit."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +53,8 @@ class Solution:
     """All that was explored."""
     verdict: Verdict | None
     """Present when a reference answer was given."""
+    run: Path | None = None
+    """The run folder that keeps the trace, for `tirage trace show RUN`; None where it is not kept."""
 
     @property
     def trajectory(self) -> Trajectory | None:
@@ -68,160 +81,234 @@ def as_data(solution: Solution) -> dict[str, object]:
     }
 
 
-@asynccontextmanager
-async def open_agent(
-    model: str = "nano",
+def solve(  # noqa: PLR0913 - the public face: each is one thing that a user may want to say
+    question: str | Problem,
     *,
-    options: ModelConfig | None = None,
-    agent: AgentConfig | None = None,
-    sampling: SamplingConfig | None = None,
-    hints: HintsConfig | None = None,
-    own: Collection[str] = (),
-) -> AsyncIterator[Agent]:
-    """The agent that words and settings stand for, with its model, sandbox and tools open; `own`: as of `Verifiers`."""
-    settings, driven = SandboxOptions(), agent or AgentConfig()
-    opened = await open_models(model, options, driven)
-    try:
-        async with open_interpreter(settings) as sandbox, open_tools(driven, opened) as tools, Verifiers(own) as alike:
-            chosen = sampling or SamplingConfig()
-            yield make_agent(opened, driven, chosen, sandbox=sandbox, options=settings, hints=hints, alike=alike, tools=tools)
-    finally:
-        await opened.close()
-
-
-async def solve_async(  # noqa: PLR0913 - each is one of the parts that a caller may settle
-    problem: Problem,
-    *,
-    model: str = "nano",
-    options: ModelConfig | None = None,
-    agent: AgentConfig | None = None,
-    sampling: SamplingConfig | None = None,
-    hints: HintsConfig | None = None,
+    model: str | Model = "nano",
+    answer: str | None = None,
+    strategy: str | SearchConfig | None = None,
+    agent: str | AgentConfig | Agent | None = None,
+    options: Mapping[str, Any] | None = None,
+    best_of: int = 1,
+    hint: bool | None = None,
+    tools: Iterable[Tool | Callable[..., Any] | str] = (),
     budget: Budget | None = None,
+    run: str | Path | None = "auto",
+    seed: int = 0,
+) -> Solution:
+    """Let a language model solve a problem with Python in the sandbox; keep the trace.
+
+        solution = tirage.solve("What is 17 * 23 - 4?", answer="387")
+        solution.answer, solution.verdict.correct, solution.run
+
+    Args:
+        question: The problem's text, or a problem.
+        model: A model string (`tirage models` lists the forms), or a model that is open.
+        answer: Reference answer to grade against; the model does not see it.
+        strategy: Search a tree of attempts by this strategy (`tirage search --list` names them), or by a whole search configuration;
+            64 nodes where no budget is set.
+        agent: A published system (`tirage solve --agent list` names them), an agent's configuration, or an agent whose parts are open.
+        options: Options of the strategy or of the published system.
+        best_of: Independent chains to sample; the answer is the majority.
+        hint: Place a START hint before the first thought; by default only where the model's profile says so (`nano`).
+        tools: Functions that the model may call: `@tool`, plain functions, or words as in `agent.tools_from`.
+        budget: Limits of all that is done; reaching one gives the best answer so far.
+        run: Run folder that keeps the trace. `"auto"` makes `runs/solve-DATE-TIME` once there is something to keep; None keeps nothing.
+        seed: Every draw derives from it.
+
+    Raises:
+        ConfigError: Arguments that do not go together, an unknown name or option, a run folder that cannot be written.
+        TirageError: The rest of its family, for what breaks around the model.
+    """
+    problem = Problem(prompt=question, answer=answer) if isinstance(question, str) else question
+    if answer is not None and problem.answer != answer:
+        problem = replace(problem, answer=answer)
+    kept: Path | Literal["auto"] | None = None if run is None else "auto" if run == "auto" else Path(run)
+    limits = BudgetConfig() if budget is None else budget_config(budget)
+    if agent is not None and not isinstance(agent, str | AgentConfig):
+        shapes = {"strategy": strategy, "options": options, "best_of": best_of != 1, "hint": hint, "tools": tools}
+        _refuse_beside_agent(shapes | {"budget.nodes": limits.nodes, "budget.depth": limits.depth})
+        whole = SolveConfig(model=f"{type(agent).__module__}:{type(agent).__qualname__}", budget=limits, seed=seed)
+        return run_sync(_solve_open(agent, problem, whole, run=kept))
+    words, functions = _offered(tools)
+    driven = _driven(agent, strategy, options or {}, best_of, bounded=budget is not None)
+    config = SolveConfig(
+        model=model if isinstance(model, str) else model.name,
+        agent=driven.model_copy(update={"tools_from": (*driven.tools_from, *words)}) if words else driven,
+        hints=solve_hints(model, hint),
+        sampling=SamplingConfig(temperature=0.0) if driven.search is not None and driven.search.strategy == "greedy" else SamplingConfig(),
+        budget=limits,
+        seed=seed,
+    )
+    return run_sync(solve_async(problem, config, model=model, tools=toolset(*functions), run=kept))
+
+
+def _offered(tools: Iterable[Tool | Callable[..., Any] | str]) -> tuple[list[str], list[Tool]]:
+    """The tools that are named, and those that are at hand."""
+    given = list(tools)
+    return [item for item in given if isinstance(item, str)], [as_tool(item) for item in given if not isinstance(item, str)]
+
+
+def _refuse_beside_agent(given: Mapping[str, object]) -> None:
+    """Raises `ConfigError` for arguments that shape an agent, beside one that is made already."""
+    there = [name for name, value in given.items() if value]
+    if there:
+        raise ConfigError(f"solve: {', '.join(there)} cannot be given beside an agent whose parts are open; build the agent with them")
+
+
+def _driven(
+    agent: str | AgentConfig | None, strategy: str | SearchConfig | None, options: Mapping[str, Any], best_of: int, *, bounded: bool
+) -> AgentConfig:
+    """How the problem is driven, as `solve` was asked. Raises `ConfigError`."""
+    if best_of < 1:
+        raise ConfigError(f"solve: best_of={best_of} chains cannot be sampled; give 1 or more")
+    config = agent if isinstance(agent, AgentConfig) else AgentConfig(name=agent)
+    if config.name is not None and (strategy is not None or best_of > 1):
+        raise ConfigError(f"solve: the published system {config.name!r} searches in its own way; leave out strategy and best_of")
+    if strategy is not None and best_of > 1:
+        raise ConfigError(f"solve: best_of={best_of} is a strategy itself; leave it out, or give strategy='best-of-{best_of}'")
+    if options and strategy is None and config.name is None:
+        raise ConfigError(f"solve: the options {', '.join(options)} belong to a strategy or a published system; name it")
+    if strategy is None:
+        changed: dict[str, Any] = {"options": {**config.options, **options}} if options else {}
+        return config.model_copy(update=changed | ({"best_of": best_of} if best_of > 1 else {}))
+    search = build_config(SearchConfig, {"strategy": strategy}, "solve") if isinstance(strategy, str) else strategy
+    search = search.model_copy(update={"options": {**search.options, **options}}) if options else search
+    if not bounded and search.budget == BudgetConfig():
+        search = search.model_copy(update={"budget": BudgetConfig(nodes=NODES)})
+    return config.model_copy(update={"search": search})
+
+
+async def solve_async(
+    problem: Problem,
+    config: SolveConfig | None = None,
+    *,
+    model: str | Model | None = None,
+    tools: Mapping[str, Tool] | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
     log: Log | None = None,
-    own: Collection[str] = (),
+    run: Path | Literal["auto"] | None = None,
 ) -> Solution:
-    """Solve one problem; see `solve`. What `log` knows is not done again. `own`: verifiers at `module:attribute`, as of `Verifiers`."""
+    """Solve one problem as a configuration says.
+
+    Args:
+        problem: What to solve.
+        config: Model, agent, sampling, hints, limits, seed; nano with Python by default.
+        model: In place of the configuration's model, as `Runtime` takes it.
+        tools: Further tools by name.
+        on_step: Is shown each node as soon as it is in the tree.
+        log: Keeps outcomes; what it knows of an interrupted run is not done again.
+        run: Run folder that keeps the trace, `auto` for a fresh one beneath `runs`, None for none.
+
+    Raises:
+        TirageError: One of its family.
+    """
+    config = config or SolveConfig()
     if not problem.prompt.strip():
         raise ConfigError("the question is empty; give the text of a problem")
-    async with open_agent(model, options=options, agent=agent, sampling=sampling, hints=hints, own=own) as explorer:
-        return await solve_with(explorer, problem, budget=budget, on_step=on_step, log=log, own=own)
+    if config.verifier is not None:
+        problem = replace(problem, verifier=config.verifier)
+    if isinstance(run, Path):
+        RunFolder(run, config).close()
+    async with Runtime(config, model=model, tools=tools) as runtime:
+        agent = runtime.agent(_limited(config), hints=config.hints)
+        context = _context(problem, config, on_step=on_step, log=log)
+        rollout = await _roll(agent, problem, context, runtime.verifiers)
+        if run is None:
+            return _solution(rollout)
+        plan = Plan(name=STAGE, problems=(problem,), sampling=config.sampling, hints=config.hints)
+        stage = stage_of(config, plan, runtime.model)
+        described = replace(
+            rollout,
+            model=stage.model,
+            tokenizer_hash=stage.tokenizer_hash,
+            config_hash=stage.config_hash,
+            sampling=stage.sampling,
+        )
+        return _kept(described, config, run)
 
 
 async def solve_with(
     agent: Agent,
     problem: Problem,
     *,
+    seed: int = 0,
     budget: Budget | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
     log: Log | None = None,
-    own: Collection[str] = (),
 ) -> Solution:
-    """Solve one problem with an agent whose parts are open; `own`: as of `Verifiers`."""
-    tree = await agent.solve(
-        problem, SolveContext(seed=derive_seed(0, problem.asked.id), meter=Meter(budget or Budget()), on_step=on_step, log=log)
+    """Solve one problem with an agent whose parts are open; nothing is kept."""
+    config = SolveConfig(seed=seed, budget=BudgetConfig() if budget is None else budget_config(budget))
+    async with Verifiers() as verifiers:
+        return _solution(await _roll(agent, problem, _context(problem, config, on_step=on_step, log=log), verifiers))
+
+
+async def _solve_open(agent: Agent, problem: Problem, config: SolveConfig, *, run: Path | Literal["auto"] | None) -> Solution:
+    """The same, with the trace kept."""
+    if isinstance(run, Path):
+        RunFolder(run, config).close()
+    async with Verifiers() as verifiers:
+        rollout = await _roll(agent, problem, _context(problem, config), verifiers)
+    return _solution(rollout) if run is None else _kept(replace(rollout, model=config.model), config, run)
+
+
+def _limited(config: SolveConfig) -> AgentConfig:
+    """The agent with those limits of the budget that only its own trees can keep: nodes and depth."""
+    agent = config.agent
+    limits = {name: limit for name in ("nodes", "depth") if (limit := getattr(config.budget, name)) is not None}
+    if not limits:
+        return agent
+    if agent.search is None:
+        return agent.model_copy(update={"budget": agent.budget.model_copy(update=limits)})
+    search = agent.search.model_copy(update={"budget": agent.search.budget.model_copy(update=limits)})
+    return agent.model_copy(update={"search": search})
+
+
+def _context(
+    problem: Problem, config: SolveConfig, *, on_step: Callable[[StepEvent], None] | None = None, log: Log | None = None
+) -> SolveContext:
+    seed, meter = derive_seed(config.seed, problem.asked.id), Meter(tree_budget(config.budget))
+    return SolveContext(seed=seed, meter=meter, on_step=on_step, log=log)
+
+
+async def _roll(agent: Agent, problem: Problem, context: SolveContext, verifiers: Verifiers) -> Rollout:
+    """The tree and its verdicts, still without a key or a model's name."""
+    verifier, started = verifiers.of(problem), time.monotonic()
+    tree = await agent.solve(problem, context)
+    return Rollout(
+        key="",
+        stage=STAGE,
+        problem=problem,
+        sample=0,
+        tree=tree,
+        verdicts=await judge(tree, problem, verifier),
+        model="",
+        wall_s=time.monotonic() - started,
+        finished_at=time.time(),
     )
-    verdict = None
-    if problem.answer is not None and tree.chosen:
-        async with Verifiers(own) as verifiers:
-            verdict = (await judge(tree, problem, verifiers.of(problem))).get(tree.chosen)
-    answer = answer_of(tree.trajectory(tree.chosen), problem) if tree.chosen else None
-    return Solution(answer=answer, tree=tree, verdict=verdict)
 
 
-def solve(
-    question: str,
-    *,
-    model: str = "nano",
-    answer: str | None = None,
-    hint: bool | None = None,
-    best_of: int = 1,
-    agent: str | None = None,
-    **options: Any,
-) -> Solution:
-    """Let a language model solve `question` with Python in the sandbox.
-
-    `answer`: reference answer to grade against. `hint`: place a START hint before the first thought; by default only for
-    `nano`, which seldom reaches for its tool by itself. `best_of`: chains to sample; the answer is the majority.
-    `agent`: a published system (`tirage solve --agent list` names them) with its `options`.
-    Raises the `TirageError` family.
-    """
-    problem = Problem(prompt=question, answer=answer)
-    hints = solve_hints(model, hint)
-    config = AgentConfig(best_of=best_of, name=agent, options=options)
-    return run_sync(solve_async(problem, model=model, agent=config, hints=hints))
+def _solution(rollout: Rollout, run: Path | None = None) -> Solution:
+    verdict = rollout.verdict if rollout.problem.answer is not None else None
+    path = rollout.trajectory
+    answer = answer_of(path, rollout.problem) if path is not None else None
+    return Solution(answer=answer, tree=rollout.tree, verdict=verdict, run=run)
 
 
-def search(
-    question: str,
-    *,
-    strategy: str = "mcts",
-    model: str = "nano",
-    answer: str | None = None,
-    hint: bool | None = None,
-    budget: Mapping[str, float] | None = None,
-    **settings: Any,
-) -> Solution:
-    """Grow a tree of attempts at `question` and return it with its answer; called as `tirage.search(...)`.
-
-    Args:
-        question: The problem.
-        strategy: `tirage search --list` names them.
-        model: Model string.
-        answer: Reference answer to grade against; the search does not see it.
-        hint: Place a START hint before the first thought; by default only for `nano`.
-        budget: Limits of the tree, such as `{"tokens": 8000}`; 64 nodes by default. Hitting one returns the best answer so far.
-        settings: Further keys of `SearchConfig`: options, valuer, checks, stop, merge, concurrency.
-
-    Raises:
-        ConfigError: An unknown strategy, option or key; the `TirageError` family for what breaks.
-    """
-    data = {"strategy": strategy, "budget": dict(budget or {"nodes": 64}), **settings}
-    config = AgentConfig(search=build_config(SearchConfig, data, "search"))
-    hints = solve_hints(model, hint)
-    sampling = SamplingConfig(temperature=0.0) if strategy == "greedy" else None
-    return run_sync(solve_async(Problem(prompt=question, answer=answer), model=model, agent=config, sampling=sampling, hints=hints))
-
-
-def solve_hints(model: str, hint: bool | None, options: ModelConfig | None = None) -> HintsConfig | None:
-    """The hints `solve` gives: one before the first thought when asked for, or by default where the model's profile says so (`nano`)."""
-    from tirage.core.hint import HintPosition
-
-    wanted = known_profile(model, options).hint == "start" if hint is None else hint
-    return HintsConfig(positions=(HintPosition.START,)) if wanted else None
-
-
-def improve(config: str | Path | ImproveConfig, *, run: str | Path | None = None) -> Report:
-    """Run one improvement round and return its report; interrupted rounds resume. `run`: folder, `runs/NAME` by default."""
-    settings = config if isinstance(config, ImproveConfig) else load_config(ImproveConfig, Path(config))
-    folder = Path(run) if run is not None else Path("runs") / settings.name
-    return run_sync(improve_round(settings, folder, Parts(settings), Silent()))
-
-
-def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from sync code, also from inside a running event loop (a notebook)."""
+def _kept(rollout: Rollout, config: SolveConfig, run: Path | Literal["auto"]) -> Solution:
+    """Store the rollout. The answer is there, so what the disk refuses costs a line of warning and no more."""
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _run(work)
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            outcome.append(_run(work))
-        except BaseException as error:  # handed over to the calling thread
-            failure.append(error)
-
-    thread = threading.Thread(target=target, name="tirage")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
+        folder = fresh_folder(RUNS, STAGE) if run == "auto" else run
+        with RunFolder(folder, config) as opened:
+            opened.add(rollout)
+    except (OSError, TirageError) as error:
+        _LOG.warning("the trace was not kept: %s", error)
+        return _solution(rollout)
+    return _solution(rollout, folder)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=open_loop) as runner:
-        return runner.run(work)
+def solve_hints(model: str | Model, hint: bool | None, options: ModelConfig | None = None) -> HintsConfig | None:
+    """The hints `solve` gives: one before the first thought when asked for, or by default where the model's profile says so (`nano`)."""
+    profile = known_profile(model, options) if isinstance(model, str) else profile_of(model)
+    wanted = profile.hint == "start" if hint is None else hint
+    return HintsConfig(positions=(HintPosition.START,)) if wanted else None

@@ -1,1 +1,1 @@
-"""Floor 6: tirage as a server. Servers bind loopback; over HTTP they need a token."""
+"""Floor 10: tirage as a server. Servers bind loopback; over HTTP they need a token."""

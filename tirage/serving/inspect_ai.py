@@ -1,6 +1,7 @@
 """tirage's agents in Inspect: any of them as the solver of an Inspect task.
 
-    Task(dataset=..., solver=as_solver("http://localhost:8000/v1#NAME", agent=AgentConfig(best_of=8)), scorer=match())
+    config = SolveConfig(model="http://localhost:8000/v1#NAME", agent=AgentConfig(best_of=8))
+    Task(dataset=..., solver=as_solver(config), scorer=match())
 
 The agent asks its own model, not that of the evaluation (`--model none/none` will do), and nothing that Inspect limits: give it a budget.
 """
@@ -10,18 +11,19 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tirage.agents.explorer import Agent, SolveContext
 from tirage.core.budget import Budget, Meter
-from tirage.core.errors import ConfigError, MissingExtra, TirageError
+from tirage.core.errors import MissingExtra, TirageError
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
 from tirage.core.seeds import derive_seed
 from tirage.core.tree import Tree
 from tirage.rollouts.runner import Store, rollout_key
-from tirage.runtime.solving import open_agent
+from tirage.runtime.config import SolveConfig
+from tirage.runtime.runs import free_sample
+from tirage.runtime.runtime import Runtime
 from tirage.traces.messages import to_messages
 from tirage.verification.reading import answer_of
 
@@ -32,14 +34,13 @@ AgentMaker = Callable[[], AbstractAsyncContextManager[Agent]]
 
 
 def as_solver(
-    agent: str | Agent | AgentMaker,
+    agent: str | SolveConfig | Agent | AgentMaker,
     /,
     *,
     budget: Budget | None = None,
     store: Store | None = None,
     stage: str = "inspect",
     whole: bool = False,
-    **settings: Any,
 ) -> "Solver":
     """A solver for Inspect tasks: the sample's user prompt is the problem, its epoch varies the seed.
 
@@ -47,25 +48,21 @@ def as_solver(
     `metadata["tirage"]` the rollout's `key`, `answer`, `stop`, `ended`, `nodes` and `usage`, discarded branches included.
 
     Args:
-        agent: A model string, an agent whose parts are open, or what opens one. What is opened is shared by the samples that run at the
-            same time, and closed when none is left.
+        agent: A model string, a configuration, an agent whose parts are open, or what opens one. What is opened is shared by the samples
+            that run at the same time, and closed when none is left.
         budget: Limits of one sample; hitting one gives the best answer so far.
         store: Keeps the rollouts, under the keys that the samples tell; ungraded, as the task's scorer judges.
         stage: First part of their keys.
         whole: Let the completion be what the policy wrote in its last step, for scorers that read it, instead of the answer alone.
-        settings: With a model string: `options`, `agent`, `sampling` and `hints`, as `tirage.runtime.solving.open_agent` takes them.
 
     Raises:
-        ConfigError: Settings without a model string.
         MissingExtra: Inspect is not installed.
     """
     try:
         from inspect_ai.solver import solver
     except ImportError as error:
         raise MissingExtra("inspect_ai", "inspect") from error
-    if settings and not isinstance(agent, str):
-        raise ConfigError(f"{', '.join(sorted(settings))}: settings go with a model string; build the agent with them instead")
-    seat = _Seat(_maker(agent, settings))
+    seat = _Seat(_maker(agent))
 
     def tirage(agent: str) -> "Solver":
         async def solve(state: "TaskState", generate: "Generate") -> "TaskState":
@@ -83,16 +80,31 @@ def as_solver(
 
         return solve
 
-    made: Solver = solver(name="tirage")(tirage)(agent if isinstance(agent, str) else type(agent).__name__)
+    made: Solver = solver(name="tirage")(tirage)(_name_of(agent))
     return made
 
 
-def _maker(agent: str | Agent | AgentMaker, settings: dict[str, Any]) -> AgentMaker:
+def _name_of(agent: str | SolveConfig | Agent | AgentMaker) -> str:
+    """What the log of the evaluation calls it."""
     if isinstance(agent, str):
-        return partial(open_agent, agent, **settings)
+        return agent
+    return agent.model if isinstance(agent, SolveConfig) else type(agent).__name__
+
+
+def _maker(agent: str | SolveConfig | Agent | AgentMaker) -> AgentMaker:
+    if isinstance(agent, str | SolveConfig):
+        config = SolveConfig(model=agent) if isinstance(agent, str) else agent
+        return lambda: _open(config)
     if hasattr(agent, "solve"):
         return lambda: nullcontext(cast(Agent, agent))
     return agent
+
+
+@asynccontextmanager
+async def _open(config: SolveConfig) -> AsyncIterator[Agent]:
+    """The agent of a configuration, while its parts are open."""
+    async with Runtime(config) as runtime:
+        yield runtime.agent(hints=config.hints)
 
 
 class _Seat:
@@ -130,9 +142,7 @@ class _Seat:
 
 
 def _rollout(problem: Problem, tree: Tree, stage: str, store: Store | None, *, model: str, started: float) -> Rollout:
-    taken, sample = store.keys(stage) if store is not None else set(), 0
-    while rollout_key(stage, problem, sample) in taken:
-        sample += 1
+    sample = free_sample(store.keys(stage) if store is not None else set(), stage, problem)
     return Rollout(
         key=rollout_key(stage, problem, sample),
         stage=stage,

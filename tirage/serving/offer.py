@@ -1,6 +1,6 @@
 """What `tirage mcp` serves: tools and agents, opened from their names and handed to a server."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from io import FileIO
 from pathlib import Path
@@ -10,12 +10,12 @@ from pydantic import Field
 
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
-from tirage.models.base import Model
 from tirage.runtime.config import AgentConfig, RunConfig
 from tirage.runtime.config_files import build_config
-from tirage.runtime.opening import make_agent, open_interpreter, open_models
+from tirage.runtime.opening.sandboxes import open_interpreter
+from tirage.runtime.opening.toolbox import own_tools, search_tools
+from tirage.runtime.runtime import Runtime
 from tirage.runtime.solving import as_data, solve_hints, solve_with
-from tirage.runtime.toolbox import open_tools, own_tools, search_tools
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.search.strategies import names
 from tirage.serving.mcp import serve_http, serve_stdio, wire
@@ -25,7 +25,6 @@ from tirage.tools.discovery import from_attribute
 from tirage.tools.function import Refuse, tool
 from tirage.tools.python import clip
 from tirage.tools.toolset import toolset
-from tirage.verification.verifiers import Verifiers
 
 __all__ = ["OWN", "load_tools", "offer_http", "offer_stdio", "wire"]
 OWN = ("python", "shell")
@@ -43,14 +42,12 @@ async def _offered(
     async with AsyncExitStack() as held:
         offered = [*own_tools(own, Limits(wall_s=config.sandbox.timeout_s)).values(), *_searches(collections, held), *functions]
         sandbox: Sandbox | None = None
-        if own or functions or "solve" in wanted:
+        if "solve" in wanted:
+            runtime = await held.enter_async_context(Runtime(config))
+            sandbox = runtime.sandbox
+            offered.append(solve_tool(runtime))
+        elif own or functions:
             sandbox = await held.enter_async_context(open_interpreter(config.sandbox))
-        if "solve" in wanted and sandbox is not None:
-            model = await open_models(config.model, config.model_options, config.agent)
-            held.push_async_callback(model.close)
-            tools = await held.enter_async_context(open_tools(config.agent, model))
-            alike = await held.enter_async_context(Verifiers())
-            offered.append(solve_tool(model, config, sandbox, alike, tools))
         yield toolset(*offered), sandbox
 
 
@@ -65,15 +62,16 @@ def _searches(paths: Sequence[Path], held: AsyncExitStack) -> Iterable[Tool]:
     """A search tool per collection."""
     if not paths:
         return
-    from tirage.runtime.collections import existing_collection
+    from tirage.runtime.opening.collections import existing_collection
     from tirage.tools.retrieval import SearchTool
 
     for item in search_tools(paths):
         yield SearchTool(held.enter_context(closing(existing_collection(item.index))), name=item.name)
 
 
-def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, alike: Verifiers, tools: Mapping[str, Tool]) -> Tool:
-    """The tool `solve`: an agent with these parts on a question; `alike` says which answers are the same."""
+def solve_tool(runtime: Runtime) -> Tool:
+    """The tool `solve`: an agent over open parts, on a question."""
+    config = runtime.config
 
     @tool(timeout_s=_SOLVE_S, clip_chars=4 * _RESPONSE)
     async def solve(
@@ -93,20 +91,11 @@ def solve_tool(model: Model, config: RunConfig, sandbox: Sandbox, alike: Verifie
         if not question.strip():
             raise Refuse("the question is empty; give the text of a problem")
         try:
-            agent = _agent(config.agent, best_of, strategy, nodes)
-            explorer = make_agent(
-                model,
-                agent,
-                config.sampling,
-                sandbox=sandbox,
-                options=config.sandbox,
-                hints=solve_hints(config.model, None),
-                alike=alike,
-                tools=tools,
-            )
+            driven = _agent(config.agent, best_of, strategy, nodes)
+            agent = runtime.agent(driven, hints=solve_hints(runtime.model, None))
         except ConfigError as error:
             raise Refuse(str(error)) from error
-        found = as_data(await solve_with(explorer, Problem(prompt=question)))
+        found = as_data(await solve_with(agent, Problem(prompt=question)))
         return {**found, "response": clip(str(found["response"]), _RESPONSE)[0]}
 
     return solve
@@ -134,6 +123,6 @@ async def offer_stdio(wanted: Sequence[str], collections: Sequence[Path], config
 async def offer_http(
     wanted: Sequence[str], collections: Sequence[Path], config: RunConfig, *, port: int, token: str, ready: Callable[[str, list[str]], None]
 ) -> None:
-    """The same over HTTP on loopback; `ready` is told the URL and the tools' names."""
+    """The same over HTTP on loopback; `ready` is called with the URL and the tools' names."""
     async with _offered(wanted, collections, config) as (tools, sandbox):
         await serve_http(tools, sandbox, port=port, token=token, ready=lambda url: ready(url, list(tools)))

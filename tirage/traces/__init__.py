@@ -1,4 +1,4 @@
-"""Stored rollouts: append-only JSONL is the truth, SQLite answers questions, exports feed other tools."""
+"""Floor 1: stored rollouts: append-only JSONL is the truth, SQLite answers questions, exports feed other tools."""
 
 from tirage.traces.base import Entry, Healed, TraceSink, TraceSource, Where
 from tirage.traces.jsonl import TraceStore

@@ -1,1 +1,1 @@
-"""Floor 5: traces to rows to weights."""
+"""Floor 8: traces to rows to weights."""

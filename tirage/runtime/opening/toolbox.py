@@ -1,19 +1,21 @@
 """The tools that a configuration names, opened: its own ones, collections to search, functions, MCP servers."""
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
+from typing import Any, cast
 
 from tirage.core.errors import ConfigError
 from tirage.models.base import Model
 from tirage.models.several import Several
 from tirage.runtime.config import AgentConfig, SearchToolConfig
-from tirage.runtime.dialects import names_tools, spoken
+from tirage.runtime.opening.dialects import names_tools, spoken
 from tirage.sandbox.base import Limits
 from tirage.systems.registry import find
-from tirage.tools.base import Tool
+from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.discovery import OWN, from_attribute, from_folder
+from tirage.tools.function import tool
 from tirage.tools.mcp import mcp_tools
 from tirage.tools.python import PythonTool
 from tirage.tools.shell import ShellTool
@@ -55,9 +57,16 @@ def found_tools(source: str) -> dict[str, Tool]:
     return from_attribute(source)
 
 
+def as_tool(item: Tool | Callable[..., Any]) -> Tool:
+    """A tool as it is; a plain function as a tool. Raises `ConfigError` for a function whose arguments have no schema."""
+    if isinstance(getattr(item, "spec", None), ToolSpec):
+        return cast(Tool, item)
+    return tool(cast(Callable[..., Any], item))
+
+
 def _open_search(config: SearchToolConfig, model: Model, held: AsyncExitStack) -> Tool:
     """A search tool whose file `held` closes."""
-    from tirage.runtime.collections import existing_collection, open_reranker
+    from tirage.runtime.opening.collections import existing_collection, open_reranker
     from tirage.tools.retrieval import SearchTool
     from tirage.tools.retrieval.summaries import QueryRewriter, SummarisingSearch
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tirage.core.errors import DataError
 from tirage.core.extension import refuse_code
-from tirage.runtime.embedders import open_embedder
+from tirage.runtime.opening.embedders import open_embedder
 from tirage.tools.retrieval import Collection
 from tirage.tools.retrieval.base import Reranker, Store
 from tirage.tools.retrieval.collection import embedder_name

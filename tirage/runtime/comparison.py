@@ -1,13 +1,12 @@
-"""`tirage compare --strategies`: the same problems, the same budget per tree, one strategy after the other."""
+"""Strategies, published systems and teams at equal cost: the same problems, the same budget per tree, one after the other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from tirage.cli.display import LiveDisplay
 from tirage.core.errors import ConfigError
 from tirage.core.extension import is_place, load_place
+from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
 from tirage.core.tree import Tree
 from tirage.evaluation import Outcome, Report, build_improvement_report, read_outcomes
@@ -17,12 +16,10 @@ from tirage.evaluation.prefixes import calls_of, shared_prefixes
 from tirage.problems import load_problems
 from tirage.rollouts.runner import unique
 from tirage.runtime.config import AgentConfig, RolloutConfig, SearchConfig
-from tirage.runtime.opening import Parts
+from tirage.runtime.opening.searching import search_maker
+from tirage.runtime.opening.topologies import is_team, member_models, team_label
 from tirage.runtime.runs import RunFolder
-from tirage.runtime.searching import search_maker
-from tirage.runtime.solving import run_sync
-from tirage.runtime.stages import Plan, roll_plans
-from tirage.runtime.topologies import is_team, member_models, team_label
+from tirage.runtime.stages import Display, Plan, plan_of, roll_plans
 from tirage.search.strategies import STRATEGIES, option_names
 from tirage.search.votes import elect, value
 from tirage.systems.registry import find, names
@@ -30,20 +27,19 @@ from tirage.systems.spec import SystemSpec
 from tirage.traces.jsonl import TraceStore
 
 UNTIL_SPENT = 100_000
-"""Chains of a best-of-N that goes on until the budget is spent."""
-"""Published systems that draw and check until the budget is spent."""
+"""Chains of a best-of-N that continues until the budget is spent."""
 POINTS = 24
+"""Of an anytime curve, closer together at its beginning."""
 BLOCK = 16
 """Tokens per block of a prefix cache, as vLLM and SGLang have it by default on GPUs."""
+PICTURE = "strategies.png"
 
 
-def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path, *, quiet: bool) -> Report:
-    """Grow what is missing of every strategy's trees, and report on all of them.
+async def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path, show: Display) -> Report:
+    """Grow what is missing of every strategy's trees in a run folder, and report on all of them.
 
-    A name may also be a published system, a topology, or a file of one.
-
-    `config.agent.search` holds what they have in common; with a budget of tokens a `best-of-n` goes on until it is spent.
-    Raises `ConfigError` for an unknown strategy.
+    A name may also be a published system, a topology, or a file of one. `config.agent.search` holds what they have in common; with a
+    budget of tokens a `best-of-n` continues until it is spent. Raises `ConfigError` for an unknown strategy, or fewer than two names.
     """
     base = config.agent.search
     assert base is not None
@@ -54,16 +50,17 @@ def compare_strategies(config: RolloutConfig, names: Sequence[str], folder: Path
         raise ConfigError(f"--strategies {','.join(names)}: name at least two different ones")
     problems = unique(load_problems(config.problems))
     plans = [_plan(config, name, agent, problems) for name, agent in agents.items()]
-    with RunFolder(folder, config) as run, LiveDisplay(quiet=quiet) as display:
-        run_sync(roll_plans(config, run, Parts(config), display, config.model, plans))
+    with RunFolder(folder, config) as run:
+        await roll_plans(config, run, show, plans)
     wanted = {problem.id for problem in problems}
     store = TraceStore(folder)
     rollouts = {name: [item for item in store.read(name) if item.problem.id in wanted] for name in agents}
-    told = {name: [moments(item, _elect) for item in items] for name, items in rollouts.items()}
-    curves = {name: anytime(items) for name, items in told.items()}
-    draw(curves, folder / "strategies.png")
+    courses = {name: [moments(item, _elect) for item in items] for name, items in rollouts.items()}
+    curves = {name: anytime(items) for name, items in courses.items()}
+    if not draw(curves, folder / PICTURE):
+        show.note(f"{folder / PICTURE} was not drawn: matplotlib is not installed (pip install matplotlib)")
     outcomes = {
-        name: read_outcomes(items) if agents[name].name else _within(items, told[name], base.budget.tokens)
+        name: read_outcomes(items) if agents[name].name else _within(items, courses[name], base.budget.tokens)
         for name, items in rollouts.items()
     }
     return _report(config, rollouts, outcomes, curves)
@@ -73,13 +70,13 @@ def _elect(tree: Tree, answers: Mapping[int, str | None]) -> int:
     return elect(tree, answers, value)
 
 
-def _within(rollouts: Sequence[Rollout], told: Sequence[Sequence[Moment]], tokens: int | None) -> list[Outcome]:
+def _within(rollouts: Sequence[Rollout], courses: Sequence[Sequence[Moment]], tokens: int | None) -> list[Outcome]:
     """Outcomes at exactly the same spending: what was in flight when the budget ran out is left out of the vote."""
     outcomes = read_outcomes(rollouts)
     if tokens is not None:
         outcomes = [
             replace(outcome, correct=right_within(moments, tokens)) if moments and outcome.correct is not None else outcome
-            for outcome, moments in zip(outcomes, told, strict=True)
+            for outcome, moments in zip(outcomes, courses, strict=True)
         ]
     return sorted(outcomes, key=lambda item: (item.problem_id, item.sample))
 
@@ -111,9 +108,9 @@ def _search(base: SearchConfig, name: str) -> SearchConfig:
     return found
 
 
-def _plan(config: RolloutConfig, name: str, agent: AgentConfig, problems: Sequence[Any]) -> Plan:
-    sampling = config.sampling.model_copy(update={"temperature": 0.0}) if name == "greedy" else config.sampling
-    return Plan(name=name, problems=tuple(problems), sampling=sampling, hints=config.hints, samples=config.samples, agent=agent)
+def _plan(config: RolloutConfig, name: str, agent: AgentConfig, problems: Sequence[Problem]) -> Plan:
+    plan = replace(plan_of(config, name, problems), agent=agent)
+    return replace(plan, sampling=config.sampling.model_copy(update={"temperature": 0.0})) if name == "greedy" else plan
 
 
 def anytime(curves: Sequence[Sequence[Moment]]) -> list[tuple[int, float]]:
@@ -124,7 +121,7 @@ def anytime(curves: Sequence[Sequence[Moment]]) -> list[tuple[int, float]]:
 
 
 def draw(curves: Mapping[str, list[tuple[int, float]]], path: Path) -> bool:
-    """The curves as a picture; False where matplotlib is not installed."""
+    """Write the curves as a picture; False where matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -22,13 +22,13 @@ from tirage.verification.verifiers import Verifiers
 ROUNDS = 2
 """Hints that one path takes, of different families."""
 SELF_VALUED = frozenset({"rstar"})
-"""Strategies whose policy says what paths are worth."""
+"""Strategies whose policy values paths itself."""
 FREE: dict[str, Callable[[], Valuer]] = {"confidence": Confidence, "execution": Execution}
 RULES: dict[str, Callable[[], StopRule]] = {"solved": Solved, "converged": Converged, "saturated": Saturated}
 
 
 def refines(config: SearchConfig) -> bool:
-    """Whether the strategy may go on from paths that have ended."""
+    """Whether the strategy may continue paths that have ended."""
     return "refine" in option_names(config.strategy)
 
 
@@ -57,19 +57,28 @@ def search_maker(config: SearchConfig, *, taught: bool = False) -> SearchMaker:
     return lambda seed: HintedRounds(make(seed=seed), families, rounds=ROUNDS, seed=seed)
 
 
+LIMITS = {
+    "tokens": "tokens_out",
+    "tokens_in": "tokens_in",
+    "calls": "model_calls",
+    "tool_calls": "tool_calls",
+    "sandbox_s": "sandbox_s",
+    "seconds": "wall_s",
+    "cost_usd": "cost_usd",
+    "nodes": "nodes",
+    "depth": "depth",
+}
+"""The limits of a configuration, and what a `Budget` calls them."""
+
+
 def tree_budget(config: BudgetConfig) -> Budget:
     """The budget of one tree."""
-    return Budget(
-        tokens_in=config.tokens_in,
-        tokens_out=config.tokens,
-        model_calls=config.calls,
-        tool_calls=config.tool_calls,
-        sandbox_s=config.sandbox_s,
-        wall_s=config.seconds,
-        cost_usd=config.cost_usd,
-        nodes=config.nodes,
-        depth=config.depth,
-    )
+    return Budget(**{name: getattr(config, key) for key, name in LIMITS.items()})
+
+
+def budget_config(budget: Budget) -> BudgetConfig:
+    """The same limits as configuration."""
+    return BudgetConfig(**{key: getattr(budget, name) for key, name in LIMITS.items()})
 
 
 def search_options(config: SearchConfig, parts: AgentParts, *, verifiers: Verifiers | None) -> SearchOptions:

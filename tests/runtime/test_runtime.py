@@ -1,0 +1,108 @@
+"""Configuration in, open parts out: what is opened is closed, whatever happens, and what was open before stays open."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_main import script
+from tirage.agents.explorer import SolveContext
+from tirage.core import Problem
+from tirage.core.errors import ConfigError
+from tirage.runtime.config import AgentConfig, BudgetConfig, RunConfig, SandboxOptions, SearchConfig
+from tirage.runtime.runtime import Runtime
+from tirage.testing.models import ScriptedModel
+from tirage.tools.function import tool
+from tirage.tools.toolset import toolset
+
+PROBLEM = Problem(prompt="What is 6 * 7?", answer="42")
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The scripted models that were closed."""
+    found: list[Any] = []
+
+    async def close(self: ScriptedModel) -> None:
+        found.append(self)
+
+    monkeypatch.setattr(ScriptedModel, "close", close)
+    return found
+
+
+async def test_parts_are_open_inside_the_block_only(tmp_path: Path, closed: list[Any]) -> None:
+    runtime = Runtime(RunConfig(model=script(tmp_path, "\\boxed{42}")))
+    with pytest.raises(RuntimeError, match="inside `async with"):
+        runtime.agent()
+    async with runtime:
+        tree = await runtime.agent().solve(PROBLEM, SolveContext(seed=0))
+        assert tree.trajectory(tree.chosen).response == "\\boxed{42}"
+        model = runtime.model
+        assert closed == []
+    assert closed == [model]
+    with pytest.raises(RuntimeError, match="inside `async with"):
+        runtime.model  # noqa: B018
+
+
+async def test_another_model_string_takes_the_place_of_the_configured_one(tmp_path: Path) -> None:
+    async with Runtime(RunConfig(model="nano"), model=script(tmp_path, "\\boxed{1}")) as runtime:
+        assert isinstance(runtime.model, ScriptedModel)
+
+
+async def test_an_open_model_stays_open_and_its_companions_do_not(tmp_path: Path, closed: list[Any]) -> None:
+    other = script(tmp_path, *["\\boxed{2}"] * 40)
+    search = SearchConfig(strategy="ab-mcts", models=(other,), valuer="confidence", budget=BudgetConfig(nodes=20), concurrency=1)
+    mine = ScriptedModel(["\\boxed{1}"] * 40)
+    async with Runtime(RunConfig(agent=AgentConfig(search=search)), model=mine) as runtime:
+        tree = await runtime.agent().solve(PROBLEM, SolveContext(seed=0))
+        assert {node.move for node in tree.nodes[1:]} >= {"", other}
+    assert len(closed) == 1
+    assert closed[0] is not mine
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"sandbox": {"backend": "docker"}}, "needs an image"),
+        ({"agent": {"tools_from": ["absent"]}}, "there is no folder absent"),
+        ({"agent": {"name": "rstar", "models": ["nanoo"]}}, "did you mean 'nano'"),
+    ],
+)
+async def test_what_was_opened_before_a_failure_is_closed(tmp_path: Path, closed: list[Any], config: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        async with Runtime(RunConfig.model_validate({"model": script(tmp_path, "x"), **config})):
+            raise AssertionError("nothing can be asked")
+    assert len(closed) == 1
+
+
+async def test_further_tools_are_joined_with_those_of_the_configuration(tmp_path: Path) -> None:
+    @tool
+    def double(n: int) -> int:
+        """Twice a number."""
+        return 2 * n
+
+    model = ScriptedModel(["```python\nprint(tools.double(n=21))\n```\n", "\\boxed{42}"])
+    async with Runtime(RunConfig(sandbox=SandboxOptions(timeout_s=20)), model=model, tools=toolset(double)) as runtime:
+        tree = await runtime.agent().solve(PROBLEM, SolveContext(seed=0))
+    step = tree.nodes[1].step
+    assert step is not None
+    assert [item.text.strip() for item in step.observations] == ["42"]
+
+
+async def test_an_oracle_is_for_those_who_ask_for_it() -> None:
+    search = SearchConfig(strategy="weighted-n", options={"n": 2}, valuer="oracle", concurrency=1)
+    config = RunConfig(agent=AgentConfig(search=search))
+    async with Runtime(config, model=ScriptedModel(["\\boxed{41}", "\\boxed{42}"])) as runtime:
+        with pytest.raises(ConfigError, match="valuer 'oracle' needs the verifiers of a run"):
+            runtime.agent()
+        tree = await runtime.agent(oracle=True).solve(PROBLEM, SolveContext(seed=0))
+    assert [tree.values[node.index] for node in tree.nodes[1:]] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("limits", [{"nodes": 2}, {"calls": 2}])
+async def test_independent_chains_keep_to_the_budget_of_their_agent(limits: dict[str, int]) -> None:
+    config = RunConfig(agent=AgentConfig(best_of=5, budget=BudgetConfig.model_validate(limits)))
+    async with Runtime(config, model=ScriptedModel(["\\boxed{42}"] * 5)) as runtime:
+        tree = await runtime.agent().solve(PROBLEM, SolveContext(seed=0))
+    assert len(tree.nodes) == 3
+    assert tree.ended.startswith("budget: ")
