@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.test_main import run
+from tests.cli.command_line import run
 from tirage.tools.retrieval.readers import html_text
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import problems, run, script
+from tests.cli.command_line import problems, run, script
 from tirage.core.errors import ConfigError
 from tirage.runtime.solving import search
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_agents import ALMANAC
-from tests.cli.test_main import problems, run, script
-from tests.cli.test_mcp import Calling
+from tests.cli.almanac import ALMANAC
+from tests.cli.calling_server import Calling
+from tests.cli.command_line import problems, run, script
 from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, Tree
 from tirage.core.step import Source

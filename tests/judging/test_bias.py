@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.systems.scripted_debate import hold
+from tests.systems.scripted_halo import model as halo_model
 from tests.systems.scripted_parts import prompt_of, scripted_parts, system
-from tests.systems.test_debate import hold
-from tests.systems.test_halo import model as halo_model
 from tirage.agents.dialects.base import Plain
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.systems.test_critic_cot import STEPS, perform
-from tests.systems.test_debate import hold
+from tests.systems.scripted_critic import STEPS, perform
+from tests.systems.scripted_debate import hold
 from tirage.agents.explorer import SolveContext
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.search.test_plans import PRIORS, VALUES
+from tests.search.toys import PRIORS, VALUES
 from tests.systems.scripted_parts import PROBLEM, prompt_of, prompts, scripted_parts, system
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions

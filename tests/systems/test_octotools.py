@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from tests.evaluation.test_toolsets import test_a_helps_b_hurts_c_does_nothing as test_the_optimiser_keeps_what_raises_the_accuracy  # noqa: F401
 from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable
 from tirage.agents.search_options import SearchOptions

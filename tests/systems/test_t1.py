@@ -6,7 +6,6 @@ import re
 import pytest
 
 from tests.systems.scripted_parts import prompt_of
-from tests.workflows.test_run import MemoryLog
 from tirage.agents.dialects.base import NativeTools
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import PathLimits, SearchOptions
@@ -26,6 +25,7 @@ from tirage.sandbox.base import Limits
 from tirage.systems.parts import AgentParts
 from tirage.systems.t1 import NANO_VERIFIER, T1, build
 from tirage.testing.canary import Canary
+from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.testing.scripted import Reply
 from tirage.tools.function import tool

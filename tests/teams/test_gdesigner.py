@@ -25,7 +25,6 @@ from tests.teams.planted_graph import (
     tokens,
     train,
 )
-from tests.teams.test_topology import test_stock_shapes_of_four, test_temporal_edges_are_absent_in_the_first_round  # noqa: F401
 from tirage.agents.explorer import SolveContext
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem

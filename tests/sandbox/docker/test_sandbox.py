@@ -16,7 +16,7 @@ import docker
 import pytest
 import pytest_asyncio
 
-from tests.sandbox.docker.test_link import Pipe
+from tests.sandbox.docker.pipe import Pipe
 from tests.sandbox.docker_engine import IMAGE, api, containers, forget_unconnected, missing, running
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.sandbox import DockerConfig, ExecFailure, Limits, Session, open_sandbox
