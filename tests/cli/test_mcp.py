@@ -94,8 +94,8 @@ def test_rubbish_a_call_given_up_and_a_client_that_leaves_do_no_harm() -> None:
 
         def send(message: bytes | dict[str, Any]) -> None:
             data = message if isinstance(message, bytes) else json.dumps({"jsonrpc": "2.0", **message}).encode()
-            server.stdin.write(data + b"\n")  # type: ignore[union-attr]
-            server.stdin.flush()  # type: ignore[union-attr]
+            server.stdin.write(data + b"\n")
+            server.stdin.flush()
 
         def call(number: int, code: str) -> None:
             send({"id": number, "method": "tools/call", "params": {"name": "python", "arguments": {"code": code}}})

@@ -119,7 +119,7 @@ async def test_octotools_gets_the_collection_among_its_tools(index: str) -> None
 
 
 async def test_a_model_tells_what_was_found_and_the_reranker_is_asked(index: str) -> None:
-    tags = {
+    tags: dict[str, Any] = {
         "policy": ['```python\nprint(tools.search(query="what do otters eat"))\n```\n```output', "\\boxed{urchins}"],
         "summariser": lambda _: "Urchins.",
         "rewriter": lambda _: "Diet of otters.",
@@ -233,7 +233,7 @@ def test_a_run_on_disk_goes_on_with_the_same_collection_and_says_when_it_has_cha
         made.remove("more")
     code, out, err = run(capsys, *told)
     assert (code, "3 of 3 rollouts" in out) == (0, True), err
-    seen = [step.observations[0].data for rollout in TraceStore(folder).read() for step in rollout.trajectory.steps[:1]]  # type: ignore[union-attr]
+    seen = [step.observations[0].data for rollout in TraceStore(folder).read() for step in rollout.trajectory.steps[:1]]
     assert [data["collection"] for data in seen] == [before] * 3
     with Collection(Path(index)) as made:
         made.remove("rock")

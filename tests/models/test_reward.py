@@ -227,7 +227,7 @@ def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name:
         options=options.get(name or "", {}),
         prm=str(classifier),
         best_of=1 if name else 3,
-        budget={"calls": 12},  # type: ignore[arg-type]
+        budget={"calls": 12},
     )
     model = script(tmp_path, *(f"\\boxed{{{number}}}" for number in range(1, 40)))
     solution = run_sync(solve_async(Problem(prompt="1 + 1?"), model=model, agent=config))

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_eight_workers_two_hundred_generations_are_all_kept(name: str) -> None:
     assert len({trial.id for trial in drive.trials}) == len(drive.trials)
 
 
-def of_width(name: str, width: int) -> dict[str, object]:
+def of_width(name: str, width: int) -> dict[str, Any]:
     """Options under which a node has `width` children, with room for many."""
     return {
         "lats": {"n": width, "iterations": 400, "depth": 9},
@@ -234,7 +235,7 @@ def test_a_needle_with_a_guide_is_found_by_every_tree(name: str) -> None:
         pytest.skip("chains do not look at values on their way, and going back two levels leaves siblings out")
     if name == "rstar":
         pytest.skip("roll-outs at random go by ends alone")
-    special = {"dfs": {"width": 3, "threshold": 0.2, "answers": 99}, "ab-mcts": {"width": 3}}
+    special: dict[str, dict[str, Any]] = {"dfs": {"width": 3, "threshold": 0.2, "answers": 99}, "ab-mcts": {"width": 3}}
     search = strategy(name, special[name])(seed=0) if name in special else maker(name)(seed=7)
     drive = Drive(search, needle(4, 3, "1201", guide=1.0)).run(200)
     assert path_text(drive.tree, best(drive.tree, drive.answers)) == "1201", drive.answers

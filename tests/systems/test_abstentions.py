@@ -80,7 +80,7 @@ class _Ask(Workflow):
 
     async def run(self, flow: WorkflowRun) -> None:
         names = ("analysis", "tools", "memory", "query", "subtask", "answer", "status")
-        self.turn = await flow.ask(self.role, **dict.fromkeys(names, "x"))
+        self.turn = await flow.ask(self.role, **dict.fromkeys(names, "x"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

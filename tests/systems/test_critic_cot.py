@@ -1,5 +1,7 @@
 """Critic-CoT: step labels, the critic as a filter, refinement from the first wrong step."""
 
+from typing import Any
+
 import pytest
 
 from tests.systems.scripted_critic import PROBLEM, STEPS, perform
@@ -167,7 +169,7 @@ async def test_the_loop_ends_with_the_first_clean_critique():
 
 
 async def test_neither_a_solution_without_an_answer_nor_a_critic_that_broke_is_accepted():
-    told = {"solver": ["I wonder.", solution(1), solution(2)], "critic": [GOOD, ModelRequestError("too long"), GOOD]}
+    told: dict[str, Any] = {"solver": ["I wonder.", solution(1), solution(2)], "critic": [GOOD, ModelRequestError("too long"), GOOD]}
     tree = await perform(ScriptedModel(tags=told), CriticRefinement, rounds=0, restarts=3)
     assert tree.trajectory(tree.chosen).response == solution(2)
     assert NEVER_ACCEPTED not in tree.notes.get(tree.chosen, "")

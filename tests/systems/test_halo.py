@@ -386,7 +386,7 @@ async def test_the_system_by_its_name_and_options():
     agent = build(
         "halo", scripted_parts(abc(), tools={}, search_options=SearchOptions(budget=Budget(model_calls=3))), {"roles": 2, "c": 0.5}
     )
-    assert agent.workflow.id == "halo-2-5-5-5-10-c0.5"
+    assert agent.workflow.id == "halo-2-5-5-5-10-c0.5"  # type: ignore[attr-defined]
     tree = await agent.solve(PROBLEM, SolveContext(seed=1))
     assert (tree.ended, tree.usage.model_calls) == ("budget: model_calls", 3)
     with pytest.raises(ConfigError, match="agent 'halo': halo needs depth >= 1, got 0"):
