@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli.calling_server import Calling
+from tests.processes import interruptible
 from tirage.cli.main import main
 from tirage.tools.mcp import mcp_tools
 
@@ -123,7 +124,11 @@ def test_rubbish_a_call_given_up_and_a_client_that_leaves_do_no_harm() -> None:
 
 def test_an_interrupt_ends_the_server_while_it_waits_for_its_client() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "tirage", "mcp", "python"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "tirage", "mcp", "python"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=interruptible,
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
@@ -143,7 +148,11 @@ def test_over_http_it_says_how_to_connect() -> None:
 
     environment = {**os.environ, "TIRAGE_MCP_TOKEN": "t0ken"}
     with subprocess.Popen(
-        [sys.executable, "-m", "tirage", "mcp", "python", "--http", "--port", "0"], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "tirage", "mcp", "python", "--http", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=interruptible,
     ) as server:
         try:
             assert server.stderr is not None
