@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import urllib.request
+from collections.abc import Sequence
 
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext
@@ -83,34 +84,40 @@ def counters(model: VLLMModel) -> dict[str, float]:
     }
 
 
-async def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """Grow the trees; the figures."""
-    problems = load_problems(GymSource(families="nano", split="heldout", count=arguments.problems))
-    tool = PythonTool()
-    model = Noted(await open_vllm(nano_path(), name="nano", args=("--block-size", str(arguments.block), "--enable-prefix-caching")))
+async def serve_and_measure(arguments: argparse.Namespace) -> dict[str, float]:
+    """The figures of a server that serves nothing else."""
+    model = await open_vllm(nano_path(), name="nano", args=("--block-size", str(arguments.block), "--enable-prefix-caching"))
     try:
-        before = counters(model.inner)
-        async with open_sandbox(SandboxConfig(preload=())) as sandbox:
-            agent = Explorer(
-                ModelPolicy(
-                    model,
-                    FencedPython(),
-                    sampling=Sampling(temperature=0.8, max_tokens=256),
-                    tools=(tool.spec,),
-                    hints=HintPlan(library=load_library(), positions=(HintPosition.START,)),
-                ),
-                tools={"python": tool},
-                sandbox=sandbox,
-                search=strategy(arguments.strategy),
-                limits=PathLimits(concurrency=arguments.concurrency),
-                search_options=SearchOptions(valuer=Execution(), budget=Budget(nodes=arguments.nodes)),
-            )
-            nodes = 0
-            for number, problem in enumerate(problems):
-                nodes += len((await agent.solve(problem, SolveContext(seed=number))).nodes) - 1
-        after = counters(model.inner)
+        return await measure(model, arguments)
     finally:
         await model.close()
+
+
+async def measure(served: VLLMModel, arguments: argparse.Namespace) -> dict[str, float]:
+    """Grow the trees; the figures. `served` caches prefixes in blocks of `arguments.block` tokens."""
+    problems = load_problems(GymSource(families="nano", split="heldout", count=arguments.problems))
+    tool = PythonTool()
+    model = Noted(served)
+    before = counters(served)
+    async with open_sandbox(SandboxConfig(preload=())) as sandbox:
+        agent = Explorer(
+            ModelPolicy(
+                model,
+                FencedPython(),
+                sampling=Sampling(temperature=0.8, max_tokens=256),
+                tools=(tool.spec,),
+                hints=HintPlan(library=load_library(), positions=(HintPosition.START,)),
+            ),
+            tools={"python": tool},
+            sandbox=sandbox,
+            search=strategy(arguments.strategy),
+            limits=PathLimits(concurrency=arguments.concurrency),
+            search_options=SearchOptions(valuer=Execution(), budget=Budget(nodes=arguments.nodes)),
+        )
+        nodes = 0
+        for number, problem in enumerate(problems):
+            nodes += len((await agent.solve(problem, SolveContext(seed=number))).nodes) - 1
+    after = counters(served)
     shared = shared_prefixes([(call[0], call[1]) for call in model.calls], block=arguments.block)
     hits = after["hits"] - before["hits"]
     return {
@@ -126,8 +133,8 @@ async def measure(arguments: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def main() -> int:
-    """Measure, print, judge."""
+def options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=8)
     parser.add_argument("--nodes", type=int, default=64)
@@ -135,8 +142,13 @@ def main() -> int:
     parser.add_argument("--block", type=int, default=32, help="the CPU back end wants multiples of 32")
     parser.add_argument("--strategy", default="mcts")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    found = asyncio.run(measure(arguments))
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    arguments = options()
+    found = asyncio.run(serve_and_measure(arguments))
     if arguments.json:
         print(json.dumps(found))
     else:

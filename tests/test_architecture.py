@@ -154,7 +154,7 @@ def test_the_face_is_typed_things_only() -> None:
         kinds = {item.kind for item in inspect.signature(getattr(tirage, name)).parameters.values()}
         assert inspect.Parameter.VAR_KEYWORD not in kinds
     with pytest.raises(AttributeError, match="has no attribute 'solv'; it has Agent, "):
-        tirage.solv  # type: ignore[attr-defined]  # noqa: B018
+        tirage.solv  # noqa: B018
 
 
 def test_importing_is_light() -> None:

@@ -223,7 +223,7 @@ async def test_a_sibling_sees_what_was_tried_and_its_descendants_do_not() -> Non
     assert second.step is not None
     assert "already tried" in second.step.aside
     assert "already tried" not in tree.trajectory(3).response
-    assert tree.trajectory(3).token_ids == (*(model.requests[2].ids or ()), *(tree.nodes[3].step.spans[0].ids or ()))  # type: ignore[union-attr]
+    assert tree.trajectory(3).token_ids == (*(model.requests[2].ids or ()), *(tree.nodes[3].step.spans[0].ids or ()))
 
 
 async def test_lessons_are_shown_and_moves_give_the_hint() -> None:
@@ -296,7 +296,7 @@ async def test_the_trees_seed_reaches_the_draws_of_its_search(hints: bool, tmp_p
 
     async def shape(seed: int, nodes: int = 16, log: Any = None) -> list[tuple[int, int, str]]:
         agent, _ = explorer(lambda request: CODE, None, valuer=Execution(), budget=Budget(nodes=nodes))
-        agent.search = make  # type: ignore[assignment]
+        agent.search = make
         tree = await agent.solve(PROBLEM, SolveContext(seed=seed, log=log))
         return [(node.parent, node.sample, node.move) for node in tree.nodes]
 
@@ -322,7 +322,7 @@ async def test_no_budget_is_exceeded_by_more_than_what_is_in_flight(concurrency:
     agent, _ = explorer(lambda request: CODE, lambda: MCTS(width=4), valuer=Execution(), budget=Budget(tokens_out=500))
     agent.limits = PathLimits(concurrency=concurrency, max_calls=99, max_steps=99)
     tree = await agent.solve(PROBLEM, SolveContext(seed=0))
-    each = tree.nodes[1].step.usage.tokens_out  # type: ignore[union-attr]
+    each = tree.nodes[1].step.usage.tokens_out
     assert 500 <= tree.usage.tokens_out <= 500 + concurrency * each
 
 
@@ -335,7 +335,7 @@ async def test_stop_rules_end_a_tree_with_their_name() -> None:
     for rule, values, ended, nodes in cases:
         answers = iter(["1", "1", "3", "4", "5", "6"] if ended != "solved" else ["1", "2", "3", "4"])
         agent, _ = explorer(
-            lambda request, answers=answers: f"\\boxed{{{next(answers)}}}",
+            lambda request, answers=answers: f"\\boxed{{{next(answers)}}}",  # type: ignore[misc]
             lambda: BestOfN(6, vote="value"),
             valuer=Fixed(values),
             stop_rules=lambda rule=rule: [rule()],
@@ -402,7 +402,7 @@ async def test_a_broken_step_is_a_node_that_says_so() -> None:
     agent, _ = explorer([ModelRequestError("too long"), "\\boxed{1}"], lambda: MCTS(width=2), valuer=Execution())
     tree = await agent.solve(PROBLEM, SolveContext(seed=0))
     assert tree.nodes[1].error is not None
-    assert tree.nodes[1].step.finish is Finish.ERROR  # type: ignore[union-attr]
+    assert tree.nodes[1].step.finish is Finish.ERROR
     assert tree.chosen == 2
 
 
@@ -419,7 +419,7 @@ async def test_sessions_of_closed_subtrees_are_closed() -> None:
         alive: list[int] = []
         await agent.solve(
             PROBLEM, SolveContext(seed=0, on_step=lambda event: alive.append(sum(len(box.sessions) for box in sandbox.boxes)))
-        )  # type: ignore[attr-defined]
+        )
         assert max(alive) >= 2
         assert alive[-1] <= 1
         await asyncio.sleep(0)

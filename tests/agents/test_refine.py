@@ -88,7 +88,7 @@ async def test_calls_of_a_refinement_go_on_in_its_conversation() -> None:
     model.assert_done()
     last = tree.trajectory(3)
     assert [node.move for node in tree.nodes[1:]] == ["", REFINE, ""]
-    assert last.prompt == tree.nodes[2].step.opening.prompt  # type: ignore[union-attr]
+    assert last.prompt == tree.nodes[2].step.opening.prompt
     assert "\n6\n" in last.response
     assert "\\boxed{3}" not in last.response
     assert "\\boxed{3}" in prompt_of(model.requests[2])

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import tirage
-from tests.cli.test_main import problems, run, script
+from tests.cli.almanac import ALMANAC
+from tests.cli.command_line import problems, run, script
 from tirage.core.errors import ConfigError
 from tirage.runtime.config import AgentConfig
 from tirage.runtime.config_files import load_config
@@ -78,16 +79,6 @@ def test_who_asks_nano_to_follow_instructions_is_told(
     code, _, err = run(capsys, "solve", "1 + 1?", "-a", name, "-m", "nano")
     assert (code, "enough" in err) == (2, True)
     assert ("nano writes only what it was trained to, so the roles of octotools find little" in err) is noted
-
-
-ALMANAC = """
-from tirage.tools.function import tool
-
-@tool
-def almanac(topic: str) -> str:
-    \"\"\"Look a topic up.\"\"\"
-    return f"a year of {topic} has 417 days"
-"""
 
 
 def test_octotools_is_given_the_tools_of_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

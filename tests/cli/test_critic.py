@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import problems, run, script
+from tests.cli.command_line import problems, run, script
 
 TWO = ['{"prompt": "1 + 1?", "answer": "2", "attempt": "\\\\boxed{2}"}', '{"prompt": "2 + 2?", "answer": "4", "attempt": "\\\\boxed{5}"}']
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import problems, run
+from tests.cli.command_line import problems, run
 from tirage.traces.jsonl import TraceStore
 
 

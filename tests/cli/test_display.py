@@ -39,7 +39,7 @@ def test_lines_come_at_most_every_few_seconds_and_always_at_the_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(display.time, "monotonic", lambda: now)
+    monkeypatch.setattr("tirage.cli.display.time.monotonic", lambda: now)
     with LiveDisplay() as shown:
         for done in range(1, 101):
             now += 0.25

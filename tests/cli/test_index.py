@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.test_main import run
+from tests.cli.command_line import run
+from tests.processes import interruptible
 from tirage.tools.retrieval.readers import html_text
 
 
@@ -184,7 +185,7 @@ def test_an_interrupted_addition_keeps_what_it_stored_and_goes_on(capsys: pytest
     (tmp_path / "many.jsonl").write_text("\n".join(lines))
     store = tmp_path / "c.sqlite"
     command = [sys.executable, "-m", "tirage", "index", "add", str(store), str(tmp_path / "many.jsonl")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible) as process:
         while process.poll() is None and not (store.exists() and stored(store)):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)

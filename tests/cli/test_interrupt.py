@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import interruptible
 from tirage.traces.jsonl import TraceStore
 
 PROBLEMS = 24
@@ -46,7 +47,7 @@ def serve(port: int) -> Iterator["subprocess.Popen[str]"]:
 @contextmanager
 def command(port: int, *words: str) -> Iterator["subprocess.Popen[str]"]:
     line = [sys.executable, "-m", "tirage.cli.main", *words, "-m", f"http://127.0.0.1:{port}/v1#echo"]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=interruptible) as process:
         try:
             yield process
         finally:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.calling_server import Calling
+from tests.processes import interruptible
 from tirage.cli.main import main
 from tirage.tools.mcp import mcp_tools
 
@@ -93,8 +95,8 @@ def test_rubbish_a_call_given_up_and_a_client_that_leaves_do_no_harm() -> None:
 
         def send(message: bytes | dict[str, Any]) -> None:
             data = message if isinstance(message, bytes) else json.dumps({"jsonrpc": "2.0", **message}).encode()
-            server.stdin.write(data + b"\n")  # type: ignore[union-attr]
-            server.stdin.flush()  # type: ignore[union-attr]
+            server.stdin.write(data + b"\n")
+            server.stdin.flush()
 
         def call(number: int, code: str) -> None:
             send({"id": number, "method": "tools/call", "params": {"name": "python", "arguments": {"code": code}}})
@@ -122,7 +124,11 @@ def test_rubbish_a_call_given_up_and_a_client_that_leaves_do_no_harm() -> None:
 
 def test_an_interrupt_ends_the_server_while_it_waits_for_its_client() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "tirage", "mcp", "python"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "tirage", "mcp", "python"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=interruptible,
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
@@ -142,7 +148,11 @@ def test_over_http_it_says_how_to_connect() -> None:
 
     environment = {**os.environ, "TIRAGE_MCP_TOKEN": "t0ken"}
     with subprocess.Popen(
-        [sys.executable, "-m", "tirage", "mcp", "python", "--http", "--port", "0"], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "tirage", "mcp", "python", "--http", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=interruptible,
     ) as server:
         try:
             assert server.stderr is not None
@@ -178,42 +188,6 @@ def test_what_cannot_be_served_is_one_line_with_the_remedy(
     found, out, err = run(capfd, "mcp", *arguments)
     assert (found, out, err.count("\n")) == (code, "", 1), err
     assert message in err
-
-
-class Calling(BaseHTTPRequestHandler):
-    """A chat model that calls one tool once and answers with what it read."""
-
-    tool, arguments = "go", "{}"
-
-    def do_GET(self) -> None:
-        self.answer(200, {"object": "list", "data": [{"id": "caller", "object": "model"}]})
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path != "/v1/chat/completions":
-            self.answer(404, {"error": {"message": "no such page"}})
-            return
-        last = request["messages"][-1]
-        message: dict[str, Any] = {"role": "assistant", "content": f"\\boxed{{{last['content']}}}"}
-        names = [item["function"]["name"] for item in request.get("tools", ())]
-        if last["role"] != "tool" and self.tool in names:
-            call = {"id": "c1", "type": "function", "function": {"name": self.tool, "arguments": self.arguments}}
-            message = {"role": "assistant", "content": None, "tool_calls": [call]}
-        size = len(json.dumps([request["messages"], request.get("tools")]))
-        usage = {"prompt_tokens": size, "completion_tokens": 5, "total_tokens": size + 5}
-        finish = "tool_calls" if "tool_calls" in message else "stop"
-        choice = {"index": 0, "message": message, "finish_reason": finish}
-        self.answer(200, {"id": "1", "object": "chat.completion", "model": "caller", "choices": [choice], "usage": usage})
-
-    def answer(self, status: int, body: dict[str, object]) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
 
 
 @pytest.fixture

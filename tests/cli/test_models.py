@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_main import run
+from tests.cli.command_line import run
 from tests.models.kinds import CHATML, KINDS, write_kind
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tirage
-from tests.cli.test_main import problems, run, script
+from tests.cli.command_line import problems, run, script
 from tirage.core.errors import ConfigError
 from tirage.runtime.config import BudgetConfig, SearchConfig
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import run
+from tests.cli.command_line import run
 from tirage.training.dataset import Dataset
 
 REPLIES = ["Halve it.", "So \\boxed{2}.", "The halving is right.", "Halve it again.", "So \\boxed{2}!", "Still right."]

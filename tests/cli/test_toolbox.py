@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_agents import ALMANAC
-from tests.cli.test_main import problems, run, script
-from tests.cli.test_mcp import Calling
+from tests.cli.almanac import ALMANAC
+from tests.cli.calling_server import Calling
+from tests.cli.command_line import problems, run, script
 from tirage.agents.explorer import SolveContext
 from tirage.core import Problem, Tree
 from tirage.core.step import Source
@@ -118,7 +118,7 @@ async def test_octotools_gets_the_collection_among_its_tools(index: str) -> None
 
 
 async def test_a_model_tells_what_was_found_and_the_reranker_is_asked(index: str) -> None:
-    tags = {
+    tags: dict[str, Any] = {
         "policy": ['```python\nprint(tools.search(query="what do otters eat"))\n```\n```output', "\\boxed{urchins}"],
         "summariser": lambda _: "Urchins.",
         "rewriter": lambda _: "Diet of otters.",
@@ -232,7 +232,7 @@ def test_a_run_on_disk_goes_on_with_the_same_collection_and_says_when_it_has_cha
         made.remove("more")
     code, out, err = run(capsys, *told)
     assert (code, "3 of 3 rollouts" in out) == (0, True), err
-    seen = [step.observations[0].data for rollout in TraceStore(folder).read() for step in rollout.trajectory.steps[:1]]  # type: ignore[union-attr]
+    seen = [step.observations[0].data for rollout in TraceStore(folder).read() for step in rollout.trajectory.steps[:1]]
     assert [data["collection"] for data in seen] == [before] * 3
     with Collection(Path(index)) as made:
         made.remove("rock")

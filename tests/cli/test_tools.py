@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import run
+from tests.cli.command_line import run
 from tirage.tools.retrieval import Collection
 
 MODULE = '''

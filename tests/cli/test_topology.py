@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import run
+from tests.cli.command_line import run
 
 
 def test_a_stock_topology_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -89,6 +89,6 @@ def test_log_probabilities_line_up_with_ids(ids, logprobs):
 
 def test_values_are_frozen():
     with pytest.raises(AttributeError):
-        ANSWER.finish = Finish.CUT
+        ANSWER.finish = Finish.CUT  # type: ignore[misc]
     with pytest.raises(AttributeError):
-        ANSWER.spans[0].text = "y"
+        ANSWER.spans[0].text = "y"  # type: ignore[misc]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tirage.evaluation.intervals import wilson
@@ -6,7 +8,7 @@ from tirage.judging.bias import Probe
 
 
 def probes(cue, rulings):
-    words = {"c": "chosen", "r": "rejected", "t": "tie"}
+    words: dict[str, Any] = {"c": "chosen", "r": "rejected", "t": "tie"}
     return [Probe(pair=str(n), cue=cue, before=words[before], after=words[after]) for n, (before, after) in enumerate(rulings)]
 
 

@@ -13,7 +13,7 @@ import pytest
 EXAMPLES = str(Path(__file__).resolve().parents[2] / "examples")
 sys.path.insert(0, EXAMPLES)
 
-from nano import asked, chat, execute, families, hints, mental, mix, programs, puzzles, roles  # noqa: E402
+from nano import asked, chat, execute, families, hints, mental, mix, programs, puzzles, roles  # type: ignore[import-not-found]  # noqa: E402
 
 from tirage.problems import lookup  # noqa: E402
 from tirage.problems.splits import is_heldout  # noqa: E402
@@ -131,7 +131,7 @@ def test_never_trained_families_stay_out(sample: list[mix.Example]) -> None:
 @pytest.mark.parametrize("position", hints.POSITIONS)
 def test_hints_cover_library_and_other_wordings(position: str) -> None:
     drawn = {hints.draw(position, random.Random(i)) for i in range(2000)}
-    shipped = {str(h["text"]) for h in hints.library() if position in h["positions"]}  # type: ignore[operator]
+    shipped = {str(h["text"]) for h in hints.library() if position in h["positions"]}
     assert shipped <= drawn
     assert len(drawn - shipped) >= 20
 
@@ -170,7 +170,7 @@ def test_answers_to_asked_questions_are_compared_as_numbers(answer: str, right: 
 
 def test_roles_have_their_formats() -> None:
     rng = random.Random(0)
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for index in range(60):
         written = roles.write(families.draw("gcd", "medium", 7000 + index), rng)
         assert written is not None

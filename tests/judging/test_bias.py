@@ -1,10 +1,12 @@
 """JudgeBiasBench on judges whose bias is known: what sways them, what does not, what helps."""
 
+from typing import Any
+
 import pytest
 
+from tests.systems.scripted_debate import hold
+from tests.systems.scripted_halo import model as halo_model
 from tests.systems.scripted_parts import prompt_of, scripted_parts, system
-from tests.systems.test_debate import hold
-from tests.systems.test_halo import model as halo_model
 from tirage.agents.dialects.base import Plain
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
@@ -110,7 +112,7 @@ def test_every_cue_is_one_of_twelve_in_four_dimensions_and_none_carries_another(
 
 
 async def test_what_helps_against_which_cue():
-    helped = {
+    helped: dict[str, Any] = {
         "length": lambda inner: Presented(inner, level),
         "markdown": lambda inner: Presented(inner, each(plain)),
         "identity": lambda inner: Presented(inner, each(blind)),
@@ -142,7 +144,11 @@ async def test_a_budget_ends_the_probing_with_the_pairs_before(calls, pairs):
 
 
 async def test_a_ruling_that_broke_sways_no_figure_and_a_dead_server_ends_the_probing():
-    said = {"leading professor|standard textbook": ModelRequestError("too long"), "7 - 9": ModelRequestError("too long"), "": "Verdict: A"}
+    said: dict[str, Any] = {
+        "leading professor|standard textbook": ModelRequestError("too long"),
+        "7 - 9": ModelRequestError("too long"),
+        "": "Verdict: A",
+    }
     found = await probe(ModelPairJudge(RoleModels(model=ScriptedModel(said))), PAIRS, cues=["authority", "length"])
     assert [(item.pair, item.cue, item.before, item.after) for item in found] == [(n, "length", "chosen", "chosen") for n in ("0", "1")]
     with pytest.raises(ModelUnavailable):

@@ -17,7 +17,7 @@ transformers = pytest.importorskip("transformers", reason="install tirage[local]
 torch = pytest.importorskip("torch", reason="install tirage[local]")
 
 import tirage.models  # noqa: E402
-from tests.cli.test_main import run  # noqa: E402
+from tests.cli.command_line import run  # noqa: E402
 from tirage.agents.hints import load_library  # noqa: E402
 from tirage.core import HintPosition, Problem  # noqa: E402
 from tirage.problems.lookup import NAMES  # noqa: E402

@@ -63,7 +63,7 @@ def test_what_cannot_be_used_says_why(classifier: Path, tiny_folder: Path, tmp_p
 
 
 def test_a_search_goes_by_it(classifier: Path, tmp_path: Path) -> None:
-    from tests.cli.test_main import script
+    from tests.cli.command_line import script
     from tirage import solve
 
     model = script(tmp_path, "\\boxed{1}", "\\boxed{2}", "\\boxed{3}")
@@ -212,7 +212,7 @@ def test_what_has_no_head_is_refused_in_one_line(tiny_folder: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["tir", "start", "t1", "lats", "cpl", "dfsdt", None])
 def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name: str | None) -> None:
-    from tests.cli.test_main import script
+    from tests.cli.command_line import script
     from tirage.core.problem import Problem
     from tirage.runtime.event_loop import run_sync
     from tirage.runtime.solving import solve_async
@@ -229,7 +229,7 @@ def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name:
         options=options.get(name or "", {}),
         prm=str(classifier),
         best_of=1 if name else 3,
-        budget={"calls": 12},  # type: ignore[arg-type]
+        budget={"calls": 12},
     )
     model = script(tmp_path, *(f"\\boxed{{{number}}}" for number in range(1, 40)))
     solution = run_sync(solve_async(Problem(prompt="1 + 1?"), SolveConfig(model=model, agent=config)))
@@ -239,7 +239,7 @@ def test_agents_take_it_by_configuration(classifier: Path, tmp_path: Path, name:
 
 
 def test_what_has_no_use_for_it_says_so(classifier: Path, tmp_path: Path) -> None:
-    from tests.cli.test_main import script
+    from tests.cli.command_line import script
     from tirage.core.problem import Problem
     from tirage.runtime.event_loop import run_sync
     from tirage.runtime.solving import solve_async

@@ -138,7 +138,7 @@ async def test_concurrency_is_bounded() -> None:
 @pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_minute", "concurrency"])
 def test_limits_must_be_positive(limit: str) -> None:
     with pytest.raises(ValueError, match=limit):
-        RateLimit(ScriptedModel(), **{limit: 0})
+        RateLimit(ScriptedModel(), **{limit: 0})  # type: ignore[arg-type]
 
 
 async def test_a_kept_answer_is_the_same_and_survives_reopening(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from tirage.core.errors import ConfigError, DataError
-from tirage.problems import gym
 from tirage.problems.gym import GymDraw, draw_problems, gym_families, load_gym
 
 
@@ -41,7 +41,7 @@ def test_families_that_walk_over_sets_are_the_same_under_any_hash_seed():
 
 
 def test_a_side_and_a_span_give_distinct_questions_of_that_side_only():
-    draw = {"family": "products", "config": {"min_digits": 1, "max_digits": 1, "max_terms": 2}, "seed": 0, "span": 400}
+    draw: dict[str, Any] = {"family": "products", "config": {"min_digits": 1, "max_digits": 1, "max_terms": 2}, "seed": 0, "span": 400}
     heldout, train = draw_problems([GymDraw(**draw, count=500, side="heldout"), GymDraw(**draw, count=500, side="train")])
     texts = [p.prompt for p in heldout + train]
     assert len(texts) == len(set(texts))
@@ -68,7 +68,7 @@ def test_zero_problems_are_refused():
 
 
 def test_a_dead_child_is_a_data_error(monkeypatch):
-    monkeypatch.setattr(gym.sys, "executable", "/bin/false")
+    monkeypatch.setattr("tirage.problems.gym.sys.executable", "/bin/false")
     with pytest.raises(DataError, match="ended with code 1"):
         load_gym({"gcd": {}}, count=1)
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,7 +28,7 @@ def test_a_file_is_found_below_the_base_folder(tmp_path):
 
 
 def test_gym_families_with_and_without_a_split():
-    families = {"gcd": {}, "lcm": {}}
+    families: dict[str, dict[str, Any]] = {"gcd": {}, "lcm": {}}
     raw = load_problems(GymSource(families=families, count=5, seed=9, split=""))
     assert [(p.family, p.metadata["seed"], p.split) for p in raw][:2] == [("gcd", 9, ""), ("lcm", 9, "")]
     assert len(raw) == 5

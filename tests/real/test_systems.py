@@ -125,7 +125,7 @@ def unrun(tree: Tree) -> list[str]:
 def test_every_system_ends_within_its_budget(bench: Bench, collection: Path, name: str) -> None:
     config = AgentConfig(name=name, options=SMALL.get(name, {}), budget=BudgetConfig(tokens=BUDGET))
     if name == "ur2":
-        config = AgentConfig(name=name, budget=BudgetConfig(tokens=BUDGET), tools=({"index": collection},))  # type: ignore[arg-type]
+        config = AgentConfig(name=name, budget=BudgetConfig(tokens=BUDGET), tools=({"index": collection},))
     tree = bench.solve(config)
     check(tree, BUDGET, step=TURN * 4)
     if name in RUNS_CODE:

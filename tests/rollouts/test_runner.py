@@ -101,7 +101,7 @@ async def test_wrong_ungraded_and_broken_are_different_things() -> None:
 
 
 async def test_a_dead_server_stops_the_run_and_the_next_start_does_only_the_rest() -> None:
-    store, begun = Store(), []
+    store, begun = Store(), list[str]()
     with pytest.raises(ModelUnavailable):
         await runner(Echo(fail_at=12), store, concurrency=3).run(STAGE)
     finished = store.keys()

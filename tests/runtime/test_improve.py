@@ -24,9 +24,9 @@ pytest.importorskip("trl", reason="install the training extra: pip install 'tira
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nano.yaml"
 SMALL = [
     "rounds=2",
-    "problems.train.count=33",
-    "problems.heldout.count=22",
-    "problems.unseen.count=4",
+    "problems.train.count=22",
+    "problems.heldout.count=11",
+    "problems.unseen.count=2",
     "sampling.max_tokens=160",
     "training.epochs=1",
 ]

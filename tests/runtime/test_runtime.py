@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_main import script
+from tests.cli.command_line import script
 from tirage.agents.explorer import SolveContext
 from tirage.core import Problem
 from tirage.core.errors import ConfigError

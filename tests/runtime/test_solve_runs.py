@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tirage
-from tests.cli.test_main import run, script
+from tests.cli.command_line import run, script
 from tirage.core import Source
 from tirage.core.errors import ConfigError
 from tirage.runtime.config import AgentConfig

@@ -74,14 +74,14 @@ def unknown_processes(sandbox: Sandbox) -> list[int]:
     """Processes of boxes that are none of the host's guests; in a container, those past what the family alone takes there."""
     if isinstance(sandbox, DockerSandbox):
         return [pid for box in sandbox.boxes for pid in running(box.launched.id)[FAMILY:]]
-    return [pid for box in sandbox.boxes for pid in box_processes(box.zygote.pid) if pid not in {g.pid for g in box.guests}]
+    return [pid for box in sandbox.boxes for pid in box_processes(box.zygote.pid) if pid not in {g.pid for g in box.guests}]  # type: ignore[attr-defined]
 
 
 def many_dead(sandbox: Sandbox) -> bool:
     """True while hundreds that ended are not collected: they fill the process limit of the next attack."""
     if isinstance(sandbox, DockerSandbox):
         return False
-    return any(len(box_processes(box.zygote.pid, dead=True)) >= len(box.guests) + MOST_DEAD for box in sandbox.boxes)
+    return any(len(box_processes(box.zygote.pid, dead=True)) >= len(box.guests) + MOST_DEAD for box in sandbox.boxes)  # type: ignore[attr-defined]
 
 
 def box_processes(zygote: int, *, dead: bool = False) -> list[int]:

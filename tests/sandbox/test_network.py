@@ -99,7 +99,7 @@ def test_a_name_does_not_lead_to_this_machine_and_a_wildcard_to_no_private_one(e
 def test_the_list_needs_the_rung_that_can_keep_it() -> None:
     for bad in ({"first_rung": 2}, {"unsafe": True}):
         with pytest.raises(ConfigError, match="needs rung 1"):
-            SandboxConfig(network=("a.b",), **bad)  # type: ignore[arg-type]
+            SandboxConfig(network=("a.b",), **bad)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ async def test_dead_warm_sessions_are_replaced() -> None:
     sandbox = table()
     async with Pool(sandbox, warm=2) as pool:
         await asyncio.sleep(0)
-        for session in sandbox.sessions:
-            await session.close()
+        for warm in sandbox.sessions:
+            await warm.close()
         session = await pool.open()
         assert (await session.run("z")).value == "z"
         await session.close()

@@ -42,8 +42,8 @@ async def test_evicted_states_come_back_with_variables_files_and_random_numbers(
     await asyncio.sleep(0)
     assert len(tight._shelf) < 8
     draws = []
-    for number, twin in enumerate(twins):
-        result = await twin.run("n, d, open('log').read(), open('given').read()")
+    for number, branch in enumerate(twins):
+        result = await branch.run("n, d, open('log').read(), open('given').read()")
         shown = eval(result.value or "None")
         assert (shown[0], shown[2], shown[3]) == (number, f"root {number}", "kept")
         draws.append((shown[1], result.state))

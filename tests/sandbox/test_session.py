@@ -411,6 +411,6 @@ async def test_sixty_four_sessions_at_once(sandbox: Sandbox) -> None:
 async def test_run_and_branch_of_one_session_do_not_mix(session: Session) -> None:
     await session.run("u = 0")
     results = await asyncio.gather(*(session.run("u += 1; u") for _ in range(5)), session.branch())
-    assert [result.value for result in results[:5]] == ["1", "2", "3", "4", "5"]
-    assert await value(results[5], "u") == "5"
-    await results[5].close()
+    assert [result.value for result in results[:5]] == ["1", "2", "3", "4", "5"]  # type: ignore[attr-defined]
+    assert await value(results[5], "u") == "5"  # type: ignore[arg-type]
+    await results[5].close()  # type: ignore[attr-defined]

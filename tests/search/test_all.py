@@ -7,40 +7,25 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from tests.search.makers import maker
 from tests.search.toys import Drive, Outcome, gamble, needle, new_tree, path_text, step, trap
 from tirage.core import StopReason, Tree
 from tirage.core.tree import Node
 from tirage.search.abmcts import ABMCTS
-from tirage.search.base import SearchMaker, Trial
+from tirage.search.base import Trial
 from tirage.search.best_first import BestFirst
 from tirage.search.mcts import MCTS
-from tirage.search.strategies import STRATEGIES, option_names, strategy
+from tirage.search.strategies import STRATEGIES, strategy
 from tirage.search.votes import best
 
 UNTIL_DONE = 10_000
 DEPTH = int(os.environ.get("TIRAGE_DEPTH", "1050"))
-ROOM = {
-    "plans": {"iterations": 400, "depth": 9, "n": 4},
-    "lats": {"iterations": 400, "depth": 9},
-    "rstar": {"rollouts": 400, "depth": 9},
-    "gumbel": {"simulations": 240, "considered": 12, "width": 4},
-}
-"""Options under which a strategy has room for 200 nodes in the wide worlds here."""
 CHAINS = {"greedy", "dfs", "dfsdt"}
 """Strategies that cannot take eight trials at once."""
-
-
-def maker(name: str) -> SearchMaker:
-    options = {key: value for key, value in ROOM.get(name, {}).items() if key in option_names(name)}
-    if name in ("best-of-n", "weighted-n"):
-        options = {"n": 300}
-    if name in ("beam", "tot", "dvts"):
-        options = {"width": 8 if name != "dvts" else 1, "branch": 4}
-        options |= {"groups": 8} if name == "dvts" else {}
-    return strategy(name, options)
 
 
 def wide(tree: Tree, trial: Trial) -> Outcome:
@@ -61,7 +46,7 @@ def test_eight_workers_two_hundred_generations_are_all_kept(name: str) -> None:
     assert len({trial.id for trial in drive.trials}) == len(drive.trials)
 
 
-def of_width(name: str, width: int) -> dict[str, object]:
+def of_width(name: str, width: int) -> dict[str, Any]:
     """Options under which a node has `width` children, with room for many."""
     return {
         "lats": {"n": width, "iterations": 400, "depth": 9},
@@ -234,7 +219,7 @@ def test_a_needle_with_a_guide_is_found_by_every_tree(name: str) -> None:
         pytest.skip("chains do not look at values on their way, and going back two levels leaves siblings out")
     if name == "rstar":
         pytest.skip("roll-outs at random go by ends alone")
-    special = {"dfs": {"width": 3, "threshold": 0.2, "answers": 99}, "ab-mcts": {"width": 3}}
+    special: dict[str, dict[str, Any]] = {"dfs": {"width": 3, "threshold": 0.2, "answers": 99}, "ab-mcts": {"width": 3}}
     search = strategy(name, special[name])(seed=0) if name in special else maker(name)(seed=7)
     drive = Drive(search, needle(4, 3, "1201", guide=1.0)).run(200)
     assert path_text(drive.tree, best(drive.tree, drive.answers)) == "1201", drive.answers

@@ -134,4 +134,4 @@ def test_of_two_models_the_better_one_gets_most_trials(arms: str) -> None:
 def test_senseless_options_are_refused() -> None:
     for bad in ({"moves": ("a", "a")}, {"posterior": "flat"}, {"arms": "greedy"}):
         with pytest.raises(ValueError, match="AB-MCTS needs"):
-            ABMCTS(**bad)  # type: ignore[arg-type]
+            ABMCTS(**bad)

@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import secrets
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def test_scores_by_hand() -> None:
     a: 1.2 / 3 + 2/4 = .9; b: .5 / 3 + 1 = 1.167: b. Were b's rate 1/2: .667: a, and of its paths the more confident.
     """
     candidates = of(("a", 0.3), ("a", 0.9), ("a", 0.8), ("a", 0.8), ("b", 0.5))
-    yes, no = [["a"] * 4, ["a"] * 4], [["c"] * 4, [None] * 4]
+    yes: list[list[str]] = [["a"] * 4, ["a"] * 4]
+    no: list[list[Any]] = [["c"] * 4, [None] * 4]
     assert discriminate(candidates, [*yes, *no, ["b"] * 4]) == 4
     assert discriminate([*candidates, *of(("b", 0.9))], [*yes, *no, ["b"] * 4, ["c"] * 4]) == 1
 

@@ -71,7 +71,7 @@ def test_an_end_backs_up_its_worth_and_a_worthless_one_minus_one() -> None:
     for sample, expected in ((0, 0.25), (1, -1.0)):
         drive = Drive(
             LATS(n=1, iterations=1, seed=0),
-            lambda tree, trial, sample=sample: Outcome(text="x", value=worths[sample], stop=StopReason.ANSWERED),
+            lambda tree, trial, sample=sample: Outcome(text="x", value=worths[sample], stop=StopReason.ANSWERED),  # type: ignore[misc]
         ).run(9)
         assert drive.tree.value_sum == [expected, expected]
 

@@ -2,13 +2,10 @@
 
 import pytest
 
-from tests.search.toys import Drive, Outcome, new_tree, path_text, step
+from tests.search.toys import PRIORS, VALUES, Drive, Outcome, new_tree, path_text, step
 from tirage.core import StopReason, Tree
 from tirage.search.base import Trial
 from tirage.search.plans import PlanSearch, preference_pairs
-
-PRIORS = (0.6, 0.3, 0.1)
-VALUES = {"a": 0.2, "b": 0.6, "c": -0.4, "aa": -0.2, "ab": 0.1, "ba": 0.4}
 
 
 def by_hand(tree: Tree, trial: Trial) -> Outcome:

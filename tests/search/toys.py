@@ -117,3 +117,7 @@ class GraphWorld:
         return Outcome(
             text=env.place[-1], value=self.base + self.guide * env.goal.startswith(env.place) * len(env.place) / env.depth, prior=0.5
         )
+
+
+PRIORS = (0.6, 0.3, 0.1)
+VALUES = {"a": 0.2, "b": 0.6, "c": -0.4, "aa": -0.2, "ab": 0.1, "ba": 0.4}

@@ -190,12 +190,12 @@ async def test_clients_that_leave_or_cancel_in_a_call_keep_their_session(url: st
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(run(3, "time.sleep(0.5)"), 0.2)
         assert "kept" in await run(4, "print(x)")
-        waiting = asyncio.create_task(run(5, "time.sleep(4)"))
+        waiting = asyncio.ensure_future(run(5, "time.sleep(4)"))
         await asyncio.sleep(0.2)
         await http.post(url, json={"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}})
         assert "Request cancelled" in await waiting
         assert "kept" in await run(6, "print(x)")
-        waiting = asyncio.create_task(run(7, "time.sleep(4)"))
+        waiting = asyncio.ensure_future(run(7, "time.sleep(4)"))
         await asyncio.sleep(0.2)
         assert (await http.delete(url)).status_code == 200
         await asyncio.wait({waiting})

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.systems.test_critic_cot import STEPS, perform
-from tests.systems.test_debate import hold
+from tests.systems.scripted_critic import STEPS, perform
+from tests.systems.scripted_debate import hold
 from tirage.agents.explorer import SolveContext
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
@@ -80,7 +80,7 @@ class _Ask(Workflow):
 
     async def run(self, flow: WorkflowRun) -> None:
         names = ("analysis", "tools", "memory", "query", "subtask", "answer", "status")
-        self.turn = await flow.ask(self.role, **dict.fromkeys(names, "x"))
+        self.turn = await flow.ask(self.role, **dict.fromkeys(names, "x"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

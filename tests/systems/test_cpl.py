@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.search.test_plans import PRIORS, VALUES
+from tests.search.toys import PRIORS, VALUES
 from tests.systems.scripted_parts import PROBLEM, prompt_of, prompts, scripted_parts, system
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
@@ -178,7 +178,7 @@ async def test_pairs_have_a_better_and_a_worse_step_after_one_prefix() -> None:
     for chosen, rejected in pairs:
         assert mean[chosen] > 0 > mean[rejected]
         assert tree.nodes[chosen].parent == tree.nodes[rejected].parent
-        read = [tree.trajectory(index).spans[: -len(tree.nodes[index].step.spans)] for index in (chosen, rejected)]  # type: ignore[union-attr]
+        read = [tree.trajectory(index).spans[: -len(tree.nodes[index].step.spans)] for index in (chosen, rejected)]
         assert join_ids(read[0]) == join_ids(read[1]) is not None, "the same tokens were read"
     assert {(text_of(tree, chosen), text_of(tree, rejected)) for chosen, rejected in pairs} == {("2", "0"), ("2", "1"), ("21", "21")}
 

@@ -1,10 +1,11 @@
 """Critic-CoT: step labels, the critic as a filter, refinement from the first wrong step."""
 
+from typing import Any
+
 import pytest
 
-from tirage.agents.explorer import SolveContext
+from tests.systems.scripted_critic import PROBLEM, STEPS, perform
 from tirage.agents.replies import Unreadable
-from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, ModelRequestError
 from tirage.core.problem import Problem
@@ -20,7 +21,6 @@ from tirage.systems.critic_cot import (
     UNFILTERED,
     CriticFilter,
     CriticRefinement,
-    build_filter,
     build_refinement,
     elect,
 )
@@ -29,17 +29,8 @@ from tirage.testing.models import ScriptedModel
 from tirage.training.recipes.critique import fault
 from tirage.verification.factory import open_verifier
 
-BUILD = {CriticFilter: build_filter, CriticRefinement: build_refinement}
-PROBLEM = Problem(prompt="What is 2 + 3 * 4?", answer="nonce-0815", metadata={"solution": "nonce-0815"})
 GOOD = "Step 1: All is well. Step 1 is correct."
 BAD = "Step 1: Oh no. Step 1 is **incorrect**."
-
-
-async def perform(model, workflow=CriticFilter, *, budget=None, **options):
-    agent = BUILD[workflow](
-        AgentParts(model=model, sampling=Sampling(temperature=0.7), search_options=SearchOptions(budget=budget or Budget())), **options
-    )
-    return await agent.solve(PROBLEM, SolveContext(seed=3))
 
 
 def solution(answer: object) -> str:
@@ -140,7 +131,6 @@ async def test_best_of_n_by_the_share_of_accepting_critiques_ends_at_a_share_of_
     assert len(model.requests) == 2 + 4
 
 
-STEPS = "Step 1: 3 * 4 = 12.\nStep 2: 2 + 12 = 15.\nStep 3: So \\boxed{15}.\n"
 SECOND_WRONG = "Step 1: A product first. Step 1 is correct.\nStep 2: 2 + 12 is 14. Step 2 is incorrect."
 
 
@@ -179,7 +169,7 @@ async def test_the_loop_ends_with_the_first_clean_critique():
 
 
 async def test_neither_a_solution_without_an_answer_nor_a_critic_that_broke_is_accepted():
-    told = {"solver": ["I wonder.", solution(1), solution(2)], "critic": [GOOD, ModelRequestError("too long"), GOOD]}
+    told: dict[str, Any] = {"solver": ["I wonder.", solution(1), solution(2)], "critic": [GOOD, ModelRequestError("too long"), GOOD]}
     tree = await perform(ScriptedModel(tags=told), CriticRefinement, rounds=0, restarts=3)
     assert tree.trajectory(tree.chosen).response == solution(2)
     assert NEVER_ACCEPTED not in tree.notes.get(tree.chosen, "")

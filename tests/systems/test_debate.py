@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.workflows.test_run import MemoryLog
+from tests.systems.scripted_debate import CON, KEY, PRO, PROBLEM, hold
 from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable
 from tirage.core.budget import Budget, Meter
@@ -24,23 +24,10 @@ from tirage.systems.debate import (
     same,
     without_options,
 )
+from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.workflow import WorkflowAgent
-
-KEY = "nonce-4711"
-PROBLEM = Problem(prompt="What is 6 * 7?", answer=KEY, metadata={"solution": KEY})
-PRO = "Position: six sevens\nEvidence: by counting\nRebuttal: yours is too low"
-CON = "Position: 41\nEvidence: by heart\nRebuttal: yours is too high"
-
-
-async def hold(verdicts, *, workflow=None, pro=PRO, con=CON, problem=PROBLEM, **options):
-    model = ScriptedModel(tags={"pro": {"": pro}, "con": {"": con}, "judge": verdicts}, name="model-of-the-judge")
-    debaters = {name: ScriptedModel({"": said}, name=f"model-of-{name}") for name, said in (("pro", pro), ("con", con))}
-    cast = RoleModels(model=model, models=debaters)
-    agent = WorkflowAgent(workflow or Debate(), cast, budget=options.pop("budget", None))
-    tree = await agent.solve(problem, SolveContext(seed=5, **options))
-    return tree, model, debaters
 
 
 def prompts(model):

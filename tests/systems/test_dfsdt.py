@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -54,7 +54,7 @@ async def test_the_first_branch_gives_up_at_depth_three_and_the_second_answers(s
     assert [node.stop for node in tree.nodes[1:]] == [StopReason.OPEN] * 2 + [StopReason.GAVE_UP, StopReason.OPEN, StopReason.ANSWERED]
     assert tree.chosen == 5
     assert final_answer(tree.trajectory(5).response) == "42"
-    assert tree.nodes[4].step.observations[0].text == "42", "the state of the branching point, not of the branch that gave up"  # type: ignore[union-attr]
+    assert tree.nodes[4].step.observations[0].text == "42", "the state of the branching point, not of the branch that gave up"
 
 
 async def test_react_alone_fails_where_dfsdt_answers(sandbox: Sandbox) -> None:
@@ -65,7 +65,7 @@ async def test_react_alone_fails_where_dfsdt_answers(sandbox: Sandbox) -> None:
 
 
 async def test_words_without_a_call_are_a_thought_and_the_path_goes_on(sandbox: Sandbox) -> None:
-    said = ["First I multiply. The answer is 41.", python("6 * 7"), "So it is 42.", finish(ANSWER, "42")]
+    said: list[Any] = ["First I multiply. The answer is 41.", python("6 * 7"), "So it is 42.", finish(ANSWER, "42")]
     tree, model = await solve(said, sandbox)
     model.assert_done()
     assert [(node.depth, node.stop) for node in tree.nodes[1:]] == [
@@ -131,7 +131,7 @@ async def test_the_diversity_message_is_in_the_second_siblings_prompt_only(sandb
         '<|user|>Here I have already tried:\n- python({"code": "x + 1"}) gave 2\nI will do something different.\n'
     ), "tool, arguments and observation"
     assert "already tried" not in tree.trajectory(tree.chosen).response
-    assert "already tried" in tree.nodes[4].step.aside  # type: ignore[union-attr]
+    assert "already tried" in tree.nodes[4].step.aside
 
 
 async def test_the_diversity_message_and_what_was_given_up_are_in_no_exported_conversation(sandbox: Sandbox) -> None:

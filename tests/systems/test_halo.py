@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pytest
 
+from tests.systems.scripted_halo import model
 from tests.systems.scripted_parts import prompt_of, scripted_parts
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
@@ -18,7 +19,6 @@ from tirage.search.role_search import RoleSearch
 from tirage.systems.halo.halo import Halo, agreed, favoured, halo
 from tirage.systems.registry import build
 from tirage.testing.canary import Canary
-from tirage.testing.models import ScriptedModel
 from tirage.verification.ballot import equal
 from tirage.verification.extract import final_answer
 from tirage.workflows.role_models import RoleModels
@@ -26,34 +26,6 @@ from tirage.workflows.workflow import WorkflowAgent
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="nonce-4711", metadata={"solution": "nonce-4711"})
 REFINING = ("parser", "templater", "optimiser", "writer")
-
-
-def by_answer(say):
-    """A judge or a scorer that goes by the answer it is shown."""
-
-    def script(request):
-        return say(re.search(r"\nAnswer:\n(.*?)\n\n(?:Reply with|A judge said)", prompt_of(request), re.DOTALL)[1])
-
-    return script
-
-
-def model(*, says, status=lambda answer: "success", score=lambda answer: 0.5, plan=("Solve it.",), **tags):
-    """Roles in the order of `says`, each a text or a function of its prompt; `status` and `score` go by the answer."""
-    roles = {name: (lambda request, said=said: said(prompt_of(request)) if callable(said) else said) for name, said in says.items()}
-    team = json.dumps({"roles": [{"name": name, "purpose": f"Is {name}."} for name in says]})
-    scripts = {
-        "parser": lambda request: json.dumps({"task_type": "mathematics", "core_intent": "multiply", "key_details": ["six", 7]}),
-        "templater": lambda request: json.dumps({"prompt": "a template"}),
-        "optimiser": lambda request: json.dumps({"prompt": "a better template"}),
-        "writer": lambda request: json.dumps({"prompt": "You multiply." if "system prompt" in prompt_of(request) else "Multiply 6 by 7."}),
-        "planner": lambda request: json.dumps(
-            {"subtask": (*plan, "stop")[len(re.findall("^Subtask: ", prompt_of(request), re.MULTILINE))]}
-        ),
-        "designer": lambda request: team,
-        "judge": by_answer(lambda answer: json.dumps({"status": status(answer)})),
-        "scorer": by_answer(lambda answer: json.dumps({"score": score(answer)})),
-    }
-    return ScriptedModel(tags={**roles, **scripts, **tags})
 
 
 async def perform(scripted, *, budget=None, problem=PROBLEM, log=None, **options):
@@ -414,7 +386,7 @@ async def test_the_system_by_its_name_and_options():
     agent = build(
         "halo", scripted_parts(abc(), tools={}, search_options=SearchOptions(budget=Budget(model_calls=3))), {"roles": 2, "c": 0.5}
     )
-    assert agent.workflow.id == "halo-2-5-5-5-10-c0.5"
+    assert agent.workflow.id == "halo-2-5-5-5-10-c0.5"  # type: ignore[attr-defined]
     tree = await agent.solve(PROBLEM, SolveContext(seed=1))
     assert (tree.ended, tree.usage.model_calls) == ("budget: model_calls", 3)
     with pytest.raises(ConfigError, match="agent 'halo': halo needs depth >= 1, got 0"):

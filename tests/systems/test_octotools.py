@@ -1,10 +1,10 @@
 import asyncio
 import json
 import re
+from typing import Any
 
 import pytest
 
-from tests.evaluation.test_toolsets import test_a_helps_b_hurts_c_does_nothing as test_the_optimiser_keeps_what_raises_the_accuracy  # noqa: F401
 from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import Unreadable
 from tirage.agents.search_options import SearchOptions
@@ -57,7 +57,7 @@ def step(tool_name, command, *, stop, context="", sub_goal="go on"):
 
 
 def script_of(*turns):
-    tags = {role: [] for role in ("analyser", "predictor", "commander", "verifier", "summariser", "reporter", "base")}
+    tags: dict[str, Any] = {role: [] for role in ("analyser", "predictor", "commander", "verifier", "summariser", "reporter", "base")}
     for role, text in turns:
         tags[role].append(text)
     return ScriptedModel(tags=tags)
@@ -145,7 +145,7 @@ async def test_the_value_of_step_1_reaches_the_command_of_step_2_by_memory_and_c
         return f"\\boxed{{{json.loads(memory_in(bytes(request.ids).decode()))['step 2']['result']}}}"
 
     checks = [said(analysis="no", stop_signal=False), said(analysis="yes", stop_signal=True)]
-    tags = {"analyser": [ANALYSIS[1]], "predictor": plan, "commander": command, "verifier": checks, "summariser": conclude}
+    tags: dict[str, Any] = {"analyser": [ANALYSIS[1]], "predictor": plan, "commander": command, "verifier": checks, "summariser": conclude}
     tree = await perform(ScriptedModel(tags=tags))
     executed = [node.step.calls[0] for node in tree.nodes if node.move == "executor"]
     assert [(call.name, json.loads(call.arguments)) for call in executed] == [

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.systems.scripted_scrit import said, text, traces
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core.budget import Budget
@@ -13,7 +14,6 @@ from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
 from tirage.core.tree import ROOT
 from tirage.models.base import Sampling
-from tirage.rollouts.runner import judge
 from tirage.systems.parts import AgentParts
 from tirage.systems.realcritic import CORRECTED, GIVEN
 from tirage.systems.scrit import ANALYST, CRITIC, build, scrub
@@ -22,7 +22,6 @@ from tirage.traces.jsonl import TraceStore
 from tirage.training.dataset import Dataset
 from tirage.training.recipes import CritiqueConfig, CritiqueRecipe
 from tirage.training.rows import decode_trainable
-from tirage.verification.factory import open_verifier
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="nonce-42")
 GIVEN_SOLUTION = {PROBLEM.id: "Step 1: It is \\boxed{41}."}
@@ -34,10 +33,6 @@ async def perform(model, *, budget=None, **options):
     options = {"given": GIVEN_SOLUTION, "references": REFERENCE, **options}
     agent = build(AgentParts(model=model, sampling=Sampling(), search_options=SearchOptions(budget=budget or Budget())), **options)
     return await agent.solve(PROBLEM, SolveContext(seed=0))
-
-
-def text(request) -> str:
-    return bytes(token for token in request.ids if token < 256).decode()
 
 
 async def test_the_critic_reads_the_reference_and_its_correction_is_a_node_of_its_own():
@@ -91,41 +86,6 @@ async def test_a_problem_without_a_solution_is_a_mistake():
 def test_phrases_that_name_a_reference_are_cut(said, left):
     assert scrub(said) == left
     assert scrub(left) == left
-
-
-STUDY = "nonce-reference: count carefully."
-
-
-def said(answer: int, conclusion: str = "incorrect", remark: str = "") -> str:
-    return f"Step 1: Hm. {remark}Step 1 is {conclusion}.\nConclusion: {conclusion}\n<correction>\nIt is \\boxed{{{answer}}}.\n</correction>"
-
-
-async def traces(*critiques: str, students: list[int] | None = None) -> list[Rollout]:
-    """One rollout per critique; problem n has the answer n + 1, and its student is wrong unless told."""
-    verifier, rollouts = open_verifier("math"), []
-    for number, critique in enumerate(critiques):
-        problem = Problem(prompt=f"What is {number} + 1?", answer=str(number + 1))
-        student = f"Step 1: \\boxed{{{-1 if students is None else students[number]}}}"
-        model = ScriptedModel(tags={"analyst": ["Add."], "critic": [critique]})
-        agent = build(
-            AgentParts(model=model, sampling=Sampling(max_tokens=2048)), given={problem.id: student}, references={problem.id: STUDY}
-        )
-        tree = await agent.solve(problem, SolveContext(seed=number))
-        assert all(STUDY in text(request) for request in model.requests)
-        rollouts.append(
-            Rollout(
-                key=f"scrit/{problem.id}/0",
-                stage="scrit",
-                problem=problem,
-                sample=0,
-                tree=tree,
-                verdicts=await judge(tree, problem, verifier),
-                model="scripted",
-                tokenizer_hash=ByteRenderer.hash,
-            )
-        )
-    await verifier.close()
-    return rollouts
 
 
 def rows_of(rollouts: list[Rollout], folder: Path, validation: Any) -> list[Any]:

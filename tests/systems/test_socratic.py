@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def two_questions(**changes):
         "Question: How heavy is a bus": said("12 t", "high"),
         "^<.user.>\nQuestion: Is a whale": said("no", "low"),
     }
-    tags = {
+    tags: dict[str, Any] = {
         "answerer": answers,
         "raiser": ["1. How heavy is a whale?\n2. How heavy is a bus?"],
         "editor": {"Answer: 100 t": "A whale weighs 100 t.", "Answer: 12 t": "A bus weighs 12 t."},

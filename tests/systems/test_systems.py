@@ -56,7 +56,7 @@ async def test_the_reference_is_out_of_reach_of_every_system(name: str, tmp_path
 
 def test_every_system_says_how_its_paper_samples() -> None:
     for told in (spec.sampling for spec in shipped().values()):
-        SamplingConfig(**told)  # type: ignore[arg-type]
+        SamplingConfig(**told)
     assert shipped()["rstar"].sampling == {"temperature": 0.8, "top_p": 0.95, "top_k": 40, "max_tokens": 1024}
     assert shipped()["start"].sampling["max_tokens"] == 32768
 

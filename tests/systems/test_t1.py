@@ -2,11 +2,11 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from tests.systems.scripted_parts import prompt_of
-from tests.workflows.test_run import MemoryLog
 from tirage.agents.dialects.base import NativeTools
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import PathLimits, SearchOptions
@@ -26,6 +26,7 @@ from tirage.sandbox.base import Limits
 from tirage.systems.parts import AgentParts
 from tirage.systems.t1 import NANO_VERIFIER, T1, build
 from tirage.testing.canary import Canary
+from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
 from tirage.testing.scripted import Reply
 from tirage.tools.function import tool
@@ -179,7 +180,7 @@ async def test_several_checks_vote_and_the_share_may_be_the_reward():
 
 
 async def test_the_probability_of_a_word_as_reward():
-    said = {"solver": answers(1, 2), "verifier": {"output\nTrue": "Verdict: correct", "Proposed": check("print(True)")[0]}}
+    said: dict[str, Any] = {"solver": answers(1, 2), "verifier": {"output\nTrue": "Verdict: correct", "Proposed": check("print(True)")[0]}}
     model = ScriptedModel(tags={**said, "reward": [" correct", " wrong"]})
     tree = await perform(model, options={"n": 2, "width": 1, "rule": "best", "reward": "token"})
     # Each made-up byte has log-probability -1/8: e^(-8/8) for " correct", 1 - e^(-6/8) for " wrong".
@@ -237,7 +238,10 @@ async def test_a_limit_leaves_the_choice_among_what_there_is(calls, chosen):
 
 
 async def test_what_is_in_the_log_is_not_asked_again():
-    said = {"solver": lambda request: "\\boxed{42}", "verifier": {"output\nTrue": "Verdict: correct", "Proposed": check("print(True)")[0]}}
+    said: dict[str, Any] = {
+        "solver": lambda request: "\\boxed{42}",
+        "verifier": {"output\nTrue": "Verdict: correct", "Proposed": check("print(True)")[0]},
+    }
     whole, options = MemoryLog(), {"n": 2, "width": 2, "reward": "share"}
     first = await perform(ScriptedModel(tags=said), log=whole, options=options)
     assert len(whole.kept) == 6

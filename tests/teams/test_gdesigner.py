@@ -25,7 +25,6 @@ from tests.teams.planted_graph import (
     tokens,
     train,
 )
-from tests.teams.test_topology import test_stock_shapes_of_four, test_temporal_edges_are_absent_in_the_first_round  # noqa: F401
 from tirage.agents.explorer import SolveContext
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
@@ -91,7 +90,7 @@ def test_decoded_graphs_honour_the_mask(decoder: str, size: int) -> None:
     # `Topology` itself refuses cycles.
     now = [[(i + j) % 3 != 0 for j in range(size)] for i in range(size)]
     later = [[(i + j) % 3 != 1 for j in range(size)] for i in range(size)]
-    shape, settings = replace(team(size), rounds=2), GDesignerSettings(decoder=decoder)  # type: ignore[arg-type]
+    shape, settings = replace(team(size), rounds=2), GDesignerSettings(decoder=decoder)
     designer = GDesigner(shape, settings, allowed=now, allowed_temporal=later)
     graphs = [designer.sample(QUERY, seed)[0] for seed in range(100)]
     names = designer.team.names
@@ -124,7 +123,7 @@ def recomputed(chances: np.ndarray, topology: Topology) -> float:
 @pytest.mark.parametrize("decoder", ["sketch", "inner_product"])
 def test_log_probability_is_that_of_the_graph(decoder: str, rounds: int) -> None:
     # Without an anchor's pull and the shrinking the refined graph is the one that was drawn, temporal edges included.
-    settings = GDesignerSettings(decoder=decoder, zeta=0.0, anchor_weight=0.0)  # type: ignore[arg-type]
+    settings = GDesignerSettings(decoder=decoder, zeta=0.0, anchor_weight=0.0)
     designer = GDesigner(replace(team(5), rounds=rounds), settings)
     for seed in range(50):
         topology, log_prob = designer.sample(QUERY, seed)
@@ -342,7 +341,7 @@ def test_what_is_no_learned_topology_is_refused(tmp_path: Path) -> None:
     for kind in (GDesigner, EdgeOptimizer):
         for name in ("bad", "absent"):
             with pytest.raises(DataError, match="name a file written by"):
-                kind.load(tmp_path / name)  # type: ignore[attr-defined]
+                kind.load(tmp_path / name)
     from tirage.tools.retrieval.embedders import HashingEmbedder
 
     GDesigner(TEAM).save(tmp_path / "designer")

@@ -123,6 +123,6 @@ def test_what_is_reachable_goes_through_slots_closures_and_containers() -> None:
         __slots__ = ("held",)
 
     slotted = Slotted()
-    slotted.held = {"a": [(lambda: needle,)]}
+    slotted.held = {"a": [(lambda: needle,)]}  # type: ignore[attr-defined]
     assert any(item is needle for item in reachable(slotted))
     assert not any(item is needle for item in reachable(Slotted))

@@ -123,7 +123,7 @@ async def test_approval_limits_and_figures_are_those_of_the_tools(session: ForkS
         "No further call of search: the limit of 3 calls is reached.",
     ]
     assert library.asked == ["otters", "otters"]
-    assert tools["search"].figures.ended == {"ok": 2, "error": 2}  # type: ignore[attr-defined]
+    assert tools["search"].figures.ended == {"ok": 2, "error": 2}
     many = await run(library.tools, session, "for n in range(9): tools.repeat(str(n))", most_calls=4)
     assert many.text == "ToolError: repeat was not called: a cell may make 4 calls"
     assert len(many.data["calls"]) == 4

@@ -233,7 +233,7 @@ def test_minilm_with_keywords_finds_more_than_either_alone(tmp_path: Path) -> No
         for mode in ("keywords", "vectors", "hybrid"):
             scores = []
             for question, gains in labelled["questions"].items():
-                hits = collection.search(question, 10, mode=mode)  # type: ignore[arg-type]
+                hits = collection.search(question, 10, mode=mode)
                 scores.append(ndcg([gains.get(hit.chunk.document, 0) for hit in hits], list(gains.values())))
             means[mode] = sum(scores) / len(scores)
     assert means["hybrid"] > max(means["keywords"], means["vectors"]), means

@@ -117,7 +117,7 @@ def no_docstring(city: str) -> str:
     return city
 
 
-def no_hint(city) -> str:  # type: ignore[no-untyped-def]
+def no_hint(city) -> str:
     """Say."""
     return str(city)
 
@@ -183,7 +183,7 @@ async def test_a_parameter_may_have_any_name() -> None:
 def test_senseless_options_are_refused() -> None:
     for options in ({"name": "two words"}, {"timeout_s": 0}, {"clip_chars": 0}):
         with pytest.raises(ConfigError):
-            FunctionTool(weather.function, **options)  # type: ignore[arg-type]
+            FunctionTool(weather.function, **options)
 
 
 async def test_sets_compose_by_wrapping() -> None:

@@ -75,7 +75,7 @@ def test_more_documents_than_a_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("query", ['"', "a AND (b", "", "\x00", "x*^", "🦦", "\ud800", "é" * 10_000])
 def test_any_text_is_a_query(lance: LanceCollection, query: str) -> None:
     for mode in ("hybrid", "keywords", "vectors"):
-        lance.search(query, 2, mode=mode)  # type: ignore[arg-type]
+        lance.search(query, 2, mode=mode)
 
 
 def test_both_stores_fit_the_ports_and_take_a_reranker(tmp_path: Path, lance: LanceCollection) -> None:

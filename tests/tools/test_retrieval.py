@@ -77,7 +77,7 @@ def test_fusion_by_hand(tmp_path: Path) -> None:
 )
 def test_any_text_is_a_query(collection: Collection, query: str) -> None:
     for mode in ("hybrid", "keywords", "vectors"):
-        collection.search(query, 2, mode=mode)  # type: ignore[arg-type]
+        collection.search(query, 2, mode=mode)
     assert found(collection, "🦦 otters")[0] == "otters"
 
 
@@ -89,9 +89,9 @@ def test_any_text_is_a_query(collection: Collection, query: str) -> None:
 )
 def test_no_text_whatever_breaks_a_search(collection: Collection, query: str) -> None:
     for mode in ("hybrid", "keywords", "vectors"):
-        hits = collection.search(f"{query} otters", 2, mode=mode)  # type: ignore[arg-type]
+        hits = collection.search(f"{query} otters", 2, mode=mode)
         assert hits == sorted(hits, key=lambda hit: -hit.score)
-        collection.search(query, 2, mode=mode)  # type: ignore[arg-type]
+        collection.search(query, 2, mode=mode)
 
 
 def test_keywords_by_hand(tmp_path: Path) -> None:

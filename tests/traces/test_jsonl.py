@@ -229,7 +229,7 @@ def test_a_child_made_by_fork_does_not_keep_the_lock(tmp_path, make_rollout):
 WRITE = """
     import sys
     sys.path.insert(0, sys.argv[2])
-    from conftest import build
+    from tests.traces.rollouts import build
     from tirage.traces import TraceStore
     store = TraceStore(sys.argv[1])
     store.claim()
@@ -244,7 +244,7 @@ def test_kill_9_loses_nothing_acknowledged(tmp_path, request):
     """Killed over and over at any moment: every record the child has acknowledged is there, and every record is whole."""
     acknowledged, start = set(), 0
     for round_number in range(6):
-        with _child(WRITE, tmp_path, request.path.parent, start) as writer:
+        with _child(WRITE, tmp_path, request.path.parents[2], start) as writer:
             assert writer.stdout.readline() == "ready\n"
             for _ in range(1 + 13 * round_number):
                 acknowledged.add(int(writer.stdout.readline()))

@@ -6,7 +6,7 @@ from tirage.core.message import Observation, ToolCall
 from tirage.core.step import Finish, Source, Span, Step
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import Tree
-from tirage.traces.messages import to_messages, to_sharegpt, to_tokens
+from tirage.traces.messages import to_messages, to_sharegpt
 
 
 def _native(make_rollout, *, arguments='{"code": "6*7"}', as_user_turn=False):
@@ -62,26 +62,3 @@ def test_sharegpt(make_rollout):
     assert json.loads(turns[2]["value"]) == {"name": 'py"thon', "arguments": {"code": "6*7"}}
     broken = to_sharegpt(_native(make_rollout, arguments="{oops"), 2)
     assert json.loads(broken[2]["value"]) == {"name": 'py"thon', "arguments": "{oops"}
-
-
-def test_tokens_carry_loss_where_the_policy_wrote(make_rollout):
-    path = make_rollout(hinted=True).trajectory
-    row = to_tokens(path)
-    assert tuple(row.input_ids) == path.token_ids
-    assert len(row.labels) == len(row.logprobs) == len(row.input_ids)
-    for token, label, logprob, source in zip(row.input_ids, row.labels, row.logprobs, path.token_sources, strict=True):
-        assert label == (token if source is Source.POLICY else -100)
-        assert logprob == (-0.5 if source is Source.POLICY else None)
-    trained = bytes(label for label in row.labels if label >= 0).decode()
-    assert trained == "```python\nprint(6*7)\n```The answer is 42."
-
-
-def test_hint_loss_adds_exactly_the_hint(make_rollout):
-    path = make_rollout(hinted=True).trajectory
-    plain, hinted = to_tokens(path), to_tokens(path, hint_loss=True)
-    extra = bytes(b for a, b in zip(plain.labels, hinted.labels, strict=True) if a != b).decode()
-    assert extra == "Let me use Python. "
-
-
-def test_without_ids_there_is_no_row(make_rollout):
-    assert to_tokens(make_rollout(ids=False).trajectory) is None

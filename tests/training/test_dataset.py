@@ -31,7 +31,7 @@ def test_a_written_dataset_reads_back(folder: Path) -> None:
     assert len(dataset) == len(rows) == 4
     assert dataset.check() == []
     assert sorted(os.listdir(folder)) == ["manifest.json", "rows.jsonl"]
-    assert rows[0].meta | {"trace": "", "problem": ""} == {
+    assert rows[0].meta | {"trace": "", "problem": ""} == {  # type: ignore[operator]
         "trace": "",
         "run": "first",
         "problem": "",

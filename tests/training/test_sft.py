@@ -153,7 +153,7 @@ def test_rows_that_do_not_fit_are_left_out_and_counted(train: Train, rescued: Pa
     job = (lineage := read_lineage(train(dataset=rewrite(rescued, tmp_path / "rows", blank), max_length=limit).checkpoint)) and lineage.job
     assert job is not None
     too_long = sum(length > limit for length in lengths)
-    assert (job["rows"], job["rows_too_long"], job["rows_fully_masked"]) == (24 - too_long - 1, too_long, 1)
+    assert (job["rows"], job["rows_too_long"], job["rows_fully_masked"]) == (24 - too_long - 1, too_long, 1)  # type: ignore[index]
 
 
 def test_no_row_that_fits_is_a_data_failure(train: Train) -> None:

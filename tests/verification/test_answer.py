@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from tirage.verification.choice import letter
 from tirage.verification.grading.workers import WorkerPool
 
 
-def problem(answer: str | None, **extra: str) -> Problem:
+def problem(answer: str | None, **extra: Any) -> Problem:
     return Problem(prompt="?", answer=answer, **extra)
 
 

@@ -1,6 +1,7 @@
 from tirage.core.problem import Problem
 from tirage.problems.gym import load_gym
-from tirage.verification.selfcheck import as_response, check_problems, damaged
+from tirage.verification.extract import as_response
+from tirage.verification.selfcheck import check_problems, damaged
 
 
 async def test_sound_problems_pass():

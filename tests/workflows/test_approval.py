@@ -7,29 +7,11 @@ import time
 
 import pytest
 
-from tirage.agents.explorer import SolveContext
-from tirage.agents.replies import whole
+from tests.workflows.two_steps import PROBLEM, perform
 from tirage.core.errors import DataError
-from tirage.core.problem import Problem
 from tirage.core.step import Source
-from tirage.testing.models import ScriptedModel
 from tirage.workflows.approval import Action, ApprovalGate, Decision, Paused, PausedRun, Record, Request
-from tirage.workflows.role_models import RoleModels
-from tirage.workflows.roles import Role
 from tirage.workflows.run import PERSON
-from tirage.workflows.workflow import Workflow, WorkflowAgent
-
-PLANNER = Role(name="planner", template="Plan: {problem}", read=whole, default="", approve=True)
-EXECUTOR = Role(name="executor", template="{problem} by {plan}", read=whole, default="", answers=True)
-PROBLEM = Problem(prompt="6 * 7?")
-
-
-class TwoSteps(Workflow):
-    id = "two-steps"
-
-    async def run(self, flow):
-        plan = await flow.ask(PLANNER)
-        flow.offer(await flow.ask(EXECUTOR, after=plan.node, plan=plan.value))
 
 
 class Says:
@@ -40,11 +22,6 @@ class Says:
     async def decide(self, request):
         self.requests.append(request)
         return self.decisions.pop(0) if self.decisions else None
-
-
-async def perform(gate, script, log=None):
-    model = ScriptedModel(tags=script)
-    return model, await WorkflowAgent(TwoSteps(), RoleModels(model=model), gate=gate).solve(PROBLEM, SolveContext(seed=1, log=log))
 
 
 async def test_approved_goes_on():
@@ -108,7 +85,8 @@ async def test_a_paused_run_goes_on_from_its_file(tmp_path):
 
 PROGRAM = """
 import asyncio, pathlib, sys
-from tests.workflows.test_approval import *
+from tests.workflows.two_steps import PROBLEM, perform
+from tirage.workflows.approval import ApprovalGate, PausedRun, Record
 record, file = Record(), pathlib.Path(sys.argv[1])
 
 class Asleep:

@@ -117,7 +117,7 @@ async def test_a_reply_that_broke_off_still_takes_the_default():
 
 
 async def test_a_whole_system_asks_for_it():
-    replies = {
+    replies: dict[str, dict[str, Any]] = {
         "parser": {"task_type": "t", "core_intent": "i", "key_details": []},
         "templater": {"prompt": "p"},
         "optimiser": {"prompt": "p"},

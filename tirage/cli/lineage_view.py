@@ -1,28 +1,18 @@
 """A checkpoint's lineage for people and programs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
-from tirage.core.rollout import Rollout
-from tirage.models.embedded import nano_path
-from tirage.traces.lineage import Generation, Hashes, Status, Wanted, why
+from tirage.runtime.lineage import Generation, Status
 from tirage.traces.view import excerpt
-from tirage.training.lineage import weights_sha256
-from tirage.training.manifest import TraceDigest
+from tirage.training.manifest import StepCount
 
 _COLOURS = {Status.OK: "green", Status.BROKEN: "red", Status.UNCHECKED: "yellow"}
-
-
-def follow(checkpoint: Path, *, row: str | None, trace: str | None, limit: int) -> list[Generation]:
-    """Check a checkpoint's lineage with the hashes that training writes."""
-    hashes = Hashes(weights=weights_sha256, traces=_digest, known={"nano": nano_path()})
-    return why(checkpoint, hashes, Wanted(row=row, trace=trace, limit=limit))
 
 
 def lineage_data(generations: list[Generation]) -> dict[str, Any]:
@@ -31,6 +21,7 @@ def lineage_data(generations: list[Generation]) -> dict[str, Any]:
     for generation in generations:
         data = asdict(generation)
         data["checkpoint"] = str(generation.checkpoint)
+        data["counts"] = [count.model_dump(mode="json", by_alias=True) for count in generation.counts]
         data["traces"] = sorted(generation.traces)
         data["problems"] = sorted(generation.problems)
         found.append(data)
@@ -46,13 +37,6 @@ def lineage_text(generations: list[Generation]) -> Text:
         _add_generation(text, generation)
     text.right_crop(1)
     return text
-
-
-def _digest(rollouts: Iterable[Rollout]) -> str:
-    digest = TraceDigest()
-    for rollout in rollouts:
-        digest.add(rollout)
-    return digest.sha256
 
 
 def _add_generation(text: Text, generation: Generation) -> None:
@@ -81,8 +65,8 @@ def _add_generation(text: Text, generation: Generation) -> None:
             text.append(f"{excerpt(call.text)}\n")
 
 
-def _flow(counts: list[dict[str, Any]]) -> str:
+def _flow(counts: Sequence[StepCount]) -> str:
     """What each step of the recipe let through."""
     if not counts:
         return "no counts written"
-    return " -> ".join([str(counts[0].get("in", "?")), *(f"{step.get('step')} {step.get('out')}" for step in counts)])
+    return " -> ".join([str(counts[0].entered), *(f"{count.step} {count.left}" for count in counts)])

@@ -21,8 +21,8 @@ from tirage.core.codec import encode
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.rollout import Rollout
 from tirage.core.step import Source
+from tirage.runtime.export import Format, export
 from tirage.traces.base import TRACES
-from tirage.traces.export import Format, export
 from tirage.traces.index import Query, TraceIndex
 from tirage.traces.index_layout import Row
 from tirage.traces.jsonl import TraceStore
@@ -212,9 +212,14 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Follow a checkpoint back to its dataset, traces and model calls, and check every link."""
-    from tirage.cli.lineage_view import follow, lineage_data, lineage_text
+    from tirage.cli.lineage_view import lineage_data, lineage_text
+    from tirage.runtime.lineage import Wanted
+    from tirage.runtime.lineage import why as follow
 
-    generations = follow(checkpoint, row=row, trace=trace, limit=limit)
+    with _progress(True) as progress:
+        task = progress.add_task("checking rows", total=None)
+        wanted = Wanted(row=row, trace=trace, limit=limit)
+        generations = follow(checkpoint, wanted, progress=lambda done, total: progress.update(task, completed=done, total=total))
     if as_json:
         _emit(lineage_data(generations))
     else:

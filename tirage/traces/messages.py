@@ -1,27 +1,11 @@
-"""A stored path as chat messages and as token rows, the two shapes other tools train on."""
+"""A stored path as chat messages, in the shapes that other tools train on."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tirage.core.rollout import Rollout
 from tirage.core.step import Source, Step
-from tirage.core.trajectory import Trajectory
-
-IGNORED = -100
-"""Label of a token that carries no loss."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRow:
-    """Ids of a path with what each carries; all lists have the same length."""
-
-    input_ids: list[int]
-    labels: list[int]
-    """The id where the policy sampled it, `IGNORED` elsewhere."""
-    logprobs: list[float | None]
-    """Under the behaviour policy; None where none was returned."""
 
 
 def to_messages(rollout: Rollout, node: int) -> list[dict[str, Any]]:
@@ -70,22 +54,6 @@ def to_sharegpt(rollout: Rollout, node: int) -> list[dict[str, str]]:
             turns.append({"from": names[message["role"]], "value": message["content"]})
         turns.extend({"from": "function_call", "value": _call_text(call["function"])} for call in message.get("tool_calls", ()))
     return turns
-
-
-def to_tokens(path: Trajectory, *, hint_loss: bool = False) -> TokenRow | None:
-    """Ids, labels and log-probabilities of a path; None when some span has no ids.
-
-    With `hint_loss` hints are labelled as if the policy had written them.
-    """
-    row = TokenRow(input_ids=[], labels=[], logprobs=[])
-    for span in path.spans:
-        if span.ids is None:
-            return None
-        trained = span.source is Source.POLICY or (hint_loss and span.source is Source.HINT)
-        row.input_ids.extend(span.ids)
-        row.labels.extend(span.ids if trained else [IGNORED] * len(span.ids))
-        row.logprobs.extend(span.logprobs if span.logprobs is not None else [None] * len(span.ids))
-    return row
 
 
 def _call_text(function: Mapping[str, str]) -> str:

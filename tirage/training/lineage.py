@@ -1,7 +1,6 @@
 """Lineage: what a checkpoint was made from, written beside its weights as `lineage.json`."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,8 +67,10 @@ def read_lineage(folder: Path) -> Lineage | None:
     """The lineage of a checkpoint; None for a model that was not trained here. Raises `DataError` when it is broken."""
     path = folder / LINEAGE
     try:
-        return Lineage.model_validate(json.loads(path.read_text()))
+        return Lineage.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, ValidationError) as error:
-        raise DataError(f"{path} is not a lineage record: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first["loc"] else first["msg"]
+        raise DataError(f"{path} is not a lineage record: {fault}; name the folder of a checkpoint that tirage trained") from error

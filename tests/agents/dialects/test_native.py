@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from tests.agents.test_token_exactness import CELLS, CODES, check_row, check_stream, check_texts, hermes, perform, spans_of
+from tests.agents.exactness import CELLS, CODES, check_row, check_stream, check_texts, hermes, perform, spans_of
 from tests.models.spoken_folders import FAMILIES, write_folder
 from tirage.agents.dialects.base import NativeTools
 from tirage.agents.dialects.native import NativeTokens, bound, describe

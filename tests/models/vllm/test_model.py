@@ -1,38 +1,31 @@
-"""Against a real vLLM server (CPU build). One server serves the whole module."""
+"""Against a real vLLM server (CPU build), the one of the session."""
 
 import asyncio
 import json
 import os
 import random
-import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 pytest.importorskip("transformers", reason="install tirage[local]")
 
-from tirage.core.errors import ConfigError, ModelUnavailable
+from tirage.core.errors import ModelUnavailable
 from tirage.core.message import Message
 from tirage.models.base import Completion, Request, Sampling
-from tirage.models.embedded import nano_path
 from tirage.models.local import LocalModel, open_local
-from tirage.models.vllm import VLLMModel, open_vllm
-from tirage.models.vllm.process import find_python
+from tirage.models.vllm import VLLMModel
 from tirage.models.wrap import Retry
-
-try:
-    PYTHON = find_python()
-except ConfigError:
-    PYTHON = None
 
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(PYTHON is None, reason="no vLLM environment; build it with: scripts/vllm_env.sh"),
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("vllm"),
+    pytest.mark.asyncio(loop_scope="session"),
 ]
 
 QUESTIONS = [
@@ -41,26 +34,9 @@ QUESTIONS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
-    """A copy of the embedded model, or the tiny random one where the package lacks it."""
-    try:
-        source = nano_path()
-    except ConfigError:
-        return tiny_folder
-    return Path(shutil.copytree(source, tmp_path_factory.mktemp("vllm") / "nano", ignore=shutil.ignore_patterns("*.py", "__pycache__")))
-
-
-@pytest.fixture(scope="module")
-async def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[VLLMModel]:
-    model = await open_vllm(folder, python=PYTHON, log=tmp_path_factory.mktemp("log") / "vllm.log")
-    yield model
-    await model.close()
-
-
-@pytest.fixture(scope="module")
-async def local(folder: Path) -> AsyncIterator[LocalModel]:
-    model = await open_local(folder, device="cpu")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def local(served_folder: Path) -> AsyncIterator[LocalModel]:
+    model = await open_local(served_folder, device="cpu")
     yield model
     await model.close()
 
@@ -213,7 +189,7 @@ def kill_server(guard: int) -> None:
 
 
 async def test_a_killed_server_is_unavailable_and_a_retry_restarts_it(served: VLLMModel) -> None:
-    """Last in the module: it costs a second start."""
+    """It costs a second start."""
     ids = prompt(served, QUESTIONS[4])
     before = await one(served, ids, max_tokens=20)
     old = served.process.pid

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.sandbox.docker.pipe import Pipe
 from tirage.core.errors import SandboxError
 from tirage.sandbox.docker.link import Link, Stream
 from tirage.sandbox.frames import CHUNK, HEADER, STDERR, STDOUT, Demultiplexer, Flooded, FrameReader, pack
@@ -66,13 +67,6 @@ class Other:
 
     def say(self, data: bytes, kind: int = STDOUT) -> None:
         self.end.sendall(CHUNK.pack(kind, len(data)) + data)
-
-
-class Pipe:
-    """A socket that asyncio does not know as one, as a Windows pipe is."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self.recv, self.sendall = end.recv, end.sendall
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import docker
 import pytest
 import pytest_asyncio
 
-from tests.sandbox.docker.test_link import Pipe
+from tests.processes import interruptible
+from tests.sandbox.docker.pipe import Pipe
 from tests.sandbox.docker_engine import IMAGE, api, containers, forget_unconnected, missing, running
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.sandbox import DockerConfig, ExecFailure, Limits, Session, open_sandbox
@@ -256,7 +257,9 @@ asyncio.run(main())
 @needs_engine
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=["kill", "term", "interrupt"])
 async def test_a_killed_host_leaves_no_container(number: int) -> None:
-    host = await asyncio.create_subprocess_exec(sys.executable, "-c", HOST, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
+    host = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOST, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, preexec_fn=interruptible
+    )
     assert host.stdout is not None
     assert await host.stdout.readline() == b"ready\n"
     names = containers(host.pid)

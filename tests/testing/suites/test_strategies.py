@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.search.test_all import maker
+from tests.search.makers import maker
 from tirage.core import Tree
 from tirage.core.tree import Node
 from tirage.search import SearchBase, Trial

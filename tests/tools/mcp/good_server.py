@@ -80,7 +80,7 @@ class Guarded:
         self.app = app
         self.token = token
 
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def __call__(self, scope, receive, send) -> None:
         given = dict(scope.get("headers", ())).get(b"authorization", b"").decode()
         if scope["type"] == "http" and given != f"Bearer {self.token}":
             await send({"type": "http.response.start", "status": 401, "headers": []})

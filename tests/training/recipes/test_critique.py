@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.systems.test_scrit import said, traces
+from tests.systems.scripted_scrit import said, traces
 from tirage.core.errors import ConfigError, TrainingError
 from tirage.core.rollout import Rollout
 from tirage.judging.critique import Critique

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from tirage.core.errors import VerifierError
-from tirage.verification.grading import workers
 from tirage.verification.grading.workers import WorkerPool
 
 HANG = {"gold": "5", "answer": "9^{9^{9^{9}}}"}
@@ -114,7 +113,7 @@ async def test_workers_die_with_a_killed_parent_even_while_hanging():
 
 
 async def test_a_worker_that_cannot_start_is_a_verifier_error(monkeypatch):
-    monkeypatch.setattr(workers.sys, "executable", "/bin/false")
+    monkeypatch.setattr("tirage.verification.grading.workers.sys.executable", "/bin/false")
     pool = WorkerPool("math", size=1)
     with pytest.raises(VerifierError, match="did not start"):
         await pool.ask(EQUAL)

@@ -12,7 +12,9 @@ from typing import Any
 
 from tirage.core.errors import ConfigError, MissingExtra
 from tirage.core.rollout import Rollout
-from tirage.traces.messages import to_messages, to_sharegpt, to_tokens
+from tirage.core.trajectory import Trajectory
+from tirage.traces.messages import to_messages, to_sharegpt
+from tirage.training.rows import mask_spans, trained_sources
 
 _BATCH = 500
 
@@ -102,11 +104,26 @@ def _rows(paths: Iterable[tuple[Rollout, int]], form: Format, done: Exported, *,
         elif form is Format.SHAREGPT:
             yield {"id": _name(rollout, end), "conversations": to_sharegpt(rollout, end), "meta": meta}
         else:
-            tokens = to_tokens(rollout.tree.trajectory(end), hint_loss=hint_loss)
+            tokens = _tokens(rollout.tree.trajectory(end), hint_loss=hint_loss)
             if tokens is None:
                 done.skip("no token ids")
             else:
-                yield {"input_ids": tokens.input_ids, "labels": tokens.labels, "meta": meta}
+                yield {"input_ids": tokens[0], "labels": tokens[1], "meta": meta}
+
+
+def _tokens(path: Trajectory, *, hint_loss: bool) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """`(input_ids, labels)` of a path; None when some span has no ids."""
+    if any(span.ids is None for span in path.spans):
+        return None
+    return mask_spans(path.spans, trained_sources(hint_loss=hint_loss))
+
+
+def _logprobs(path: Trajectory) -> list[float | None]:
+    """Log-probabilities under the policy that sampled, one per id; None where none was returned."""
+    found: list[float | None] = []
+    for span in path.spans:
+        found.extend(span.logprobs if span.logprobs is not None else [None] * len(span.ids or ()))
+    return found
 
 
 def _name(rollout: Rollout, end: int) -> str:
@@ -131,7 +148,7 @@ def _meta(rollout: Rollout, end: int) -> Row:
 def _columns(paths: Iterable[tuple[Rollout, int]], *, hint_loss: bool) -> Iterator[Row]:
     for rollout, end in paths:
         path, verdict = rollout.tree.trajectory(end), rollout.verdicts.get(end)
-        tokens = to_tokens(path, hint_loss=hint_loss)
+        tokens = _tokens(path, hint_loss=hint_loss)
         spans = [(0, span) for span in path.prompt]
         for node in rollout.tree.conversation(end):
             spans.extend((node.index, span) for span in (node.step.spans if node.step else ()))
@@ -152,9 +169,9 @@ def _columns(paths: Iterable[tuple[Rollout, int]], *, hint_loss: bool) -> Iterat
             "tokens_out": usage.tokens_out,
             "messages": [_flat_message(message) for message in messages],
             "spans": [{"node": node, "source": span.source.value, "text": span.text} for node, span in spans],
-            "input_ids": tokens.input_ids if tokens else None,
-            "labels": tokens.labels if tokens else None,
-            "logprobs": tokens.logprobs if tokens else None,
+            "input_ids": tokens[0] if tokens else None,
+            "labels": tokens[1] if tokens else None,
+            "logprobs": _logprobs(path) if tokens else None,
         }
 
 

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import pytest
 
+from tests.traces.rollouts import build
 from tirage.core.errors import ConfigError, DataError, MissingExtra
 from tirage.core.step import Source, Span
+from tirage.runtime.export import Format, export
 from tirage.traces import TraceStore
-from tirage.traces.export import Format, export
 
 
 @pytest.fixture
-def rollouts(make_rollout, make_broken):
-    return [make_rollout(0, hinted=True), make_rollout(1, correct=False), make_rollout(2, ids=False), make_rollout(3, empty=True)]
+def rollouts():
+    return [build(0, hinted=True), build(1, correct=False), build(2, ids=False), build(3, empty=True)]
 
 
 def _lines(path):
@@ -37,6 +38,28 @@ def test_token_rows_hold_the_exact_ids(rollouts, tmp_path):
     assert tuple(first["input_ids"]) == rollouts[0].trajectory.token_ids
     assert {label for label in first["labels"]} & {-100}
     assert sum(label >= 0 for label in first["labels"]) == len("```python\nprint(6*7)\n```The answer is 42.")
+
+
+def test_tokens_carry_loss_where_the_policy_wrote(rollouts, tmp_path):
+    from pyarrow import parquet
+
+    export(iter(rollouts[:1]), Format.PARQUET, tmp_path / "out.parquet")
+    (row,) = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    path = rollouts[0].trajectory
+    assert len(row["labels"]) == len(row["logprobs"]) == len(row["input_ids"])
+    for token, label, logprob, source in zip(row["input_ids"], row["labels"], row["logprobs"], path.token_sources, strict=True):
+        assert label == (token if source is Source.POLICY else -100)
+        assert logprob == (-0.5 if source is Source.POLICY else None)
+    assert bytes(label for label in row["labels"] if label >= 0).decode() == "```python\nprint(6*7)\n```The answer is 42."
+
+
+def test_hint_loss_adds_exactly_the_hint(rollouts, tmp_path):
+    labels = []
+    for hint_loss in (False, True):
+        export(iter(rollouts[:1]), Format.TRL, tmp_path / "out.jsonl", hint_loss=hint_loss, overwrite=True)
+        labels.append(_lines(tmp_path / "out.jsonl")[0]["labels"])
+    extra = bytes(with_hint for plain, with_hint in zip(*labels, strict=True) if plain != with_hint).decode()
+    assert extra == "Let me use Python. "
 
 
 def test_every_leaf(rollouts, tmp_path):
@@ -114,16 +137,16 @@ def test_a_failure_leaves_nothing_behind(rollouts, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rollouts_are_taken_one_by_one(make_rollout, tmp_path):
+def test_rollouts_are_taken_one_by_one(tmp_path):
     store = TraceStore(tmp_path / "run")
     for sample in range(1200):
-        store.append(make_rollout(sample, ids=False))
+        store.append(build(sample, ids=False))
     store.close()
     assert export(store.read(), Format.PARQUET, tmp_path / "out.parquet").rows == 1200
 
 
-def test_half_a_surrogate_pair_is_still_json(make_rollout, tmp_path):
-    rollout = make_rollout(ids=False)
+def test_half_a_surrogate_pair_is_still_json(tmp_path):
+    rollout = build(ids=False)
     node = rollout.tree.nodes[2]
     rollout.tree.nodes[2] = node._replace(step=replace(node.step, spans=(Span(Source.POLICY, "x\udc80y"),)))
     export([rollout], Format.OPENAI, tmp_path / "out.jsonl")

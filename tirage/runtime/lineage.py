@@ -6,7 +6,8 @@ A link is broken when a file is missing, a hash differs, or a row names a trace 
 these files are relative to the folder that holds them, or absolute.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,35 +16,20 @@ from typing import Any
 from tirage.core.errors import DataError, TirageError
 from tirage.core.rollout import Rollout
 from tirage.core.tree import Node
+from tirage.models.embedded import nano_path
 from tirage.traces.base import TRACES
 from tirage.traces.jsonl import TraceStore
-from tirage.traces.lineage_files import (
-    LINEAGE,
-    MANIFEST,
-    ROWS,
-    InitFrom,
-    LineageFile,
-    ManifestFile,
-    Progress,
-    RowFile,
-    file_sha256,
-    find_folder,
-    find_run,
-    load,
-    read_rows,
-)
+from tirage.training.dataset import MANIFEST, ROWS, Dataset
+from tirage.training.lineage import LINEAGE, InitLineage, Lineage, read_lineage, weights_sha256
+from tirage.training.manifest import Manifest, StepCount, TraceDigest
+from tirage.training.rows import IGNORED, PairRow, TokenRow
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hashes:
-    """How the writers of these files hash what they point to; theirs to say, so they are handed in."""
-
-    weights: Callable[[Path], str]
-    """Of a model folder."""
-    traces: Callable[[Iterable[Rollout]], str]
-    """Of the rollouts that a recipe read."""
-    known: Mapping[str, Path] = field(default_factory=dict)
-    """Folders of models that go by a name, e.g. of the embedded one."""
+Progress = Callable[[int, int], None]
+"""Called with rows checked and rows in all."""
+_NAMED = {"nano": nano_path}
+"""Folders of models that go by a name."""
+_SEARCHED = 4
+"""Folders around a file in which what it names is looked for."""
 
 
 class Status(StrEnum):
@@ -93,7 +79,7 @@ class Generation:
     checkpoint: Path
     recipe: str = ""
     links: list[Link] = field(default_factory=list)
-    counts: list[dict[str, Any]] = field(default_factory=list)
+    counts: list[StepCount] = field(default_factory=list)
     job: dict[str, Any] = field(default_factory=dict)
     rows: int = 0
     traces: set[str] = field(default_factory=set)
@@ -124,15 +110,25 @@ class Wanted:
     limit: int = 5
     """At most so many rows of a dataset."""
 
-    def take(self, row: RowFile, taken: int) -> bool:
+    def take(self, row: "TokenRow | PairRow", taken: int) -> bool:
         """Whether `row` is wanted when `taken` rows were."""
-        return taken < self.limit and self.row in (None, row.id) and self.trace in (None, row.meta.trace)
+        return taken < self.limit and self.row in (None, row.id) and self.trace in (None, row.meta["trace"])
 
 
-def why(checkpoint: Path, hashes: Hashes, wanted: Wanted | None = None, *, progress: Progress | None = None) -> list[Generation]:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where trained tokens of a row came from: one source of a token row, two of a pair."""
+
+    row: str
+    trace: str
+    nodes: list[int]
+    trained: list[int]
+
+
+def why(checkpoint: Path, wanted: Wanted | None = None, *, progress: Progress | None = None) -> list[Generation]:
     """Follow a checkpoint back, newest generation first, through the checkpoints it was trained from.
 
-    `progress` hears how far the rows of each dataset are checked. Raises `DataError` when `checkpoint` has no
+    `progress` is called as the rows of each dataset are checked. Raises `DataError` when `checkpoint` has no
     lineage, or a file is not of the form it must have. A link that does not hold is a result.
     """
     generations: list[Generation] = []
@@ -140,74 +136,108 @@ def why(checkpoint: Path, hashes: Hashes, wanted: Wanted | None = None, *, progr
     place: Path | None = checkpoint
     while place is not None and place.resolve() not in seen:
         seen.add(place.resolve())
-        record = load(LineageFile, place / LINEAGE, "name the folder of a checkpoint that tirage trained")
+        record = read_lineage(place)
+        if record is None:
+            raise DataError(f"there is no {place / LINEAGE}; name the folder of a checkpoint that tirage trained")
         generation = Generation(checkpoint=place, job=record.job)
-        generation.links.append(_compare("checkpoint", str(place), record.checkpoint_sha256, hashes.weights, place))
-        _follow_dataset(generation, record, hashes, wanted or Wanted(), progress)
+        generation.links.append(_compare("checkpoint", str(place), record.checkpoint_sha256, weights_sha256, place))
+        _follow_dataset(generation, record, wanted or Wanted(), progress)
         generations.append(generation)
-        place = _follow_start(generation, record.init_from, hashes)
+        place = _follow_start(generation, record.init_from)
     return generations
 
 
-def _follow_dataset(out: Generation, record: LineageFile, hashes: Hashes, wanted: Wanted, progress: Progress | None) -> None:
-    dataset = find_folder(record.dataset.path, out.checkpoint, MANIFEST)
-    path = dataset / MANIFEST
-    out.links.append(_compare("manifest", str(path), record.dataset.manifest_sha256, file_sha256, path))
+def find_folder(name: str, near: Path, holding: str | None = None) -> Path:
+    """The folder that `name` stands for in a file of the folder `near`.
+
+    Tried in turn: relative to `near` and the folders around it, to the working directory, and a folder around
+    `near` that has the name (a run that was moved as a whole). Where nothing fits, the path relative to `near`.
+    With `holding`, a folder only fits when it has a file of that name.
+    """
+    path = Path(name)
+    around = [near, *near.resolve().parents[:_SEARCHED]]
+    named = [folder for folder in around if folder.resolve().name == path.name]
+    for place in (*(folder / path for folder in around), path, *named):
+        if (place / holding).is_file() if holding is not None else place.is_dir():
+            return place
+    return near / path
+
+
+def _follow_dataset(out: Generation, record: Lineage, wanted: Wanted, progress: Progress | None) -> None:
+    folder = find_folder(record.dataset.path, out.checkpoint, MANIFEST)
+    path = folder / MANIFEST
+    out.links.append(_compare("manifest", str(path), record.dataset.manifest_sha256, _file_sha256, path))
     if not path.is_file():
         return
-    manifest = load(ManifestFile, path, "build the dataset again")
+    dataset = Dataset(folder)
+    manifest = dataset.manifest
     out.recipe, out.counts = f"{manifest.recipe}/{manifest.version}", manifest.counts
-    rows = dataset / ROWS
-    out.links.append(_compare("rows", str(rows), manifest.rows_sha256, file_sha256, rows))
+    rows = folder / ROWS
+    out.links.append(_compare("rows", str(rows), manifest.rows_sha256, _file_sha256, rows))
     if record.dataset.rows_sha256 not in ("", manifest.rows_sha256):
         detail = (
             f"trained on rows {record.dataset.rows_sha256[:12]}, the manifest is about {manifest.rows_sha256[:12]}; the dataset was rebuilt"
         )
         out.links.append(Link(kind="rows", name=str(rows), status=Status.BROKEN, detail=detail))
-    run = find_run(manifest.traces.path, dataset)
-    out.links.append(_traces_link(run, manifest, hashes))
+    run = find_folder(manifest.traces.path, folder, TRACES)
+    out.links.append(_traces_link(run, manifest))
     if rows.is_file() and (run / TRACES).is_file():
         _follow_rows(out, dataset, run, wanted, progress)
 
 
-def _follow_rows(out: Generation, dataset: Path, run: Path, wanted: Wanted, progress: Progress | None) -> None:
+def _follow_rows(out: Generation, dataset: Dataset, run: Path, wanted: Wanted, progress: Progress | None) -> None:
     """Walk every row back to its steps and look whether they hold its tokens."""
     store = TraceStore(run)
     seen: set[tuple[str, int]] = set()
     broken = taken = 0
-    for row in read_rows(dataset / ROWS, progress):
+    for row in dataset.pairs() if dataset.manifest.kind == "pairs" else dataset.rows():
+        sources = _sources(row, dataset.folder / ROWS)
         out.rows += 1
-        out.traces.add(row.meta.trace)
-        out.problems.add(row.meta.problem)
+        out.traces.update(source.trace for source in sources)
+        out.problems.add(row.meta.get("problem", ""))
+        if progress is not None:
+            progress(out.rows, len(dataset))
         try:
-            rollout = store.get(row.meta.trace)
-            nodes = _nodes(rollout, row)
+            found = [(rollout, _nodes(rollout, source)) for source in sources for rollout in [store.get(source.trace)]]
         except DataError as error:
             broken += 1
             if broken <= wanted.limit:
                 out.links.append(Link(kind="row", name=row.id, status=Status.BROKEN, detail=str(error)))
             continue
-        out.stages[rollout.stage] = out.stages.get(rollout.stage, 0) + 1
-        out.models[rollout.model] = out.models.get(rollout.model, 0) + 1
-        seen.update((rollout.key, node.index) for node in nodes)
+        first = found[0][0]
+        out.stages[first.stage] = out.stages.get(first.stage, 0) + 1
+        out.models[first.model] = out.models.get(first.model, 0) + 1
+        seen.update((rollout.key, node.index) for rollout, nodes in found for node in nodes)
         if wanted.take(row, taken):
             taken += 1
-            out.calls.extend(_call(row, rollout, node) for node in nodes)
+            out.calls.extend(_call(row.id, rollout, node, nodes[-1].index) for rollout, nodes in found for node in nodes)
     out.model_calls = len(seen)
     detail = f"{broken} of {out.rows} rows have no trace that holds their tokens" if broken else f"{out.rows} rows, each in its trace"
     out.links.append(Link(kind="row", name="all", status=Status.BROKEN if broken else Status.OK, detail=detail))
 
 
-def _follow_start(out: Generation, start: InitFrom | None, hashes: Hashes) -> Path | None:
+def _sources(row: TokenRow | PairRow, path: Path) -> list[_Source]:
+    """What a row was made from; of a pair the chosen side, then the rejected one. Raises `DataError` when it does not say."""
+    sides = [(row.meta, row.labels)] if isinstance(row, TokenRow) else [(row.meta, row.chosen_labels)]
+    if isinstance(row, PairRow):
+        sides.append((row.meta.get("rejected", {}), row.rejected_labels))
+    try:
+        return [
+            _Source(row.id, meta["trace"], [int(node) for node in meta["nodes"]], [label for label in labels if label != IGNORED])
+            for meta, labels in sides
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: row {row.id!r} does not name its trace and nodes ({error}); build the dataset again") from error
+
+
+def _follow_start(out: Generation, start: InitLineage) -> Path | None:
     """Check the starting weights; their folder when they have a lineage of their own."""
-    if start is None:
-        return None
     name = start.model.removeprefix("hf/").removeprefix("vllm/")
-    folder = hashes.known[name] if name in hashes.known else find_folder(name, out.checkpoint)
+    folder = _NAMED[name]() if name in _NAMED else find_folder(name, out.checkpoint)
     if not folder.is_dir():
         out.links.append(Link(kind="start", name=start.model, status=Status.UNCHECKED, detail="no folder of that name here"))
         return None
-    out.links.append(_compare("start", str(folder), start.sha256, hashes.weights, folder))
+    out.links.append(_compare("start", str(folder), start.sha256, weights_sha256, folder))
     return folder if (folder / LINEAGE).is_file() else None
 
 
@@ -228,20 +258,22 @@ def _compare(kind: str, name: str, expected: str, hash_of: Callable[[Path], str]
     return Link(kind=kind, name=name, status=Status.OK, detail=f"sha256 {found[:12]}")
 
 
-def _traces_link(run: Path, manifest: ManifestFile, hashes: Hashes) -> Link:
+def _traces_link(run: Path, manifest: Manifest) -> Link:
     """Whether the run still holds what the recipe read. A run that grew since cannot be compared as a whole; its rows can."""
     name, expected = str(run / TRACES), manifest.traces
     if not (run / TRACES).is_file():
         return Link(kind="traces", name=name, status=Status.BROKEN, detail=f"there is no run {expected.path!r}; put it back where it was")
     store = TraceStore(run)
-    stages = {value for key, value in manifest.config.items() if key == "stage" or key.endswith("_stage")}
+    # A recipe whose stage is None reads the whole run.
+    named = {value for key, value in manifest.config.items() if key == "stage" or key.endswith("_stage")}
+    stages = set() if None in named else named
     count = sum(entry.stage in stages for entry in store.entries()) if stages else len(store)
-    if expected.n is not None and count > expected.n:
+    if count > expected.n:
         detail = f"the run has grown from {expected.n} to {count} rollouts since; rows are checked one by one"
         return Link(kind="traces", name=name, status=Status.UNCHECKED, detail=detail)
-    if expected.n is not None and count < expected.n:
+    if count < expected.n:
         return Link(kind="traces", name=name, status=Status.BROKEN, detail=f"{expected.n} rollouts were read, {count} are left")
-    return _compare("traces", name, expected.sha256, lambda _: hashes.traces(_of_stages(store, stages)), run / TRACES)
+    return _compare("traces", name, expected.sha256, lambda _: _digest(_of_stages(store, stages)), run / TRACES)
 
 
 def _of_stages(store: TraceStore, stages: set[str]) -> Iterator[Rollout]:
@@ -250,29 +282,40 @@ def _of_stages(store: TraceStore, stages: set[str]) -> Iterator[Rollout]:
             yield rollout
 
 
-def _nodes(rollout: Rollout, row: RowFile) -> list[Node]:
+def _digest(rollouts: Iterable[Rollout]) -> str:
+    digest = TraceDigest()
+    for rollout in rollouts:
+        digest.add(rollout)
+    return digest.sha256
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _nodes(rollout: Rollout, source: _Source) -> list[Node]:
     """The steps a row was made from. Raises `DataError` when they are not there or do not hold the tokens it trains."""
     tree = rollout.tree
-    absent = [node for node in row.meta.nodes if not 0 < node < len(tree.nodes)]
+    absent = [node for node in source.nodes if not 0 < node < len(tree.nodes)]
     if absent:
         raise DataError(f"trace {rollout.key!r} has no step {absent[0]}; it has {len(tree.nodes) - 1}")
-    nodes = [tree.nodes[index] for index in row.meta.nodes]
-    trained = [label for label in row.labels or () if label >= 0]
+    nodes = [tree.nodes[index] for index in source.nodes]
     written = iter([token for node in nodes if node.step for span in node.step.spans for token in span.ids or ()])
     # A recipe may leave spans out, but what it trains are tokens of these steps, in order.
-    if not all(any(token == other for other in written) for token in trained):
-        raise DataError(f"row {row.id!r} trains tokens that trace {rollout.key!r} does not hold in its steps {row.meta.nodes}")
+    if not all(any(token == other for other in written) for token in source.trained):
+        raise DataError(f"row {source.row!r} trains tokens that trace {rollout.key!r} does not hold in its steps {source.nodes}")
     return nodes
 
 
-def _call(row: RowFile, rollout: Rollout, node: Node) -> ModelCall:
+def _call(row: str, rollout: Rollout, node: Node, last: int) -> ModelCall:
+    """The call behind `node`, a step of a row that ends at node `last`."""
     step = node.step
     if step is None:
         raise DataError(f"trace {rollout.key!r}: node {node.index} is the root and holds no model call")
-    last = row.meta.nodes[-1]
     verdict = rollout.verdicts.get(last)
     return ModelCall(
-        row=row.id,
+        row=row,
         trace=rollout.key,
         node=node.index,
         model=rollout.model,
