@@ -7,17 +7,17 @@ from typing import assert_type
 import tirage
 from tirage import Problem, Rollout, Solution, Tree, Verdict
 from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
-from tirage.agents.draft import Draft, Policy
 from tirage.agents.driver import StepEvent
 from tirage.agents.explorer import Agent, Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Draft, Policy
 from tirage.core import Budget, Meter, Node, Observation, Source, Span, Step, StopReason, ToolCall, Trajectory, Usage
 from tirage.evaluation import AtK, Interval, Outcome, Paired, Report, compare_paired, pass_at_k, read_outcomes, wilson
 from tirage.models.base import Completion, Model, Request, Sampling
 from tirage.models.local import open_local
 from tirage.models.openai import open_openai
 from tirage.problems import ProblemSet, ProblemSource, load_problems
-from tirage.rollouts.runner import Progress, Runner, Store
+from tirage.rollouts.runner import Runner, StageProgress, Store
 from tirage.runtime.config import ImproveConfig, SamplingConfig
 from tirage.runtime.config_files import load_config
 from tirage.runtime.solving import run_sync, solve_async
@@ -121,7 +121,7 @@ def data(source: ProblemSource, outcomes: list[Outcome], runner: Runner) -> None
     assert_type(compare_paired(outcomes, outcomes), Paired)
 
 
-async def run_stage(runner: Runner, progress: Progress) -> None:
+async def run_stage(runner: Runner, progress: StageProgress) -> None:
     """Progress is a value."""
     assert_type(progress.done, int)
     assert_type(progress.usage, Usage)

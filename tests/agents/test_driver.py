@@ -18,7 +18,7 @@ from tests.agents.search_program import PROBLEM, grow, plain
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import load_library
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.agents.sessions import DIVERGED
 from tirage.agents.valuation import Estimate, Valuer

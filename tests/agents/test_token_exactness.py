@@ -10,7 +10,7 @@ import pytest
 from tests.models.spoken_folders import FAMILIES, write_folder
 from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Problem, Source, StopReason, Tree
 from tirage.core.step import Span, join_ids
 from tirage.models.base import Sampling

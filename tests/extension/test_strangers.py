@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from tirage.agents.replies import whole
 from tirage.systems.spec import SystemSpec
 from tirage.workflows.roles import Role
-from tirage.workflows.workflow import Workflow
+from tirage.workflows.agent import Workflow
 
 WRITER = Role(name="writer", template="{problem}", read=whole, default="", answers=True)
 ASKED = "{problem}\n\nA draft:\n{draft}\n\nWrite it better."

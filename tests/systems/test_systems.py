@@ -25,8 +25,8 @@ from tirage.systems.registry import build, shipped
 from tirage.testing.canary import Canary
 from tirage.testing.scripted import ScriptedModel
 from tirage.tools.retrieval import Collection, SearchTool
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 SAID = "Step 1: 6 * 7 = 42. Step 1 is correct.\nConclusion: correct\nVerdict: correct\nScore: 7\nSo the answer is \\boxed{42}."
 """Something for every role."""

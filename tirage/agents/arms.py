@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from tirage.agents.draft import Draft, WrappedPolicy
-from tirage.agents.policy import ModelPolicy
-from tirage.agents.requests import Mode, Path
+from tirage.agents.continuation import ContinuationMode, Path
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Draft, WrappedPolicy
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.search.hint_moves import PREFIX
@@ -19,7 +19,7 @@ class Arms(WrappedPolicy):
         self._first = first
         self._others = dict(others)
         tokenizers = {policy.model.renderer.hash for policy in (first, *others.values()) if policy.model.renderer is not None}
-        by_ids = any(policy.mode is Mode.TOKENS for policy in (first, *others.values()))
+        by_ids = any(policy.mode is ContinuationMode.TOKENS for policy in (first, *others.values()))
         if by_ids and (len(tokenizers) > 1 or any(policy.mode is not first.mode for policy in others.values())):
             names = ", ".join(policy.model.name for policy in (first, *others.values()))
             raise ConfigError(

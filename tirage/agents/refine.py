@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tirage.agents.draft import Draft, Policy, WrappedPolicy
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.continuation import Path, render_prompt
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Draft, Policy, WrappedPolicy
 from tirage.agents.prompts import prompt
-from tirage.agents.requests import Path, render_prompt
 from tirage.core.message import Message, Observation
 from tirage.core.problem import Problem
 from tirage.core.step import Opening, Span, Step

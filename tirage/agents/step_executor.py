@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tirage.agents.draft import Draft
-from tirage.agents.requests import Path
+from tirage.agents.continuation import Path
+from tirage.agents.policy import Draft
 from tirage.agents.search_options import Equipment, PathLimits
 from tirage.agents.sessions import Sessions
 from tirage.core.errors import CapabilityError, ConfigError, ModelAuthError, ModelUnavailable, TirageError, boundary

@@ -30,13 +30,13 @@ from tirage.runtime.solving import run_sync
 from tirage.runtime.stages import Plan, roll_plans, sampling_of
 from tirage.sandbox.base import Limits, Sandbox
 from tirage.systems.parts import AgentParts
-from tirage.systems.realcritic import Mode, build
+from tirage.systems.realcritic import CritiqueMode, build
 from tirage.tools.base import Tool
 from tirage.tools.python import PythonTool
 from tirage.traces.jsonl import TraceStore
 from tirage.verification.verifiers import Verifiers
 
-MODES: tuple[Mode, ...] = get_args(Mode)
+MODES: tuple[CritiqueMode, ...] = get_args(CritiqueMode)
 STUDENT = "student"
 """The stage in which the solutions are written that the critic is given."""
 FIGURES = "critic.json"
@@ -100,7 +100,7 @@ def critic(
     print(f"figures: {folder / FIGURES}")
 
 
-def _modes(names: str) -> list[Mode]:
+def _modes(names: str) -> list[CritiqueMode]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in MODES:
@@ -110,7 +110,7 @@ def _modes(names: str) -> list[Mode]:
     return [mode for mode in MODES if mode in wanted]
 
 
-def measure(config: CriticConfig, modes: Sequence[Mode], folder: Path, *, quiet: bool) -> list[CritiqueRow]:
+def measure(config: CriticConfig, modes: Sequence[CritiqueMode], folder: Path, *, quiet: bool) -> list[CritiqueRow]:
     """Roll out what is missing of each mode, and count."""
     problems = unique(load_problems(config.problems))
     given: dict[str, str] = {}
@@ -145,7 +145,7 @@ def _columns(problems: Sequence[Problem], column: str) -> dict[str, str]:
     return {problem.id: str(problem.metadata[column]) for problem in problems}
 
 
-def _with(problems: tuple[Problem, ...], given: dict[str, str], mode: Mode) -> tuple[Problem, ...]:
+def _with(problems: tuple[Problem, ...], given: dict[str, str], mode: CritiqueMode) -> tuple[Problem, ...]:
     """The problems of a mode: a cross critique needs a solution, and a student may have written none."""
     return tuple(problem for problem in problems if mode != "cross" or problem.id in given)
 

@@ -23,17 +23,17 @@ from tirage.judging.judges import BothOrders
 from tirage.models.base import Model
 from tirage.models.profile import Profile, resolve_sampling
 from tirage.problems import ProblemSource, load_problems
-from tirage.rollouts.runner import Progress, Runner, Stage, unique
+from tirage.rollouts.runner import Runner, Stage, StageProgress, unique
 from tirage.runtime.config import ModelConfig, SamplingConfig, Strict
 from tirage.runtime.config_files import config_hash
 from tirage.runtime.opening import open_model, parse_problems
 from tirage.runtime.runs import RunFolder
 from tirage.runtime.solving import run_sync
-from tirage.systems.debate import CON, JUDGE, PRO, Debate, Ending, read_ending, without_options
+from tirage.systems.debate import CON, JUDGE, PRO, Debate, DebateEnding, read_ending, without_options
 from tirage.traces.jsonl import TraceStore
 from tirage.verification.verifiers import Verifiers
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 FIGURES = "tournament.json"
 
@@ -110,7 +110,7 @@ def debate(
     print(f"figures: {folder / FIGURES}")
 
 
-def hold(config: DebateConfig, folder: Path, *, quiet: bool) -> list[tuple[Match, Ending]]:
+def hold(config: DebateConfig, folder: Path, *, quiet: bool) -> list[tuple[Match, DebateEnding]]:
     """Hold the debates that are missing, and read all of them back."""
     problems = unique(load_problems(config.problems))
     if not config.keep_options:
@@ -134,7 +134,7 @@ async def _play(
     sampling = resolve_sampling(config.sampling.model_dump(), {}, Profile())
     workflow = Debate(least=config.least, most=config.most, review=BothOrders if config.both_orders else None)
 
-    def show(progress: Progress) -> None:
+    def show(progress: StageProgress) -> None:
         # A debate is neither right nor wrong.
         display.stage(replace(progress, graded=0, correct=0))
 
@@ -164,7 +164,7 @@ async def _play(
                 await runner.run(whole, on_progress=show, on_start=run.begun)
 
 
-def _figures(table: Tournament, endings: Sequence[Ending]) -> dict[str, Any]:
+def _figures(table: Tournament, endings: Sequence[DebateEnding]) -> dict[str, Any]:
     """The table as JSON data, with what became of the debates."""
     rounds = [ending.rounds for ending in endings if ending.winner is not None]
     return {

@@ -7,7 +7,7 @@ import typer
 
 from tirage.cli.teamwork import TeamRun, Waiting, perform
 from tirage.core.errors import ConfigError
-from tirage.workflows.approval import Action, Decision, PausedRun, Record
+from tirage.workflows.approval import Action, ApprovalDecision, PausedLog, PausedRun
 
 
 def resume(
@@ -27,18 +27,18 @@ def resume(
     Example: tirage resume run.json --reject "Step 2 divides by zero."
     """
     given = [
-        *([Decision(action=Action.APPROVE, by=by)] if approve else []),
-        *([Decision(action=Action.MODIFY, text=modify, by=by)] if modify is not None else []),
-        *([Decision(action=Action.REJECT, text=reject, by=by)] if reject is not None else []),
-        *([Decision(action=Action.ESCALATE, by=by)] if escalate else []),
-        *([Decision(action=Action.TERMINATE, by=by)] if terminate else []),
+        *([ApprovalDecision(action=Action.APPROVE, by=by)] if approve else []),
+        *([ApprovalDecision(action=Action.MODIFY, text=modify, by=by)] if modify is not None else []),
+        *([ApprovalDecision(action=Action.REJECT, text=reject, by=by)] if reject is not None else []),
+        *([ApprovalDecision(action=Action.ESCALATE, by=by)] if escalate else []),
+        *([ApprovalDecision(action=Action.TERMINATE, by=by)] if terminate else []),
     ]
     if len(given) > 1:
         raise ConfigError("a turn takes one decision: give one of --approve, --modify, --reject, --escalate, --terminate")
     paused = PausedRun.load(file)
     if paused.waiting is None:
         raise ConfigError(f"{file} has ended; nothing waits in it")
-    waiting = Waiting(TeamRun.from_data(paused.agent), paused.problem, Record(paused.settled), file)
+    waiting = Waiting(TeamRun.from_data(paused.agent), paused.problem, PausedLog(paused.settled), file)
     waiting.gate.decided = {int(number): decision for number, decision in paused.decided.items()}
     if given:
         waiting.gate.decided[paused.waiting.number] = given[0]

@@ -18,14 +18,14 @@ from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, SamplingConfig
 from tirage.runtime.solving import Solution, as_data, run_sync, solve_async
-from tirage.teams.pictures import Form, draw
+from tirage.teams.pictures import TopologyForm, draw
 from tirage.teams.team import tokens_per_edge
 from tirage.teams.topology import Topology
-from tirage.workflows.approval import Action, ApprovalGate, Decision, Paused, PausedRun, Record, Request
+from tirage.workflows.approval import Action, ApprovalDecision, ApprovalGate, ApprovalRequest, Paused, PausedLog, PausedRun
 
 WAITS = 7
 """Exit code of a run that waits for a decision."""
-_FORMS: dict[str, Form] = {".html": "html", ".dot": "dot", ".mmd": "mermaid", ".json": "json", ".txt": "ascii"}
+_FORMS: dict[str, TopologyForm] = {".html": "html", ".dot": "dot", ".mmd": "mermaid", ".json": "json", ".txt": "ascii"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Waiting:
 
     run: TeamRun
     problem: Problem
-    record: Record
+    record: PausedLog
     file: Path | None
     gate: ApprovalGate = field(init=False)
 
@@ -70,7 +70,7 @@ class Waiting:
         """The gate has nobody in charge until the caller puts somebody there."""
         self.gate = ApprovalGate(on_wait=self.keep)
 
-    def keep(self, request: Request | None) -> None:
+    def keep(self, request: ApprovalRequest | None) -> None:
         """Write the run as it stands."""
         if self.file is not None:
             decided = {str(number): decision for number, decision in self.gate.decided.items()}
@@ -86,7 +86,7 @@ class Terminal:
         """`console`: where the turn is shown."""
         self._console = console
 
-    async def decide(self, request: Request) -> Decision | None:
+    async def decide(self, request: ApprovalRequest) -> ApprovalDecision | None:
         """The answer typed in; None for `pause` and without a terminal."""
         if not sys.stdin.isatty():
             return None
@@ -99,7 +99,7 @@ class Terminal:
         if word == "p":
             return None
         text = typer.prompt("its new text" if word == "m" else "why") if word in "mr" else ""
-        return Decision(action=words[word], text=text, by="the person at the terminal")
+        return ApprovalDecision(action=words[word], text=text, by="the person at the terminal")
 
 
 def perform(waiting: Waiting, *, out: Path | None, force: bool, as_json: bool) -> None:

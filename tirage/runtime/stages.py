@@ -12,7 +12,7 @@ from tirage.core.problem import Problem
 from tirage.models.base import Model, Sampling
 from tirage.models.profile import profile_of, resolve_sampling
 from tirage.problems import FileSource, ProblemSource
-from tirage.rollouts.runner import Progress, Runner, Stage
+from tirage.rollouts.runner import Runner, Stage, StageProgress
 from tirage.runtime.config import AgentConfig, HintsConfig, ImproveConfig, RolloutConfig, RunConfig, SamplingConfig
 from tirage.runtime.config_files import config_hash
 from tirage.runtime.runs import RunFolder
@@ -40,7 +40,7 @@ class Plan:
 class Display(Protocol):
     """Where long work shows what it does."""
 
-    def stage(self, progress: Progress) -> None:
+    def stage(self, progress: StageProgress) -> None:
         """A stage of rollouts has moved."""
         ...
 
@@ -56,7 +56,7 @@ class Display(Protocol):
 class Silent:
     """A display that shows nothing."""
 
-    def stage(self, progress: Progress) -> None:
+    def stage(self, progress: StageProgress) -> None:
         """Ignore."""
 
     def job(self, name: str, step: int, steps: int, loss: float | None) -> None:
@@ -106,7 +106,7 @@ async def roll_plans(
     *,
     budget: Budget | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
-) -> list[Progress]:
+) -> list[StageProgress]:
     """Roll out what is missing of each plan, in order; the model is opened once, and not at all when nothing is missing."""
     progress = [_standing(run, plan) for plan in plans]
     for standing in progress:
@@ -150,9 +150,9 @@ def own_verifiers(config: RunConfig) -> frozenset[str]:
     return frozenset(item.verifier for item in sources if isinstance(item, FileSource) and item.verifier is not None)
 
 
-def _standing(run: RunFolder, plan: Plan) -> Progress:
+def _standing(run: RunFolder, plan: Plan) -> StageProgress:
     done = run.finished(plan.name, plan.problems, plan.samples)
-    return Progress(stage=plan.name, total=len(plan.problems) * plan.samples, resumed=done, done=done)
+    return StageProgress(stage=plan.name, total=len(plan.problems) * plan.samples, resumed=done, done=done)
 
 
 def sampling_of(plan: Plan, driven: AgentConfig, model: Model) -> Sampling:

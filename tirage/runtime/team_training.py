@@ -14,7 +14,7 @@ from tirage.core.problem import Problem
 from tirage.models.base import Model
 from tirage.problems import load_problems
 from tirage.rollouts.runner import Runner, rollout_key, unique
-from tirage.rollouts.topologies import Batch, Fared, learn_topology
+from tirage.rollouts.topology_learning import Batch, Fared, learn_topology
 from tirage.runtime.config import RolloutConfig
 from tirage.runtime.opening import make_agent, open_interpreter, open_models
 from tirage.runtime.runs import RunFolder

@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
+from tirage.agents.continuation import ask
 from tirage.agents.explorer import Explorer
-from tirage.agents.requests import ask
 from tirage.agents.valuation import Estimate, Valuer, most_tokens_of, together
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
