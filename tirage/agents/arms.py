@@ -42,7 +42,7 @@ class Arms(WrappedPolicy):
         return max(policy.most_tokens for policy in (self._first, *self._others.values()))
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """By the arm that the move names."""
         policy = self._others.get(move)
@@ -50,5 +50,5 @@ class Arms(WrappedPolicy):
             raise ConfigError(f"there is no arm {move!r}; arms: {', '.join(self._others) or 'none'}, and the first without a name")
         own = move if policy is None else ""
         return await (policy or self._first).propose(
-            problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=own, aside=aside
+            problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=own, ephemeral=ephemeral
         )

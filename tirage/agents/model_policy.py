@@ -110,7 +110,7 @@ class ModelPolicy:
         return messages, render_prompt(self.model, self.mode, messages)
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """Splice a due hint, sample a continuation, and either read it or cut it where the next hint belongs."""
         if path.steps and path.steps[-1].finish is Finish.ELICIT:
@@ -120,13 +120,13 @@ class ModelPolicy:
         opening, use = self._open(path, due) if not move else self._make(path, move)
         if use is not None and due is not None and self.hints is not None:
             due = self.hints.hint(problem, hint_seed, given + 1)
-        completion, reading, begun = await self._write(path, opening, due, seed=seed, most_tokens=most_tokens, aside=aside)
+        completion, reading, begun = await self._write(path, opening, due, seed=seed, most_tokens=most_tokens, ephemeral=ephemeral)
         # Whoever has thought it through twice, with code, needs no further hint; what ended the thinking then ends a step, not the turn.
         sure = due is not None and use is None and agreed(path.steps, completion.text)
         if due is not None and not sure and not reading.calls:
             cut = self._cut(completion, reading, due, hint_seed, len(path.steps))
             if cut is not None:
-                return Draft(spans=(*opening, *cut), finish=Finish.CUT, hint=use, aside=aside, usage=completion.usage)
+                return Draft(spans=(*opening, *cut), finish=Finish.CUT, hint=use, ephemeral=ephemeral, usage=completion.usage)
         calls, written = reading.calls, self.span(completion)
         if reading.ends and self.mode in CONTINUING:
             # What stands behind the first call was written without its result.
@@ -137,7 +137,7 @@ class ModelPolicy:
             finish=Finish.STEP if parted else reading.finish,
             calls=calls,
             hint=use,
-            aside=aside,
+            ephemeral=ephemeral,
             prior=mean_probability(completion.logprobs or ()),
             usage=completion.usage,
             problem=reading.problem,
@@ -145,7 +145,7 @@ class ModelPolicy:
         )
 
     async def _write(
-        self, path: Path, opening: tuple[Span, ...], due: PlannedHint | None, *, seed: int, most_tokens: int | None, aside: str
+        self, path: Path, opening: tuple[Span, ...], due: PlannedHint | None, *, seed: int, most_tokens: int | None, ephemeral: str
     ) -> tuple[Completion, Reading, int]:
         """What the model writes now, up to a call or an end; how it reads; and where in the text that was read it begins."""
         stops = () if self.separator is None else (self.separator,)
@@ -154,7 +154,7 @@ class ModelPolicy:
             stops = (*stops, self._think_close)
         closers = self.dialect.closers if self.mode in CONTINUING else ()
         stops = (*stops, *closers[:1], *self.dialect.stops, *closers[1:])[:MOST_STOPS]
-        shown = (self.inject(Source.FORCED, aside), *opening) if aside else opening
+        shown = (self.inject(Source.FORCED, ephemeral), *opening) if ephemeral else opening
         request = self._request(path, shown, stops, seed=seed, most_tokens=most_tokens)
         # A block of code may reach over separators.
         begun = "".join(step.text for step in trailing(path.steps)) + "".join(span.text for span in opening)

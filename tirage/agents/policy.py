@@ -19,7 +19,7 @@ class Draft:
     finish: Finish
     calls: tuple[ToolCall, ...] = ()
     hint: HintUse | None = None
-    aside: str = ""
+    ephemeral: str = ""
     """What was shown for this step alone."""
     prior: float | None = None
     """Geometric mean of the sampled tokens' probabilities, in (0, 1]; None where the model gave none."""
@@ -52,11 +52,11 @@ class Policy(Protocol):
         ...
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """The next step after `path`.
 
-        `seed` fixes the draw, `hint_seed` the trajectory's hints. `move` is one of the policy's moves, empty for its own choice; `aside` is
+        `seed` fixes the draw, `hint_seed` the trajectory's hints. `move` is one of the policy's moves, empty for its own choice; `ephemeral` is
         shown for this step alone. Raises `ConfigError` for a move that it does not have.
         """
         ...

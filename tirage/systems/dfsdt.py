@@ -106,10 +106,10 @@ class ThoughtPolicy(WrappedPolicy):
         self._policy = inner
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """As the inner one; a thought keeps its turn open."""
-        draft = await self.inner.propose(problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
+        draft = await self.inner.propose(problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, ephemeral=ephemeral)
         policy, *before, last = self._policy, *draft.spans
         if draft.finish is not Finish.STOP:
             return draft

@@ -91,7 +91,7 @@ class RStarPolicy(ModelPolicy):
         return self.sampling.max_tokens * (1 + max(self._samples, self._last))
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """Make the move."""
         if move not in _CUES:
