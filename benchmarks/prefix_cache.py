@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan, load_library
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.core import Budget, HintPosition
 from tirage.evaluation.prefixes import shared_prefixes

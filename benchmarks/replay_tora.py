@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tirage.agents.dialects.base import OUTPUT_FENCE, FencedPython
 from tirage.agents.explorer import Explorer
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.search_options import PathLimits
 from tirage.core import Problem, Rollout
 from tirage.core.errors import DataError

@@ -4,7 +4,7 @@ import asyncio
 
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext, StepEvent
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.prompts import TOOL_INTEGRATED_REASONING
 from tirage.agents.search_options import PathLimits
 from tirage.core import Budget, Meter, Problem

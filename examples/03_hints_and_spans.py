@@ -5,7 +5,7 @@ import asyncio
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan, load_library
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import HintPosition, Problem, Trajectory
 from tirage.models.base import Request, Sampling
 from tirage.sandbox import open_sandbox

@@ -5,7 +5,7 @@ from collections import Counter
 
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Budget, Meter, Problem, Tree
 from tirage.models.base import Sampling
 from tirage.sandbox import open_sandbox

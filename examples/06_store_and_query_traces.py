@@ -5,7 +5,7 @@ import tempfile
 
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Problem, Source
 from tirage.models.base import Sampling
 from tirage.rollouts.runner import Runner, Stage

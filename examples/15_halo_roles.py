@@ -9,8 +9,8 @@ from tirage.core import Problem, Tree
 from tirage.models.base import Request
 from tirage.systems.halo.halo import Halo
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 PROBLEM = Problem(prompt="A snail climbs 3 m a day and slips 2 m a night. When is it out of a well of 10 m?", answer="8")
 

@@ -5,7 +5,7 @@ import asyncio
 from tirage.agents.explorer import SolveContext
 from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, Problem, Tree
-from tirage.judging.pool import check_figures, read_pool, select, selection_curve
+from tirage.judging.candidate_pool import check_figures, read_pool, select, selection_curve
 from tirage.models.base import Request, Sampling
 from tirage.rollouts.runner import judge
 from tirage.sandbox import open_sandbox

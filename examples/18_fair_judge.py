@@ -3,17 +3,17 @@
 import asyncio
 
 from tirage.evaluation.judge_bias import position_consistency, sensitivities
-from tirage.judging.bias import Pair, probe
+from tirage.judging.bias import JudgedPair, probe
 from tirage.judging.judges import BothOrders, PairJudge, Panel, Presented
 from tirage.judging.presentation import blind, each, level, plain
 from tirage.testing.judges import biased_judge
+from tirage.workflows.role_judges import ModelPairJudge
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.rulings import ModelPairJudge
 
 WORK = "The price is multiplied by the number of pieces, the discount is taken off, and the tax is put on what is left of it. "
 QUESTIONS = {"What do 3 pens at 4 cost?": ("12", "7"), "What is 20 % of 50?": ("10", "1000"), "What is 9 * 9?": ("81", "18")}
 PAIRS = [
-    Pair(name=question, question=question, chosen=f"{WORK}That is \\boxed{{{right}}}.", rejected=f"{WORK}That is \\boxed{{{wrong}}}.")
+    JudgedPair(name=question, question=question, chosen=f"{WORK}That is \\boxed{{{right}}}.", rejected=f"{WORK}That is \\boxed{{{wrong}}}.")
     for question, (right, wrong) in QUESTIONS.items()
 ]
 RIGHT = [right for right, _ in QUESTIONS.values()]

@@ -9,8 +9,8 @@ from tirage.judging.judges import BothOrders
 from tirage.models.base import Request
 from tirage.systems.debate import Debate, read_ending
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 PROBLEMS = [Problem(prompt=f"What is {n} * {n}?", answer=str(n * n)) for n in (12, 15)]
 EVIDENCE = {"reasoner": "I added the number to itself, step by step, and got the same sum twice.", "parrot": "Everybody knows it."}

@@ -9,8 +9,8 @@ from tirage.teams.team import Team, tokens_per_edge, with_saboteur
 from tirage.teams.topology import Member, Topology
 from tirage.testing.models import ScriptedModel
 from tirage.verification.extract import final_answer
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 TEAM = Topology(
     name="two-opinions",

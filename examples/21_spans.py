@@ -12,8 +12,8 @@ from tirage.teams.stock import stock
 from tirage.teams.team import Team
 from tirage.testing.models import ScriptedModel
 from tirage.traces.otlp import send
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 SCRIPT = {
     "planner": ["1. Multiply.", "1. Multiply again."],

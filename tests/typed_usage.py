@@ -7,10 +7,10 @@ from typing import assert_type
 import tirage
 from tirage import Agent, Budget, Model, Policy, Problem, Rollout, Sandbox, Search, Solution, Tool, Tree, Valuer, Verdict, Verifier, tool
 from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
-from tirage.agents.draft import Draft
 from tirage.agents.driver import StepEvent
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Draft
 from tirage.core import Meter, Node, Observation, Source, Span, Step, StopReason, ToolCall, Trajectory, Usage
 from tirage.evaluation import AtK, Interval, Outcome, Paired, Report, compare_paired, pass_at_k, read_outcomes, wilson
 from tirage.judging.valuers import Confidence
@@ -18,7 +18,7 @@ from tirage.models.base import Completion, Request, Sampling
 from tirage.models.local import open_local
 from tirage.models.openai import open_openai
 from tirage.problems import ProblemSet, ProblemSource, load_problems
-from tirage.rollouts.runner import Progress, Runner, Store
+from tirage.rollouts.runner import Runner, StageProgress, Store
 from tirage.runtime.config import AgentConfig, ImproveConfig, RunConfig, SamplingConfig, SearchConfig, SolveConfig
 from tirage.runtime.config_files import load_config
 from tirage.runtime.event_loop import run_sync
@@ -162,7 +162,7 @@ def data(source: ProblemSource, outcomes: list[Outcome], runner: Runner) -> None
     assert_type(compare_paired(outcomes, outcomes), Paired)
 
 
-async def run_stage(runner: Runner, progress: Progress) -> None:
-    """Progress is a value."""
+async def run_stage(runner: Runner, progress: StageProgress) -> None:
+    """StageProgress is a value."""
     assert_type(progress.done, int)
     assert_type(progress.usage, Usage)

@@ -4,8 +4,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tirage.agents.draft import Policy
     from tirage.agents.explorer import Agent
+    from tirage.agents.policy import Policy
     from tirage.agents.valuation import Valuer
     from tirage.core import Budget, Problem, Rollout, Tree, Verdict
     from tirage.models.base import Model
@@ -44,7 +44,7 @@ _PLACES = {
     "Agent": "tirage.agents.explorer",
     "Budget": "tirage.core",
     "Model": "tirage.models.base",
-    "Policy": "tirage.agents.draft",
+    "Policy": "tirage.agents.policy",
     "Problem": "tirage.core",
     "Rollout": "tirage.core",
     "Sandbox": "tirage.sandbox.base",

@@ -15,7 +15,7 @@ from task import ANSWER, CALLS_EACH, CLOSING, MODEL, PRODUCT, WARM_UP, Clock, Lo
 
 from tirage.agents.dialects.base import OUTPUT_FENCE, FencedPython, NativeTools
 from tirage.agents.explorer import Explorer
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Observation, Problem, Rollout, ToolCall, Verdict
 from tirage.models.base import Model, Sampling
 from tirage.models.openai import OpenAIModel, open_openai

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tirage.agents.dialects.base import Dialect
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Problem, Source, Tree
 from tirage.core.step import Span, join_ids
 from tirage.models.base import Sampling

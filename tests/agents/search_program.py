@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.search_options import SearchOptions
 from tirage.core import Budget, Problem, Tree
 from tirage.core.codec import encode

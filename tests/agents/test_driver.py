@@ -1,4 +1,4 @@
-"""Trees that grow on real interpreters: exact state at every node, values, limits, asides, moves, merging, and going on after a death."""
+"""Trees that grow on real interpreters: exact state at every node, values, limits, ephemeral texts, moves, merging, a process that dies."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from tests.agents.search_program import PROBLEM, grow, plain
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import load_library
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.agents.sessions import DIVERGED
 from tirage.agents.valuation import Estimate, Valuer
@@ -206,7 +206,7 @@ async def test_a_valuer_that_breaks_leaves_a_note_and_the_tree_goes_on() -> None
 
 
 async def test_a_sibling_sees_what_was_tried_and_its_descendants_do_not() -> None:
-    """DFSDT: the aside stands in the second attempt's prompt only, and in no span."""
+    """DFSDT: the ephemeral text stands in the second attempt's prompt only, and in no span."""
     script = [CODE, "```python\nprint(1)\n```\n```output", "\\boxed{1}", "\\boxed{2}"]
 
     class Back(Valuer):
@@ -221,7 +221,7 @@ async def test_a_sibling_sees_what_was_tried_and_its_descendants_do_not() -> Non
     assert "gave 42 (worth 0.00)" in prompts[1]
     second = tree.nodes[2]
     assert second.step is not None
-    assert "already tried" in second.step.aside
+    assert "already tried" in second.step.ephemeral
     assert "already tried" not in tree.trajectory(3).response
     assert tree.trajectory(3).token_ids == (*(model.requests[2].ids or ()), *(tree.nodes[3].step.spans[0].ids or ()))
 
@@ -233,7 +233,7 @@ async def test_lessons_are_shown_and_moves_give_the_hint() -> None:
             if len(tree.nodes) == 1:
                 return trials
             tree.notes[1] = "count twice"
-            return [replace(trial, lessons=(1,), move=f"hint:{load_library()[0].id}") for trial in trials]
+            return [replace(trial, reflections=(1,), move=f"hint:{load_library()[0].id}") for trial in trials]
 
     agent, model = explorer(["\\boxed{1}", "\\boxed{2}"], lambda: Taught(width=2), valuer=Execution(), budget=Budget(nodes=2))
     tree = await agent.solve(PROBLEM, SolveContext(seed=0))

@@ -10,7 +10,7 @@ from tirage.agents.dialects.base import FencedPython
 from tirage.agents.elicitation import FAMILY, Elicitation
 from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.search_options import PathLimits
 from tirage.core import Finish, Hint, HintPosition, Problem, Source, StopReason, Trajectory
 from tirage.core.step import join_ids

@@ -9,7 +9,7 @@ from tirage.agents.dialects.base import Dialect, FencedPython, NativeTools
 from tirage.agents.driver import StepEvent
 from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan, load_library
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.search_options import PathLimits
 from tirage.core import Budget, Finish, Hint, HintPosition, Meter, Problem, Source, StopReason, ToolCall, Tree
 from tirage.core.codec import encode

@@ -10,7 +10,7 @@ import pytest
 from tests.agents.exactness import CODES, PROBLEM, Write, arguments, check_row, check_stream, check_texts, hermes, perform
 from tests.models.spoken_folders import FAMILIES, write_folder
 from tirage.agents.dialects.base import FencedPython, NativeTools
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Source, StopReason
 from tirage.models.base import Sampling
 from tirage.models.template import HFRenderer

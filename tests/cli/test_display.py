@@ -6,7 +6,7 @@ from rich.console import Console
 from tirage.cli import display
 from tirage.cli.display import LiveDisplay
 from tirage.core.step import Usage
-from tirage.rollouts.runner import Progress
+from tirage.rollouts.runner import StageProgress
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +25,13 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_a_stage_is_a_plain_line_with_its_solve_rate(capsys: pytest.CaptureFixture[str]) -> None:
     with LiveDisplay() as shown:
-        shown.stage(Progress(stage="before", total=8, done=8, graded=6, correct=3, usage=Usage(tokens_out=1234)))
+        shown.stage(StageProgress(stage="before", total=8, done=8, graded=6, correct=3, usage=Usage(tokens_out=1234)))
     assert lines(capsys) == ["before: 8/8 50.0% solved  1.2k tokens"]
 
 
 def test_a_resumed_stage_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with LiveDisplay() as shown:
-        shown.stage(Progress(stage="before", total=8, done=8, resumed=8))
+        shown.stage(StageProgress(stage="before", total=8, done=8, resumed=8))
     assert lines(capsys) == ["before: 8/8 resumed"]
 
 
@@ -43,7 +43,7 @@ def test_lines_come_at_most_every_few_seconds_and_always_at_the_end(
     with LiveDisplay() as shown:
         for done in range(1, 101):
             now += 0.25
-            shown.stage(Progress(stage="hinted", total=100, done=done, graded=done, correct=done // 2, usage=Usage(tokens_out=done)))
+            shown.stage(StageProgress(stage="hinted", total=100, done=done, graded=done, correct=done // 2, usage=Usage(tokens_out=done)))
     printed = lines(capsys)
     assert len(printed) == 6, "the first, four more in 24.75 s, and the last"
     assert printed[0].startswith("hinted: 1/100")
@@ -61,7 +61,7 @@ def test_jobs_and_notes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with LiveDisplay(quiet=True) as shown:
         shown.note("x")
-        shown.stage(Progress(stage="before", total=1, done=1, graded=1, correct=1))
+        shown.stage(StageProgress(stage="before", total=1, done=1, graded=1, correct=1))
     assert lines(capsys) == []
 
 
@@ -69,8 +69,8 @@ def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(force_terminal=True, width=120, record=True, file=open("/dev/null", "w"))
     monkeypatch.setattr(display, "Console", lambda **_: console)
     with LiveDisplay() as shown:
-        shown.stage(Progress(stage="before", total=4, done=1, graded=1, correct=1, usage=Usage(tokens_out=5)))
-        shown.stage(Progress(stage="before", total=4, done=4, graded=4, correct=3, usage=Usage(tokens_out=2_500_000)))
+        shown.stage(StageProgress(stage="before", total=4, done=1, graded=1, correct=1, usage=Usage(tokens_out=5)))
+        shown.stage(StageProgress(stage="before", total=4, done=4, graded=4, correct=3, usage=Usage(tokens_out=2_500_000)))
     text = console.export_text()
     assert "4/4" in text
     assert "75.0% solved" in text

@@ -258,3 +258,14 @@ def test_odd_shapes_survive():
 
 def test_containers_and_enums_encode():
     assert encode({"a": (Source.TOOL, 1), 2: [Span(Source.TOOL, "x")]}) == {"a": ["tool", 1], "2": [{"source": "tool", "text": "x"}]}
+
+
+def test_a_field_that_was_renamed_is_read_under_its_former_name_and_written_under_the_present_one() -> None:
+    step = decode(Step, {"spans": [], "finish": "stop", "aside": "Earlier attempts failed."})
+    assert step.ephemeral == "Earlier attempts failed."
+    assert encode(step)["ephemeral"] == "Earlier attempts failed."
+    assert "aside" not in encode(step)
+    with pytest.raises(DataError, match="'aside' is the former name of 'ephemeral'"):
+        decode(Step, {"spans": [], "finish": "stop", "aside": "a", "ephemeral": "b"})
+    with pytest.raises(DataError, match=r"aside|ephemeral"):
+        decode(Step, {"spans": [], "finish": "stop", "aside": 3})

@@ -17,16 +17,16 @@ from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Step, Usage
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.evaluation.judge_bias import position_consistency, sensitivities
-from tirage.judging.bias import CUES, POSITION, Cue, Pair, biased, inject, probe
+from tirage.judging.bias import CUES, POSITION, Cue, JudgedPair, biased, inject, probe
 from tirage.judging.judges import BothOrders, Debiased, Panel, Presented, Shown
 from tirage.judging.presentation import blind, each, level, plain, same_answer
 from tirage.systems.debate import Debate, read_ending
 from tirage.systems.halo.halo import Halo
 from tirage.testing.judges import biased_judge
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.agent import WorkflowAgent
+from tirage.workflows.role_judges import ModelPairJudge
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.rulings import ModelPairJudge
-from tirage.workflows.workflow import WorkflowAgent
 
 WORK = (
     "First the hundreds are added, then the tens, and then the ones, with what is carried over kept in mind because it is easily lost. "
@@ -34,7 +34,9 @@ WORK = (
 )
 SUMS = {"What is 120 + 3?": ("123", "132"), "What is 50 / 4?": ("12.5", "\\frac{25}{4}"), "What is 7 - 9?": ("-2", "2")}
 PAIRS = [
-    Pair(name=str(index), question=question, chosen=f"{WORK}So we get \\boxed{{{right}}}.", rejected=f"{WORK}So we get \\boxed{{{wrong}}}.")
+    JudgedPair(
+        name=str(index), question=question, chosen=f"{WORK}So we get \\boxed{{{right}}}.", rejected=f"{WORK}So we get \\boxed{{{wrong}}}."
+    )
     for index, (question, (right, wrong)) in enumerate(SUMS.items())
 ]
 RIGHT = [right for right, _ in SUMS.values()]

@@ -7,7 +7,7 @@ import pytest
 from tirage.agents.explorer import SolveContext
 from tirage.core import Budget, Failure, Finish, Problem, Rollout, Source, Span, Step, StopReason, Tree, Usage, Verdict
 from tirage.core.errors import ModelUnavailable, SandboxError
-from tirage.rollouts.runner import Progress, Runner, Stage, unique
+from tirage.rollouts.runner import Runner, Stage, StageProgress, unique
 
 PROBLEMS = tuple(Problem(prompt=f"{number}?", answer=str(number)) for number in range(20))
 
@@ -138,7 +138,7 @@ async def test_a_shared_budget_ends_the_run_early_with_what_was_done() -> None:
 async def test_cancelling_keeps_what_was_finished() -> None:
     store = Store()
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: StageProgress) -> None:
         if progress.done == 3:
             task.cancel()
 
@@ -153,7 +153,7 @@ async def test_cancelling_keeps_what_was_finished() -> None:
 async def test_progress_counts_up() -> None:
     seen: list[int] = []
 
-    def told(progress: Progress) -> None:
+    def told(progress: StageProgress) -> None:
         seen.append(progress.done)
 
     await runner(Echo(), Store(), concurrency=2).run(Stage(name="t", problems=PROBLEMS[:5], model="echo"), on_progress=told)

@@ -2,7 +2,7 @@ import pytest
 
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
-from tirage.rollouts.topologies import Batch, Fared, learn_topology
+from tirage.rollouts.topology_learning import Batch, Fared, learn_topology
 from tirage.teams.edges import EdgeOptimizer
 from tirage.teams.stock import stock
 

@@ -10,7 +10,7 @@ import pytest
 import tirage
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Budget, HintPosition, Problem, Source, StopReason
 from tirage.core.errors import ConfigError, DataError, ModelError
 from tirage.models.base import Sampling

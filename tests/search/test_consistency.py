@@ -10,12 +10,12 @@ import pytest
 from tests.search.toys import Drive, Outcome
 from tirage.core import Problem, StopReason, Tree
 from tirage.search.base import Trial
-from tirage.search.consistency import Candidate, Mode, discriminate, mask_prefixes
+from tirage.search.consistency import ConfidentAnswer, Survival, discriminate, mask_prefixes
 from tirage.search.rstar import RStar, solutions
 
 
-def of(*pairs: tuple[str | None, float]) -> list[Candidate]:
-    return [Candidate(answer=answer, confidence=confidence) for answer, confidence in pairs]
+def of(*pairs: tuple[str | None, float]) -> list[ConfidentAnswer]:
+    return [ConfidentAnswer(answer=answer, confidence=confidence) for answer, confidence in pairs]
 
 
 def test_four_masks_of_a_hundred_words() -> None:
@@ -56,7 +56,7 @@ def test_the_second_model_overrules_the_majority() -> None:
         ("majority", (False, False, True, True, True)),
     ],
 )
-def test_modes(mode: Mode, survives: tuple[bool, ...]) -> None:
+def test_modes(mode: Survival, survives: tuple[bool, ...]) -> None:
     completed = (["x", "x", None, None], ["a", "x", "x", None], ["a", "a", "x", "x"], ["a", "a", "a", "x"], ["a"] * 4)
     for completions, expected in zip(completed, survives, strict=True):
         # "b" is confident but never confirmed: "a" wins exactly when it survives.
@@ -81,7 +81,7 @@ def test_no_gold_answer_is_in_reach() -> None:
     tree = Tree(problem_id=problem.id, policy_id="m", seed=0, prompt=())
     drive = Drive(RStar(seed=0), world, tree).run(5000)
     found = solutions(tree, drive.answers)
-    candidates = [Candidate(answer=answer, confidence=tree.values[index]) for index, answer in found.items()]
+    candidates = [ConfidentAnswer(answer=answer, confidence=tree.values[index]) for index, answer in found.items()]
     completions = [[candidate.answer] * 4 for candidate in candidates]
     assert discriminate(candidates, completions) is not None
     assert nonce in pickle.dumps(problem).decode("latin-1")

@@ -1,4 +1,4 @@
-"""LATS: a leaf in a graph, back-ups by hand, lessons from failures, ends."""
+"""LATS: a leaf in a graph, back-ups by hand, reflections on failures, ends."""
 
 import pytest
 
@@ -115,11 +115,11 @@ def test_failures_with_a_note_become_lessons_the_most_recent_three() -> None:
         return Outcome(text=text, value=0.0, stop=StopReason.ANSWERED, note=None if text == "b" else f"not {text}")
 
     drive = Drive(LATS(n=7, iterations=2, seed=0), world).run(15)
-    shown = ["".join(path_text(drive.tree, index)[1:] for index in trial.lessons) for trial in drive.trials]
+    shown = ["".join(path_text(drive.tree, index)[1:] for index in trial.reflections) for trial in drive.trials]
     assert shown[:8] == [""] * 8
     # "b" has no note, and the second and third "a" are the first one again.
     assert shown[8:] == ["a", "a", "ca", "ca", "ca", "dca", "edc"]
-    assert drive.trials[8].lessons == (8,)
+    assert drive.trials[8].reflections == (8,)
 
 
 def test_a_note_that_comes_late_is_shown_from_then_on() -> None:
@@ -131,7 +131,7 @@ def test_a_note_that_comes_late_is_shown_from_then_on() -> None:
     (before,) = search.ask(drive.tree, 1)
     drive.tree.notes[1] = "too hasty"
     (after,) = search.ask(drive.tree, 1)
-    assert (before.lessons, after.lessons) == ((), (1,))
+    assert (before.reflections, after.reflections) == ((), (1,))
 
 
 def test_after_success_nothing_is_asked_and_what_flies_is_kept() -> None:

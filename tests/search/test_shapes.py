@@ -134,7 +134,7 @@ def test_dfsdt_tells_each_attempt_of_its_siblings_and_goes_back_two_levels() -> 
 
     drive = Drive(DepthFirst(aware=True), act).run(20)
     assert [path_text(drive.tree, node.index) for node in drive.tree.nodes[1:]] == ["0", "00", "000", "01", "010"]
-    assert [trial.beside for trial in drive.trials] == [(), (), (), (2,), ()]
+    assert [trial.siblings for trial in drive.trials] == [(), (), (), (2,), ()]
     chain = Drive(DepthFirst(width=1, aware=True), act).run(20)
     assert not chain.answers, "one attempt per node is ReAct, which fails here"
 

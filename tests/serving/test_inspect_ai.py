@@ -7,7 +7,7 @@ import pytest
 
 from tirage.agents.dialects.base import FencedPython, NativeTools
 from tirage.agents.explorer import Explorer
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, MissingExtra, ModelRequestError, ModelUnavailable
 from tirage.core.message import ToolCall

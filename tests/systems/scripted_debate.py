@@ -6,8 +6,8 @@ from tirage.systems.debate import (
     Debate,
 )
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 KEY = "nonce-4711"
 PROBLEM = Problem(prompt="What is 6 * 7?", answer=KEY, metadata={"solution": KEY})

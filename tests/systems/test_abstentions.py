@@ -7,17 +7,17 @@ from tests.systems.scripted_debate import hold
 from tirage.agents.explorer import SolveContext
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
-from tirage.judging.critique import Critique, corrected
+from tirage.judging.critique_text import Critique, corrected
 from tirage.systems.critic_cot import NEVER_ACCEPTED, CriticFilter, CriticRefinement
 from tirage.systems.debate import CUT, Debate, read_ending
 from tirage.systems.halo.roles import JUDGE, SCORER
 from tirage.systems.octotools import VERIFIER
 from tirage.testing.models import Reply, ScriptedModel
+from tirage.workflows.agent import Workflow, WorkflowAgent
+from tirage.workflows.role_judges import ModelPairJudge, ModelScoreJudge
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
-from tirage.workflows.rulings import ModelPairJudge, ModelScoreJudge
-from tirage.workflows.run import Turn, WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import Turn, WorkflowRun
 
 HALF = Reply(text="Step 1: 3 * 4 is 12. Step 1 is correct.\nStep 2: 2 + 12 is", cut=True)
 

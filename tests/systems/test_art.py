@@ -18,7 +18,7 @@ from tirage.models.base import Sampling
 from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.systems.art.art import Art, _embedder, build
 from tirage.systems.art.library import MOST_EDITS, Task, add_program, best_cluster, load_library
-from tirage.systems.art.program import Program, ProgramStep, continued, filled, parse, parse_steps, quoted, render_steps
+from tirage.systems.art.program import ProgramStep, TaskProgram, continued, filled, parse, parse_steps, quoted, render_steps
 from tirage.systems.parts import AgentParts
 from tirage.testing.canary import Canary
 from tirage.testing.logs import MemoryLog
@@ -28,8 +28,8 @@ from tirage.tools.python import PythonTool
 from tirage.tools.retrieval.embedders import HashingEmbedder
 from tirage.tools.toolset import toolset
 from tirage.verification.extract import final_answer
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 hashed = HashingEmbedder().embed
 """Vectors that need no model."""
@@ -63,7 +63,7 @@ def begun_in(prompt):
 
 # -- programs -------------------------------------------------------------------------------------------------
 
-ONE_LINE = Program(
+ONE_LINE = TaskProgram(
     input="Which river flows through the capital of Hungary?",
     steps=(
         ProgramStep(command="search", task="capital of Hungary", output="Budapest"),
@@ -71,7 +71,7 @@ ONE_LINE = Program(
     ),
     answer="the Danube",
 )
-SEVERAL_LINES = Program(
+SEVERAL_LINES = TaskProgram(
     input="What does it print?\nfor n in range(2):\n    print(n)",
     steps=(
         ProgramStep(command="code execute", task="for n in range(2):\n    print(n)", output="0\n1\n\n#3: no tag\nAns: no tag\n----"),
@@ -80,7 +80,7 @@ SEVERAL_LINES = Program(
     ),
     answer="0\n1",
 )
-UNTERMINATED = Program(input="a", steps=(ProgramStep(command="think", task="first"),))
+UNTERMINATED = TaskProgram(input="a", steps=(ProgramStep(command="think", task="first"),))
 
 
 @pytest.mark.parametrize("program", [ONE_LINE, SEVERAL_LINES, UNTERMINATED, replace(UNTERMINATED, steps=())])
@@ -95,7 +95,7 @@ OUTPUTS = st.text(st.sampled_from("ab1 #:Q[]\nAns-"), max_size=30).map(quoted)
 @given(st.lists(st.none() | OUTPUTS, min_size=1, max_size=4), st.sampled_from(["42", "no\nyes", None]))
 def test_any_outputs_are_read_back(outputs, answer):
     steps = tuple(ProgramStep(command="search", task="the first line\nand another", output=output) for output in outputs)
-    program = Program(input="x", steps=steps, answer=answer)
+    program = TaskProgram(input="x", steps=steps, answer=answer)
     assert parse(program.render()) == program
 
 

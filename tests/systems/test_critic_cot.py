@@ -10,8 +10,8 @@ from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, ModelRequestError
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
-from tirage.judging.critique import corrected, read_check, read_critique, split_steps
-from tirage.judging.pool import Candidate
+from tirage.judging.candidate_pool import CheckedCandidate
+from tirage.judging.critique_text import corrected, read_check, read_critique, split_steps
 from tirage.models.base import Sampling
 from tirage.rollouts.runner import judge
 from tirage.systems.critic_cot import (
@@ -108,7 +108,7 @@ async def test_where_all_are_rejected_all_vote_and_it_is_noted():
 
 def test_few_survivors_that_disagree_do_not_outvote_the_rest():
     def made(answer, passes):
-        return Candidate(node=1, answer=answer, checks=(passes,))
+        return CheckedCandidate(node=1, answer=answer, checks=(passes,))
 
     rest = [made("W", False)] * 62
     # N = 64: fewer than min(6, 64 // 16) = 4 survivors.

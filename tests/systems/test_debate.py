@@ -16,7 +16,7 @@ from tirage.systems.debate import (
     NO_ANSWER,
     VOID,
     Debate,
-    Ending,
+    DebateEnding,
     Statement,
     interleave,
     read_ending,
@@ -26,8 +26,8 @@ from tirage.systems.debate import (
 )
 from tirage.testing.logs import MemoryLog
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 
 def prompts(model):
@@ -59,7 +59,7 @@ async def test_the_judge_prompt_holds_neither_the_key_nor_a_model_name(least):
 async def test_a_judge_who_says_continue_and_then_pro_has_heard_exactly_two_rounds():
     tree, judge, _ = await hold(["Verdict: continue", "Verdict: A"], workflow=Debate(least=1))
     judge.assert_done()
-    assert read_ending(tree) == Ending(winner="pro", rounds=2)
+    assert read_ending(tree) == DebateEnding(winner="pro", rounds=2)
     assert [node.move for node in tree.nodes[1:]] == ["pro", "con", "judge", "pro", "con", "judge"]
     assert [node.parent for node in tree.nodes[1:]] == [0, 1, 2, 2, 4, 5]
     assert tree.trajectory(tree.chosen).response == PRO
@@ -68,21 +68,21 @@ async def test_a_judge_who_says_continue_and_then_pro_has_heard_exactly_two_roun
 
 async def test_the_judge_is_asked_after_the_least_number_of_rounds_and_a_decision_ends_the_debate():
     tree, judge, _ = await hold(["Verdict: B"])
-    assert read_ending(tree) == Ending(winner="con", rounds=2)
+    assert read_ending(tree) == DebateEnding(winner="con", rounds=2)
     assert len(judge.requests) == 1
     assert tree.trajectory(tree.chosen).response == CON
 
 
 async def test_a_judge_who_always_says_continue_stops_at_the_cap_with_a_forced_verdict():
     tree, judge, _ = await hold({"": "Verdict: continue"})
-    assert read_ending(tree) == Ending(winner="pro", rounds=5, forced=True)
+    assert read_ending(tree) == DebateEnding(winner="pro", rounds=5, forced=True)
     assert len(judge.requests) == 4
     assert '"Verdict: continue"' in prompts(judge)[2]
     assert "continue" not in prompts(judge)[3]
     assert "you have to decide" in prompts(judge)[3]
     assert tree.notes[tree.chosen] == FORCED
     tree, _, _ = await hold({"have to decide": "Verdict: B", "": "Verdict: continue"})
-    assert read_ending(tree) == Ending(winner="con", rounds=5)
+    assert read_ending(tree) == DebateEnding(winner="con", rounds=5)
 
 
 async def matches(judge, models, items=3):
@@ -126,13 +126,13 @@ async def test_a_judge_who_favours_the_first_speaker_makes_the_sides_unequal_and
 async def test_the_judge_is_wrapped_without_the_play_noticing():
     tree, judge, _ = await hold({"": "Verdict: A"}, workflow=Debate(review=BothOrders))
     # Both orders never agree, so every round asks for another one, and the last one is forced.
-    assert read_ending(tree) == Ending(winner="pro", rounds=5, forced=True)
+    assert read_ending(tree) == DebateEnding(winner="pro", rounds=5, forced=True)
     assert len(judge.requests) == 2 * 4
     assert [node.sample for node in tree.nodes if node.move == "judge"] == [0, 1] * 4
     assert "Debater A:\nPosition: 41" in prompts(judge)[1]
     content = {r"Debater A:\nPosition: 41": "Verdict: A", r"Debater B:\nPosition: 41": "Verdict: B"}
     tree, judge, _ = await hold(content, workflow=Debate(review=BothOrders))
-    assert read_ending(tree) == Ending(winner="con", rounds=2)
+    assert read_ending(tree) == DebateEnding(winner="con", rounds=2)
     assert tree.policy_id.startswith("debate(2,5,BothOrders)|")
 
 
@@ -140,7 +140,7 @@ async def test_the_judge_is_wrapped_without_the_play_noticing():
 async def test_a_challenger_that_proposes_the_official_answer_makes_the_debate_void(key):
     tree, judge, debaters = await hold([], con=f"Position: The answer is {key}.", problem=Problem(prompt="q", answer=key))
     assert (tree.ended, tree.chosen) == (VOID, ROOT)
-    assert read_ending(tree) == Ending(winner=None, rounds=1, void=True)
+    assert read_ending(tree) == DebateEnding(winner=None, rounds=1, void=True)
     assert len(debaters["pro"].requests) == len(debaters["con"].requests) == 1
     assert not judge.requests
 
@@ -160,7 +160,7 @@ async def test_a_challenger_that_proposes_late_is_void_late():
     tree = await WorkflowAgent(workflow, RoleModels(model=ScriptedModel(), models=debaters)).solve(
         Problem(prompt="q", answer="42"), SolveContext(seed=0)
     )
-    assert read_ending(tree) == Ending(winner=None, rounds=2, void=True)
+    assert read_ending(tree) == DebateEnding(winner=None, rounds=2, void=True)
 
 
 async def test_nobody_speaks_for_the_other_side():
@@ -180,7 +180,7 @@ async def test_a_limit_ends_a_debate_without_a_winner(calls):
     tree, _, _ = await hold(["Verdict: A"], budget=Budget(model_calls=calls))
     assert tree.usage.model_calls == calls
     assert tree.ended == ("" if calls == 5 else "budget: model_calls")
-    assert read_ending(tree) == Ending(winner="pro" if calls == 5 else None, rounds=min(2, calls // 2))
+    assert read_ending(tree) == DebateEnding(winner="pro" if calls == 5 else None, rounds=min(2, calls // 2))
     above = Meter(Budget(model_calls=calls))
     tree, _, _ = await hold(["Verdict: A"], meter=above)
     assert above.spent.model_calls == calls
@@ -191,7 +191,7 @@ async def test_what_breaks_is_no_ruling(broken, rounds):
     failure = ModelRequestError("too long")
     said = {"verdicts": ["Verdict: A"], "pro": PRO, "con": CON, **({"verdicts": [failure]} if broken == "judge" else {broken: failure})}
     tree, _, _ = await hold(said.pop("verdicts"), **said)
-    assert read_ending(tree) == Ending(winner=None, rounds=rounds)
+    assert read_ending(tree) == DebateEnding(winner=None, rounds=rounds)
     assert tree.ended == "model failed: too long"
     # The runner sees by the chosen path that the debate broke.
     assert tree.trajectory(tree.chosen).error.message == "too long"

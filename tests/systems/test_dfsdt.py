@@ -131,7 +131,7 @@ async def test_the_diversity_message_is_in_the_second_siblings_prompt_only(sandb
         '<|user|>Here I have already tried:\n- python({"code": "x + 1"}) gave 2\nI will do something different.\n'
     ), "tool, arguments and observation"
     assert "already tried" not in tree.trajectory(tree.chosen).response
-    assert "already tried" in tree.nodes[4].step.aside
+    assert "already tried" in tree.nodes[4].step.ephemeral
 
 
 async def test_the_diversity_message_and_what_was_given_up_are_in_no_exported_conversation(sandbox: Sandbox) -> None:

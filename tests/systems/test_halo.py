@@ -21,8 +21,8 @@ from tirage.systems.registry import build
 from tirage.testing.canary import Canary
 from tirage.verification.ballot import equal
 from tirage.verification.extract import final_answer
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="nonce-4711", metadata={"solution": "nonce-4711"})
 REFINING = ("parser", "templater", "optimiser", "writer")

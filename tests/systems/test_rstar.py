@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.systems.scripted_parts import PROBLEM, prompt_of, prompts, scripted_parts, system
+from tirage.agents.continuation import Path
 from tirage.agents.explorer import Agent, Explorer, SolveContext
-from tirage.agents.requests import Path
 from tirage.core import Budget, Finish, Source, Span, Step, StopReason, Tree
 from tirage.core.budget import Meter
 from tirage.core.errors import ConfigError

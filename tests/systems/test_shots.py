@@ -14,7 +14,7 @@ from tirage.systems import critic_cot, octotools, socratic, t1
 from tirage.systems.art import art
 from tirage.systems.halo import roles as halo_roles
 from tirage.systems.registry import build, find, shipped
-from tirage.systems.shots import load_shots
+from tirage.systems.shot_files import load_shots
 from tirage.testing.scripted import ScriptedModel
 from tirage.workflows.roles import Role
 from tirage.workflows.shots import POLICY

@@ -25,8 +25,8 @@ from tirage.systems.registry import build, shipped
 from tirage.testing.canary import Canary
 from tirage.testing.scripted import ScriptedModel
 from tirage.tools.retrieval import Collection, SearchTool
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 SAID = "Step 1: 6 * 7 = 42. Step 1 is correct.\nConclusion: correct\nVerdict: correct\nScore: 7\nSo the answer is \\boxed{42}."
 """Something for every role."""
@@ -61,7 +61,7 @@ def test_every_system_says_how_its_paper_samples() -> None:
     assert shipped()["start"].sampling["max_tokens"] == 32768
 
 
-@pytest.mark.parametrize("mode", get_args(realcritic.Mode))
+@pytest.mark.parametrize("mode", get_args(realcritic.CritiqueMode))
 async def test_the_reference_is_out_of_reach_of_critics_in_every_mode(mode: str) -> None:
     canary, model = Canary(), ScriptedModel(says)
     agent = realcritic.build(scripted_parts(model), mode=mode, given={canary.problem.id: "It is \\boxed{41}."})

@@ -17,8 +17,8 @@ from tirage.core.message import ToolCall
 from tirage.core.problem import Problem
 from tirage.core.tree import ROOT
 from tirage.core.verdict import Verdict
+from tirage.judging.candidate_pool import RM_ONLY, CheckedCandidate, check_figures, finding, read_pool, select, selection_curve
 from tirage.judging.generative_reward import GenerativeReward
-from tirage.judging.pool import RM_ONLY, Candidate, check_figures, finding, read_pool, select, selection_curve
 from tirage.models.base import Sampling
 from tirage.rollouts.runner import judge
 from tirage.sandbox import SandboxConfig, open_sandbox
@@ -78,9 +78,10 @@ async def verdicts_of(tree, answer="42"):
         await verifier.close()
 
 
-def pool(*items: tuple[str | None, float, bool | None]) -> list[Candidate]:
+def pool(*items: tuple[str | None, float, bool | None]) -> list[CheckedCandidate]:
     return [
-        Candidate(node=place, answer=answer, reward=reward, checks=(found,)) for place, (answer, reward, found) in enumerate(items, start=1)
+        CheckedCandidate(node=place, answer=answer, reward=reward, checks=(found,))
+        for place, (answer, reward, found) in enumerate(items, start=1)
     ]
 
 
@@ -176,7 +177,7 @@ async def test_several_checks_vote_and_the_share_may_be_the_reward():
     (item,) = read_pool(tree)
     assert sorted(item.checks) == [False, True, True]
     assert (item.passes, item.reward) == (True, pytest.approx(2 / 3))
-    assert Candidate(node=1, answer="1", checks=(True, False)).passes is None
+    assert CheckedCandidate(node=1, answer="1", checks=(True, False)).passes is None
 
 
 async def test_the_probability_of_a_word_as_reward():

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from tirage.teams.learner import Outcome, TopologyLearner
+from tirage.teams.learner import TeamOutcome, TopologyLearner
 from tirage.teams.topology import EdgeKind, Member, Topology
 
 TEAM = Topology(
@@ -66,7 +66,7 @@ def train(
         outcomes = []
         for place, query in enumerate(asked[start : start + batch]):
             topology, _ = learner.sample(query, seed=start + place)
-            outcomes.append(Outcome(query=query, seed=start + place, topology=topology, utility=float(utility(query, topology))))
+            outcomes.append(TeamOutcome(query=query, seed=start + place, topology=topology, utility=float(utility(query, topology))))
         learner.learn(outcomes)
 
 

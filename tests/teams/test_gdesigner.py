@@ -29,15 +29,15 @@ from tirage.agents.explorer import SolveContext
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
 from tirage.teams.edges import EdgeOptimizer
-from tirage.teams.learner import SPATIAL, TEMPORAL, Outcome, TopologyLearner, allowed_pairs, log_probability, walk
+from tirage.teams.learner import SPATIAL, TEMPORAL, TeamOutcome, TopologyLearner, allowed_pairs, log_probability, walk
 from tirage.teams.refinement import refine
 from tirage.teams.spec import GDesignerSettings
 from tirage.teams.stock import stock
 from tirage.teams.team import Team, tokens_per_edge
 from tirage.teams.topology import Member, Topology
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 torch = pytest.importorskip("torch", reason="install it with: pip install 'tirage[local]'")
 
@@ -353,7 +353,7 @@ def test_what_is_no_learned_topology_is_refused(tmp_path: Path) -> None:
 def test_a_batch_is_learned_from_once(make: type) -> None:
     learner: TopologyLearner = make(TEAM)
     outcomes = [
-        Outcome(query=QUERY, seed=seed, topology=learner.sample(QUERY, seed)[0], utility=float(seed % 3 == 0)) for seed in range(60)
+        TeamOutcome(query=QUERY, seed=seed, topology=learner.sample(QUERY, seed)[0], utility=float(seed % 3 == 0)) for seed in range(60)
     ]
     learner.learn(outcomes)
     with pytest.raises(ConfigError, match="learn once from each batch"):

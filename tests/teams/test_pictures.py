@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tirage.teams.pictures import Form, draw
+from tirage.teams.pictures import TopologyForm, draw
 from tirage.teams.stock import SHAPES, stock
 from tirage.teams.topology import Member, Topology
 
@@ -98,7 +98,7 @@ def test_a_member_who_speaks_in_both_ways_is_counted_once() -> None:
 
 
 @pytest.mark.parametrize("form", ["ascii", "dot", "mermaid", "html", "json"])
-def test_hostile_names_stay_text_in_every_form(form: Form) -> None:
+def test_hostile_names_stay_text_in_every_form(form: TopologyForm) -> None:
     members = (Member(name=EVIL, role=EVIL, model=EVIL, tools=(EVIL,), prompt=EVIL), Member(name="b"))
     evil = Topology(name=EVIL, members=members, spatial=((EVIL, "b"),), temporal=(("b", EVIL),), rounds=2, decision=EVIL)
     picture = draw(evil, form, {(EVIL, "b"): 3})

@@ -10,9 +10,9 @@ from tirage.teams.stock import stock
 from tirage.teams.team import Team, fit, tokens_per_edge, with_saboteur
 from tirage.teams.topology import Member, Topology
 from tirage.testing.models import ScriptedModel
-from tirage.workflows.approval import Action, ApprovalGate, Decision
+from tirage.workflows.agent import WorkflowAgent
+from tirage.workflows.approval import Action, ApprovalDecision, ApprovalGate
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 PROBLEM = Problem(prompt="6 * 7?", answer="nonce-4711")
 
@@ -124,7 +124,7 @@ async def test_nobody_sees_the_key():
 async def test_a_member_whose_turns_wait_for_a_person():
     class Boss:
         async def decide(self, request):
-            return Decision(action=Action.MODIFY, text="\\boxed{5}")
+            return ApprovalDecision(action=Action.MODIFY, text="\\boxed{5}")
 
     script = {"solver-1": ["\\boxed{1}"], "solver-2": ["\\boxed{2}"]}
     model, _ = await perform(stock("chain", 2), script, approve={"solver-1"}, gate=ApprovalGate([Boss()]))

@@ -7,7 +7,7 @@ import pytest
 
 from tirage.agents.dialects.base import FencedPython
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.replies import whole
 from tirage.agents.search_options import SearchOptions
 from tirage.agents.valuation import Estimate, Valuer
@@ -17,10 +17,10 @@ from tirage.models.base import Sampling
 from tirage.search.best_of_n import BestOfN
 from tirage.testing.canary import Canary, reachable
 from tirage.testing.scripted import Script, ScriptedModel
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
-from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import WorkflowRun
 
 
 class Half(Valuer):

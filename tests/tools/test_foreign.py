@@ -8,7 +8,7 @@ import pytest
 
 from tirage.agents.dialects.base import NativeTools
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core.errors import ConfigError, MissingExtra
 from tirage.core.message import ObservationStatus, ToolCall
 from tirage.core.problem import Problem

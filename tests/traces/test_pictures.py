@@ -146,7 +146,7 @@ def test_numbers_that_json_lacks_leave_as_strings() -> None:
 
 def evil() -> Rollout:
     tree = Tree(problem_id="p", policy_id=EVIL, seed=0, prompt=(Span(Source.PROMPT, EVIL),))
-    tree.add(ROOT, replace(step(EVIL), aside=EVIL), move=EVIL)
+    tree.add(ROOT, replace(step(EVIL), ephemeral=EVIL), move=EVIL)
     tree.add(ROOT, step("<b>"), sample=1, stop=StopReason.ANSWERED)
     tree.notes[1] = EVIL
     return replace(rollout(tree), problem=Problem(prompt=EVIL, answer="1"), key="search/<i>/0")

@@ -10,8 +10,8 @@ import pytest
 from tests.workflows.two_steps import PROBLEM, perform
 from tirage.core.errors import DataError
 from tirage.core.step import Source
-from tirage.workflows.approval import Action, ApprovalGate, Decision, Paused, PausedRun, Record, Request
-from tirage.workflows.run import PERSON
+from tirage.workflows.approval import Action, ApprovalDecision, ApprovalGate, ApprovalRequest, Paused, PausedLog, PausedRun
+from tirage.workflows.turns import PERSON
 
 
 class Says:
@@ -25,23 +25,25 @@ class Says:
 
 
 async def test_approved_goes_on():
-    boss = Says(Decision(action=Action.APPROVE))
+    boss = Says(ApprovalDecision(action=Action.APPROVE))
     model, tree = await perform(ApprovalGate([boss]), {"planner": ["multiply"], "executor": ["42"]})
-    assert boss.requests == [Request(number=0, role="planner", text="multiply", asked="Plan: 6 * 7?")]
+    assert boss.requests == [ApprovalRequest(number=0, role="planner", text="multiply", asked="Plan: 6 * 7?")]
     assert tree.trajectory(tree.chosen).response == "42"
     assert "by multiply" in tree.trajectory(tree.chosen).prompt[0].text
     model.assert_done()
 
 
 async def test_a_modified_turn_is_the_persons_own_words():
-    _, tree = await perform(ApprovalGate([Says(Decision(action=Action.MODIFY, text="add"))]), {"planner": ["multiply"], "executor": ["13"]})
+    _, tree = await perform(
+        ApprovalGate([Says(ApprovalDecision(action=Action.MODIFY, text="add"))]), {"planner": ["multiply"], "executor": ["13"]}
+    )
     assert [node.move for node in tree.nodes[1:]] == ["planner", PERSON, "executor"]
     assert [span.source for span in tree.nodes[2].step.spans] == [Source.FORCED]
     assert "by add" in tree.trajectory(3).prompt[0].text
 
 
 async def test_a_rejected_turn_is_taken_again_with_the_objection():
-    boss = Says(Decision(action=Action.REJECT, text="too short"), Decision(action=Action.APPROVE))
+    boss = Says(ApprovalDecision(action=Action.REJECT, text="too short"), ApprovalDecision(action=Action.APPROVE))
     model, tree = await perform(ApprovalGate([boss]), {"planner": ["x", "multiply"], "executor": ["42"]})
     asked = bytes(model.requests[1].ids).decode()
     assert "Plan: 6 * 7?" in asked
@@ -52,22 +54,22 @@ async def test_a_rejected_turn_is_taken_again_with_the_objection():
 
 
 async def test_what_is_escalated_goes_to_the_next_in_charge():
-    first, second = Says(Decision(action=Action.ESCALATE)), Says(Decision(action=Action.APPROVE))
+    first, second = Says(ApprovalDecision(action=Action.ESCALATE)), Says(ApprovalDecision(action=Action.APPROVE))
     await perform(ApprovalGate([first, second]), {"planner": ["multiply"], "executor": ["42"]})
     assert [request.level for request in second.requests] == [1]
     with pytest.raises(Paused):
-        await perform(ApprovalGate([Says(Decision(action=Action.ESCALATE))]), {"planner": ["multiply"], "executor": []})
+        await perform(ApprovalGate([Says(ApprovalDecision(action=Action.ESCALATE))]), {"planner": ["multiply"], "executor": []})
 
 
 async def test_terminated_ends_with_what_there_is():
     _, tree = await perform(
-        ApprovalGate([Says(Decision(action=Action.TERMINATE, by="Ann", text="enough"))]), {"planner": ["m"], "executor": []}
+        ApprovalGate([Says(ApprovalDecision(action=Action.TERMINATE, by="Ann", text="enough"))]), {"planner": ["m"], "executor": []}
     )
     assert (tree.ended, tree.chosen, len(tree.nodes)) == ("ended by Ann: enough", 0, 2)
 
 
 async def test_a_paused_run_goes_on_from_its_file(tmp_path):
-    record, gate, file = Record(), ApprovalGate(), tmp_path / "run.json"
+    record, gate, file = PausedLog(), ApprovalGate(), tmp_path / "run.json"
 
     def write(request):
         PausedRun(problem=PROBLEM, seed=1, agent={"team": "x"}, settled=tuple(record.settled), waiting=request).save(file)
@@ -76,9 +78,9 @@ async def test_a_paused_run_goes_on_from_its_file(tmp_path):
     with pytest.raises(Paused, match="planner"):
         await perform(gate, {"planner": ["multiply"], "executor": []}, log=record)
     run = PausedRun.load(file)
-    assert run.waiting == Request(number=0, role="planner", text="multiply", asked="Plan: 6 * 7?")
-    again = ApprovalGate(decided={0: Decision(action=Action.APPROVE)})
-    model, tree = await perform(again, {"planner": [], "executor": ["42"]}, log=Record(run.settled))
+    assert run.waiting == ApprovalRequest(number=0, role="planner", text="multiply", asked="Plan: 6 * 7?")
+    again = ApprovalGate(decided={0: ApprovalDecision(action=Action.APPROVE)})
+    model, tree = await perform(again, {"planner": [], "executor": ["42"]}, log=PausedLog(run.settled))
     model.assert_done()
     assert tree.trajectory(tree.chosen).response == "42"
 
@@ -86,8 +88,8 @@ async def test_a_paused_run_goes_on_from_its_file(tmp_path):
 PROGRAM = """
 import asyncio, pathlib, sys
 from tests.workflows.two_steps import PROBLEM, perform
-from tirage.workflows.approval import ApprovalGate, PausedRun, Record
-record, file = Record(), pathlib.Path(sys.argv[1])
+from tirage.workflows.approval import ApprovalGate, PausedRun, PausedLog
+record, file = PausedLog(), pathlib.Path(sys.argv[1])
 
 class Asleep:
     async def decide(self, request):
@@ -117,8 +119,8 @@ async def test_a_run_that_is_killed_while_it_waits_goes_on_in_another_process(tm
     file = tmp_path / "run.json"
     wait_and_kill(file)
     run = PausedRun.load(file)
-    gate = ApprovalGate(decided={0: Decision(action=Action.MODIFY, text="add up")})
-    model, tree = await perform(gate, {"planner": [], "executor": ["42"]}, log=Record(run.settled))
+    gate = ApprovalGate(decided={0: ApprovalDecision(action=Action.MODIFY, text="add up")})
+    model, tree = await perform(gate, {"planner": [], "executor": ["42"]}, log=PausedLog(run.settled))
     model.assert_done()
     assert "by add up" in tree.trajectory(tree.chosen).prompt[0].text
 
@@ -142,8 +144,8 @@ def test_a_file_that_does_not_fit(tmp_path, text, reason):
 
 
 async def test_a_file_of_another_run_is_refused():
-    record = Record()
-    await perform(ApprovalGate([Says(Decision(action=Action.APPROVE))]), {"planner": ["m"], "executor": ["42"]}, log=record)
+    record = PausedLog()
+    await perform(ApprovalGate([Says(ApprovalDecision(action=Action.APPROVE))]), {"planner": ["m"], "executor": ["42"]}, log=record)
     moved = [type(item)(**{**{name: getattr(item, name) for name in item.__slots__}, "sample": 9}) for item in record.settled]
     with pytest.raises(DataError, match="does not fit the agent"):
-        await perform(ApprovalGate(), {"planner": [], "executor": []}, log=Record(moved))
+        await perform(ApprovalGate(), {"planner": [], "executor": []}, log=PausedLog(moved))

@@ -12,9 +12,9 @@ from tirage.sandbox import SandboxConfig, open_sandbox
 from tirage.systems.halo.halo import Halo
 from tirage.testing.models import ScriptedModel
 from tirage.tools.python import PythonTool
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
-from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 
 class Part(BaseModel):

@@ -6,8 +6,8 @@ from tirage.core.errors import ModelRequestError, ModelUnavailable, NoRuling
 from tirage.judging.judges import ByScore, Mean, Panel, Shown
 from tirage.judging.presentation import blind, level, plain, shorten
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.role_judges import ModelPairJudge, ModelScoreJudge, scoring
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.rulings import ModelPairJudge, ModelScoreJudge, scoring
 
 
 class Says:

@@ -17,10 +17,10 @@ from tirage.testing.logs import MemoryLog
 from tirage.testing.models import Reply, ScriptedModel
 from tirage.tools.python import PythonTool
 from tirage.verification.factory import open_verifier
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Call, WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import Call, WorkflowRun
 
 PLANNER = Role(name="planner", template="Plan: {problem}", system="You plan.", read=whole, default="just do it")
 EXECUTOR = Role(name="executor", template="{problem}\nPlan: {plan}", read=whole, default="", tools=("python",), answers=True)

@@ -20,10 +20,10 @@ from tirage.tools.shell import ShellTool
 from tirage.tools.toolset import toolset
 from tirage.traces.search_log import SearchLog
 from tirage.verification.factory import open_verifier
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
 from tirage.workflows.tool_runner import only_text
-from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 PROBLEM = Problem(prompt="What is 6 * 7?", answer="42")
 WRITER = Role(name="writer", template="{problem} {found}", read=whole, default="", answers=True)

@@ -4,9 +4,9 @@ from tirage.agents.explorer import SolveContext
 from tirage.agents.replies import whole
 from tirage.core.problem import Problem
 from tirage.testing.models import ScriptedModel
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
-from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 PLANNER = Role(name="planner", template="Plan: {problem}", read=whole, default="", approve=True)
 EXECUTOR = Role(name="executor", template="{problem} by {plan}", read=whole, default="", answers=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from tirage.agents.draft import Draft, WrappedPolicy
-from tirage.agents.policy import ModelPolicy
-from tirage.agents.requests import Mode, Path
+from tirage.agents.continuation import ContinuationMode, Path
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Draft, WrappedPolicy
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.search.hint_moves import PREFIX
@@ -19,7 +19,7 @@ class Arms(WrappedPolicy):
         self._first = first
         self._others = dict(others)
         tokenizers = {policy.model.renderer.hash for policy in (first, *others.values()) if policy.model.renderer is not None}
-        by_ids = any(policy.mode is Mode.TOKENS for policy in (first, *others.values()))
+        by_ids = any(policy.mode is ContinuationMode.TOKENS for policy in (first, *others.values()))
         if by_ids and (len(tokenizers) > 1 or any(policy.mode is not first.mode for policy in others.values())):
             names = ", ".join(policy.model.name for policy in (first, *others.values()))
             raise ConfigError(
@@ -42,7 +42,7 @@ class Arms(WrappedPolicy):
         return max(policy.most_tokens for policy in (self._first, *self._others.values()))
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """By the arm that the move names."""
         policy = self._others.get(move)
@@ -50,5 +50,5 @@ class Arms(WrappedPolicy):
             raise ConfigError(f"there is no arm {move!r}; arms: {', '.join(self._others) or 'none'}, and the first without a name")
         own = move if policy is None else ""
         return await (policy or self._first).propose(
-            problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=own, aside=aside
+            problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=own, ephemeral=ephemeral
         )

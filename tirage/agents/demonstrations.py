@@ -16,7 +16,7 @@ from tirage.core.message import Message
 from tirage.tools.retrieval.embedders import HashingEmbedder
 from tirage.verification.fences import fenced_blocks
 
-Place = Literal["turns", "system"]
+DemonstrationPlace = Literal["turns", "system"]
 """Where they stand: as earlier turns of the conversation, or written out in the system message."""
 SHIPPED = {"tool-integrated-reasoning": "tir_demonstrations.yaml"}
 """Sets that come with the package, by name, and their files."""
@@ -37,7 +37,7 @@ class Demonstrations:
     """Worked problems and where they are shown."""
 
     items: tuple[Demonstration, ...]
-    place: Place = "system"
+    place: DemonstrationPlace = "system"
     nearest: int | None = None
     """Show only so many, >= 1: those whose problems are most like the one at hand, the most similar last; None shows all in their order."""
 
@@ -64,7 +64,7 @@ def _vectors(problems: tuple[str, ...]) -> Any:
     return HashingEmbedder().embed(problems)
 
 
-def load_demonstrations(source: str | Path, *, place: Place = "system", nearest: int | None = None) -> Demonstrations:
+def load_demonstrations(source: str | Path, *, place: DemonstrationPlace = "system", nearest: int | None = None) -> Demonstrations:
     """A shipped set by name, or the YAML file at `source`.
 
     Raises:

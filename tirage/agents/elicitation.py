@@ -6,7 +6,7 @@ s1 (Muennighoff et al. 2025, arXiv 2501.19393, section 3) ends a thought that ha
 
 from dataclasses import dataclass
 
-from tirage.agents.requests import Path
+from tirage.agents.continuation import Path
 from tirage.core.hint import HintPosition, HintUse
 
 FAMILY = "elicitation"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from tirage.agents.draft import Policy
 from tirage.agents.driver import Log, SearchDriver, StepEvent
+from tirage.agents.policy import Policy
 from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.core.budget import Budget, Meter
 from tirage.core.problem import Problem

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tirage.agents.draft import Draft, Policy, WrappedPolicy
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.continuation import Path, render_prompt
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Draft, Policy, WrappedPolicy
 from tirage.agents.prompts import prompt
-from tirage.agents.requests import Path, render_prompt
 from tirage.core.message import Message, Observation
 from tirage.core.problem import Problem
 from tirage.core.step import Opening, Span, Step
@@ -25,20 +25,24 @@ class Refining(WrappedPolicy):
         self._first = first
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """The next step of the conversation at the end of `path`, or the first one of a refinement."""
         here = conversation(path)
         kind, _, rest = move.partition(":")
         if kind != REFINE:
-            return await self.inner.propose(problem, here, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
+            return await self.inner.propose(
+                problem, here, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, ephemeral=ephemeral
+            )
         asked = (
             *self._first.prompt(problem)[0],
             Message(role="assistant", content=here.response.strip() or "(nothing)"),
             Message(role="user", content=prompt("ab-mcts", "refine")),
         )
         begun = Path(messages=asked, prompt=render_prompt(self._first.model, self._first.mode, asked), steps=())
-        draft = await self.inner.propose(problem, begun, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=rest, aside=aside)
+        draft = await self.inner.propose(
+            problem, begun, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=rest, ephemeral=ephemeral
+        )
         return replace(draft, opening=Opening(messages=begun.messages, prompt=begun.prompt))
 
     def show(self, path: Path, draft: Draft, observations: Sequence[Observation]) -> tuple[Span, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from tirage.agents.draft import Policy
+from tirage.agents.policy import Policy
 from tirage.agents.siblings import Sameness
 from tirage.agents.valuation import Valuer
 from tirage.core.budget import Budget

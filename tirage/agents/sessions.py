@@ -8,7 +8,7 @@ from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.core.tree import ROOT, Tree
 from tirage.sandbox.base import Sandbox, Session
 
-Run = Callable[[ToolCall, Session], Awaitable[Observation]]
+RunCall = Callable[[ToolCall, Session], Awaitable[Observation]]
 
 DIVERGED = "replayed, and its output differs from what was recorded"
 
@@ -16,7 +16,7 @@ DIVERGED = "replayed, and its output differs from what was recorded"
 class Sessions:
     """The sessions of one tree's open nodes."""
 
-    def __init__(self, sandbox: Sandbox | None, tree: Tree, run: Run) -> None:
+    def __init__(self, sandbox: Sandbox | None, tree: Tree, run: RunCall) -> None:
         """`run` executes one call in a session; it is used to replay nodes whose session this process never had."""
         self._sandbox = sandbox
         self._tree = tree

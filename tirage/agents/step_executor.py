@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tirage.agents.draft import Draft
-from tirage.agents.requests import Path
+from tirage.agents.continuation import Path
+from tirage.agents.policy import Draft
 from tirage.agents.search_options import Equipment, PathLimits
 from tirage.agents.sessions import Sessions
 from tirage.core.errors import CapabilityError, ConfigError, ModelAuthError, ModelUnavailable, TirageError, boundary
@@ -36,7 +36,7 @@ UNFINISHED = (StopReason.ANSWERED, StopReason.LENGTH, StopReason.CALLS, StopReas
 """Ends after which a policy may still be asked for its answer."""
 ONE_CALL = Usage(model_calls=1)
 EXCERPT = 300
-"""Characters of an earlier attempt that an aside shows."""
+"""Characters of an earlier attempt that is shown to a later one."""
 
 
 class StepExecutor:
@@ -66,7 +66,7 @@ class StepExecutor:
                     hint_seed=hint_seed,
                     most_tokens=most_tokens,
                     move=trial.move,
-                    aside=self._aside(trial),
+                    ephemeral=self._ephemeral(trial),
                 )
             return await self._act(trial, path, draft, sessions)
         except FATAL:
@@ -117,7 +117,7 @@ class StepExecutor:
             calls=draft.calls,
             observations=tuple(observations) if spans is not draft.spans else (),
             hint=draft.hint,
-            aside=draft.aside,
+            ephemeral=draft.ephemeral,
             usage=usage,
             opening=draft.opening,
         )
@@ -150,14 +150,14 @@ class StepExecutor:
             return unknown_tool(call, self._agent.tools)
         return await run_tool(tool, call, session)
 
-    def _aside(self, trial: Trial) -> str:
-        """What the policy is shown for this step alone: siblings not to repeat (DFSDT), lessons of failures (LATS)."""
+    def _ephemeral(self, trial: Trial) -> str:
+        """What the policy is shown for this step alone: siblings not to repeat (DFSDT), reflections on failures (LATS)."""
         parts = []
-        if trial.lessons:
-            notes = [self._tree.notes[index].strip() for index in trial.lessons if self._tree.notes.get(index)]
+        if trial.reflections:
+            notes = [self._tree.notes[index].strip() for index in trial.reflections if self._tree.notes.get(index)]
             parts += [f"I failed at this before. What I learnt: {note}" for note in notes]
-        if trial.beside:
-            tried = [f"- {self._attempt(index)}" for index in trial.beside]
+        if trial.siblings:
+            tried = [f"- {self._attempt(index)}" for index in trial.siblings]
             parts.append("Here I have already tried:\n" + "\n".join(tried) + "\nI will do something different.")
         return "\n".join(parts) + "\n" if parts else ""
 
@@ -226,7 +226,9 @@ def _broken(trial: Trial, draft: Draft | None, error: TirageError, *, ended: boo
     if draft is None:
         step = Step(spans=(), finish=Finish.ERROR, usage=ONE_CALL, opening=Opening(messages=(), prompt=()) if ended else None)
     else:
-        step = Step(spans=draft.spans, finish=Finish.ERROR, hint=draft.hint, aside=draft.aside, usage=draft.usage, opening=draft.opening)
+        step = Step(
+            spans=draft.spans, finish=Finish.ERROR, hint=draft.hint, ephemeral=draft.ephemeral, usage=draft.usage, opening=draft.opening
+        )
     return _outcome(trial, step, StopReason.ERROR, error=failure)
 
 

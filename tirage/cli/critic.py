@@ -21,7 +21,7 @@ from tirage.runtime.config_files import build_config, config_hash
 from tirage.runtime.critiques import MODES, CriticConfig, as_data, measure_critiques
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
-from tirage.systems.realcritic import Mode
+from tirage.systems.realcritic import CritiqueMode
 
 FIGURES = "critic.json"
 
@@ -77,7 +77,7 @@ def critic(
     print(f"figures: {folder / FIGURES}")
 
 
-def _modes(names: str) -> list[Mode]:
+def _modes(names: str) -> list[CritiqueMode]:
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in MODES:

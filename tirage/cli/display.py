@@ -6,7 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from tirage.rollouts.runner import Progress as StageProgress
+from tirage.rollouts.runner import StageProgress
 
 _PLAIN_EVERY_S = 5.0
 

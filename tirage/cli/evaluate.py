@@ -25,7 +25,7 @@ from tirage.evaluation.checked import checked_rows
 from tirage.evaluation.improvement import Context
 from tirage.evaluation.reports.report import to_plain
 from tirage.problems import ProblemSource, load_problems
-from tirage.rollouts.runner import Progress, unique
+from tirage.rollouts.runner import StageProgress, unique
 from tirage.runtime.comparison import compare_strategies
 from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
 from tirage.runtime.config_files import build_config, config_hash
@@ -213,7 +213,7 @@ def _config(
     return build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
 
 
-def _roll(config: RolloutConfig, folder: Path, budget: Budget, *, quiet: bool) -> Progress:
+def _roll(config: RolloutConfig, folder: Path, budget: Budget, *, quiet: bool) -> StageProgress:
     problems = unique(load_problems(config.problems))
     with LiveDisplay(quiet=quiet) as display:
         return run_sync(roll_out(config, folder, plan_of(config, STAGE, problems), display, budget=budget))

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tirage.core.errors import ConfigError, DataError
 from tirage.runtime.opening.collections import existing_collection, open_collection, open_reranker
 from tirage.runtime.opening.embedders import FORMS
-from tirage.tools.retrieval.base import Mode
+from tirage.tools.retrieval.base import RetrievalMode
 from tirage.tools.retrieval.readers import READABLE, find_files, read_documents
 
 index_app = typer.Typer(
@@ -107,7 +107,7 @@ def search(
     collection: CollectionPath,
     query: Annotated[str, typer.Argument(help="Any text.", show_default=False)],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="Chunks wanted.")] = 5,
-    mode: Annotated[Mode, typer.Option(help="Keywords and vectors fused, or one of them.")] = "hybrid",
+    mode: Annotated[RetrievalMode, typer.Option(help="Keywords and vectors fused, or one of them.")] = "hybrid",
     rerank: Annotated[
         str | None, typer.Option(help="Judge the best chunks anew: `lexical`, or the folder of a cross-encoder.", show_default=False)
     ] = None,

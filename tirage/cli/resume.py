@@ -9,7 +9,7 @@ from tirage.cli.teamwork import perform
 from tirage.core.errors import ConfigError
 from tirage.core.extension import refuse_code
 from tirage.runtime.team_runs import TeamRun, Waiting
-from tirage.workflows.approval import Action, Decision, PausedRun, Record
+from tirage.workflows.approval import Action, ApprovalDecision, PausedLog, PausedRun
 
 
 def resume(
@@ -30,11 +30,11 @@ def resume(
     Example: tirage resume run.json --reject "Step 2 divides by zero."
     """
     given = [
-        *([Decision(action=Action.APPROVE, by=by)] if approve else []),
-        *([Decision(action=Action.MODIFY, text=modify, by=by)] if modify is not None else []),
-        *([Decision(action=Action.REJECT, text=reject, by=by)] if reject is not None else []),
-        *([Decision(action=Action.ESCALATE, by=by)] if escalate else []),
-        *([Decision(action=Action.TERMINATE, by=by)] if terminate else []),
+        *([ApprovalDecision(action=Action.APPROVE, by=by)] if approve else []),
+        *([ApprovalDecision(action=Action.MODIFY, text=modify, by=by)] if modify is not None else []),
+        *([ApprovalDecision(action=Action.REJECT, text=reject, by=by)] if reject is not None else []),
+        *([ApprovalDecision(action=Action.ESCALATE, by=by)] if escalate else []),
+        *([ApprovalDecision(action=Action.TERMINATE, by=by)] if terminate else []),
     ]
     if len(given) > 1:
         raise ConfigError("a turn takes one decision: give one of --approve, --modify, --reject, --escalate, --terminate")
@@ -45,7 +45,7 @@ def resume(
     for name in (run.model, *run.models):
         if name not in (model or ()):
             refuse_code(name, str(file), f"name it yourself: --model {name}")
-    waiting = Waiting(run, paused.problem, Record(paused.settled), file)
+    waiting = Waiting(run, paused.problem, PausedLog(paused.settled), file)
     waiting.gate.decided = {int(number): decision for number, decision in paused.decided.items()}
     if given:
         waiting.gate.decided[paused.waiting.number] = given[0]

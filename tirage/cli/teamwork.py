@@ -14,13 +14,13 @@ from tirage.core.errors import ConfigError
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.solving import Solution, as_data
 from tirage.runtime.team_runs import TeamRun, Waiting
-from tirage.teams.pictures import Form, draw
+from tirage.teams.pictures import TopologyForm, draw
 from tirage.teams.team import tokens_per_edge
-from tirage.workflows.approval import Action, Decision, Paused, Request
+from tirage.workflows.approval import Action, ApprovalDecision, ApprovalRequest, Paused
 
 WAITS = 7
 """Exit code of a run that waits for a decision."""
-_FORMS: dict[str, Form] = {".html": "html", ".dot": "dot", ".mmd": "mermaid", ".json": "json", ".txt": "ascii"}
+_FORMS: dict[str, TopologyForm] = {".html": "html", ".dot": "dot", ".mmd": "mermaid", ".json": "json", ".txt": "ascii"}
 
 
 class Terminal:
@@ -30,7 +30,7 @@ class Terminal:
         """`console`: where the turn is shown."""
         self._console = console
 
-    async def decide(self, request: Request) -> Decision | None:
+    async def decide(self, request: ApprovalRequest) -> ApprovalDecision | None:
         """The answer typed in; None for `pause` and without a terminal."""
         if not sys.stdin.isatty():
             return None
@@ -43,7 +43,7 @@ class Terminal:
         if word == "p":
             return None
         text = typer.prompt("its new text" if word == "m" else "why") if word in "mr" else ""
-        return Decision(action=words[word], text=text, by="the person at the terminal")
+        return ApprovalDecision(action=words[word], text=text, by="the person at the terminal")
 
 
 def perform(waiting: Waiting, *, out: Path | None, force: bool, as_json: bool) -> None:

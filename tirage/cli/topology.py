@@ -19,11 +19,11 @@ from tirage.runtime.opening.problem_sets import parse_problems
 from tirage.runtime.opening.topologies import checked_models, open_topology, topology_for
 from tirage.runtime.team_runs import TeamRun, Waiting
 from tirage.runtime.team_training import LEARNERS, TeachConfig, check_learner, teach
-from tirage.teams.pictures import Form, draw
+from tirage.teams.pictures import TopologyForm, draw
 from tirage.teams.spec import TopologySpec
 from tirage.teams.stock import SHAPES
 from tirage.teams.team import with_saboteur
-from tirage.workflows.approval import Record
+from tirage.workflows.approval import PausedLog
 
 topology_app = typer.Typer(help="Teams of agents: who speaks to whom, in how many rounds, and who decides.", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def show(
         str | None, typer.Argument(metavar="NAME|FILE", help="A stock topology, a YAML file, or what was learned.", show_default=False)
     ] = None,
     form: Annotated[
-        Form, typer.Option("--format", "-f", help="ascii to read here, html to look at, the others for other tools.")
+        TopologyForm, typer.Option("--format", "-f", help="ascii to read here, html to look at, the others for other tools.")
     ] = "ascii",
     members: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
@@ -95,7 +95,7 @@ def run(
         max_tokens=max_tokens,
         tokens=budget_tokens,
     )
-    perform(Waiting(made, Problem(prompt=question, answer=answer), Record(), pause), out=out, force=force, as_json=as_json)
+    perform(Waiting(made, Problem(prompt=question, answer=answer), PausedLog(), pause), out=out, force=force, as_json=as_json)
 
 
 @topology_app.command("train", epilog="Example: tirage topology train single --members 4 --problems nano:train --out who.safetensors")

@@ -10,7 +10,7 @@ from rich.text import Text
 from tirage.agents.driver import StepEvent
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
-from tirage.rollouts.runner import Progress
+from tirage.rollouts.runner import StageProgress
 from tirage.runtime.config import BudgetConfig
 
 _EVERY_S = 0.2
@@ -57,7 +57,7 @@ class TreeDisplay:
         else:
             self.console.print(self._line(event.tree))
 
-    def stage(self, progress: Progress) -> None:
+    def stage(self, progress: StageProgress) -> None:
         """Ignore: the tree itself is shown."""
 
     def job(self, name: str, step: int, steps: int, loss: float | None) -> None:

@@ -1,7 +1,8 @@
 """Core types to JSON data and back. Strict: unknown keys, missing keys and wrong types are refused, with the path to them.
 
 `encode` drops fields that equal their default, so stored spans stay small. Derived fields (`Problem.id`) are
-never read back but checked. Encoder and decoder of a record (dataclass or named tuple) are compiled from its annotations on first use.
+never read back but checked. A field that was renamed is read under its former name too (`formerly`). Encoder and decoder of a record
+(dataclass or named tuple) are compiled from its annotations on first use.
 """
 
 import types
@@ -20,6 +21,15 @@ T = TypeVar("T")
 _Coder = Callable[[Any], Any]
 _SCALARS = frozenset({str, int, float, bool})
 _NONE = type(None)
+_FORMERLY = "formerly"
+
+
+def formerly(*names: str) -> Mapping[str, tuple[str, ...]]:
+    """Metadata of a dataclass field that had other `names` in data written earlier: they are still read, and the present one is written.
+
+    Example: `ephemeral: str = field(default="", metadata=formerly("aside"))`.
+    """
+    return {_FORMERLY: names}
 
 
 class _Refused(Exception):
@@ -69,6 +79,8 @@ class _Field(NamedTuple):
     """An object that equals nothing when there is none."""
     derived: bool
     """Made by the record itself, no argument of it."""
+    former: tuple[str, ...] = ()
+    """Names that it had in data written earlier."""
 
 
 def _is_record(kind: Any) -> bool:
@@ -79,7 +91,12 @@ def _fields(kind: Any) -> list[_Field]:
     if not is_dataclass(kind):
         return [_Field(name, kind._field_defaults.get(name, MISSING), False) for name in kind._fields]
     return [
-        _Field(item.name, item.default if item.default_factory is MISSING else item.default_factory(), not item.init)
+        _Field(
+            item.name,
+            item.default if item.default_factory is MISSING else item.default_factory(),
+            not item.init,
+            tuple(item.metadata.get(_FORMERLY, ())),
+        )
         for item in fields(kind)
     ]
 
@@ -260,12 +277,14 @@ def _record_decoder(kind: type) -> _Coder:
     plain = {name: members[0] for name in settable if (members := _members(hints[name]))[0] in _SCALARS and len(members) == 1}
     derived = {item.name for item in known if item.derived}
     required = {item.name for item in known if not item.derived and item.default is MISSING}
+    renamed = {former: item.name for item in known for former in item.former}
 
     def run(data: Any) -> Any:
         if type(data) is not dict:
             raise _Refused(f"expected an object, found {_shown(data)}")
         values = {}
-        for name, entry in data.items():
+        entries = data if renamed.keys().isdisjoint(data) else _renamed(data, renamed)
+        for name, entry in entries.items():
             if plain.get(name) is type(entry):
                 values[name] = entry
             elif name in settable:
@@ -287,6 +306,14 @@ def _record_decoder(kind: type) -> _Coder:
         return value
 
     return run
+
+
+def _renamed(data: dict[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """The same with present names in place of former ones."""
+    for former, present in renamed.items():
+        if former in data and present in data:
+            raise _Refused(f"key {former!r} is the former name of {present!r}, which is there too; keep one of them")
+    return {renamed.get(name, name): entry for name, entry in data.items()}
 
 
 def _shown(data: Any) -> str:

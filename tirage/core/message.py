@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tirage.core.usage import Usage
 
-Role = Literal["system", "user", "assistant", "tool"]
+MessageRole = Literal["system", "user", "assistant", "tool"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Observation:
 class Message:
     """One chat message in the OpenAI sense."""
 
-    role: Role
+    role: MessageRole
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""

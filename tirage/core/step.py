@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tirage.core.codec import formerly
 from tirage.core.hint import HintUse
 from tirage.core.message import Message, Observation, ToolCall
 from tirage.core.usage import Usage as Usage
@@ -89,7 +90,7 @@ class Step:
     """One per call, in order."""
     hint: HintUse | None = None
     """The hint that opens this step, if any."""
-    aside: str = ""
+    ephemeral: str = field(default="", metadata=formerly("aside"))
     """Text that was shown for this step alone, between the path and what the policy wrote: earlier attempts, reflections. The steps
     that follow do not see it, and no row holds it."""
     usage: Usage = field(default_factory=Usage)

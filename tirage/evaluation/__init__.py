@@ -13,7 +13,7 @@ from tirage.evaluation.reports.report import Part, Report, Section, Timing, Yiel
 from tirage.evaluation.reports.storage import read_report, write_report
 from tirage.evaluation.reports.tables import print_report
 from tirage.evaluation.summary import Measuring, Summary, summarise
-from tirage.evaluation.toolsets import Selection, Trial, optimise
+from tirage.evaluation.toolsets import Selection, ToolTrial, optimise
 from tirage.verification.answer_keys import AnswerKey, number_key, text_key
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "Selection",
     "Summary",
     "Timing",
-    "Trial",
+    "ToolTrial",
     "Yield",
     "accuracy",
     "best_at_k",

@@ -6,7 +6,7 @@ from tirage.core.rollout import Rollout
 from tirage.core.tree import Tree
 from tirage.core.verdict import Verdict
 from tirage.evaluation.figures import percent
-from tirage.judging.pool import Rule, check_figures, read_pool, selection_curve
+from tirage.judging.candidate_pool import Rule, check_figures, read_pool, selection_curve
 
 
 def checked_rows(rollouts: Iterable[Rollout], *, rule: Rule = "weighted") -> dict[str, str]:

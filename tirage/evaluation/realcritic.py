@@ -10,7 +10,7 @@ from tirage.core.rollout import Rollout
 from tirage.core.tree import Tree
 from tirage.evaluation.intervals import Interval, mean_interval, wilson
 from tirage.evaluation.paired import difference_interval
-from tirage.judging.pool import turn_end
+from tirage.judging.candidate_pool import turn_end
 from tirage.systems.realcritic import CORRECTED, GIVEN
 
 

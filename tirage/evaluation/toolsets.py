@@ -25,7 +25,7 @@ Evaluate = Callable[[Mapping[str, Tool]], Awaitable[float | Mapping[str, bool]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class ToolTrial:
     """One candidate beside the base set. What needs outcomes per problem is None without them."""
 
     tool: str
@@ -56,7 +56,7 @@ class Selection:
     base: tuple[str, ...]
     accuracy: float
     """Of the base set."""
-    trials: tuple[Trial, ...] = field(default=())
+    trials: tuple[ToolTrial, ...] = field(default=())
     """In the order of the candidates."""
 
     def table(self) -> str:
@@ -140,16 +140,16 @@ def _checked(name: str, found: float | Mapping[str, bool]) -> _Measured:
     return _Measured(accuracy=float(found))
 
 
-def _trial(name: str, first: _Measured, found: _Measured) -> Trial:
+def _trial(name: str, first: _Measured, found: _Measured) -> ToolTrial:
     delta = found.accuracy - first.accuracy
     if first.outcomes is None or found.outcomes is None:
-        return Trial(tool=name, accuracy=found.accuracy, delta=delta)
+        return ToolTrial(tool=name, accuracy=found.accuracy, delta=delta)
     if first.outcomes.keys() != found.outcomes.keys():
         other = sorted(first.outcomes.keys() ^ found.outcomes.keys())[0]
         raise DataError(f"the evaluation {_told(name)} and that of the base set differ in problem {other!r}; give both the same problems")
     changes = [found.outcomes[problem] - right for problem, right in first.outcomes.items()]
     gained, lost = changes.count(1), changes.count(-1)
-    return Trial(
+    return ToolTrial(
         tool=name,
         accuracy=found.accuracy,
         delta=delta,

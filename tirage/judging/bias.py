@@ -17,7 +17,7 @@ from tirage.core.seeds import derive_seed
 from tirage.judging.judges import PairJudge
 from tirage.judging.presentation import keeping, same_answer
 
-Dimension = Literal["superficial", "context", "presentation", "diversity"]
+BiasDimension = Literal["superficial", "context", "presentation", "diversity"]
 Winner = Literal["chosen", "rejected", "tie"]
 LONGER = 3
 """How many times as long an answer is at least, once it is padded."""
@@ -25,7 +25,7 @@ POSITION = "position"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class JudgedPair:
     """Two answers to a question of which one is known to be better."""
 
     name: str
@@ -42,7 +42,7 @@ class Pair:
 class Cue:
     """One type of bias."""
 
-    dimension: Dimension
+    dimension: BiasDimension
     lines: tuple[str, ...]
     """Sentences that carry the cue: one is drawn and set in front, unless one is there. They hold no number and no lone capital."""
     restyle: Callable[[str], str] = str
@@ -181,14 +181,14 @@ def inject(cue: str, text: str, seed: int) -> str:
     return shown
 
 
-def biased(cue: str, pair: Pair, seed: int) -> Pair:
+def biased(cue: str, pair: JudgedPair, seed: int) -> JudgedPair:
     """The pair with a cue in favour of the worse answer; `position` shows that one first. Raises as `inject`."""
     if cue == POSITION:
         return replace(pair, rejected_first=True)
     return replace(pair, rejected=inject(cue, pair.rejected, derive_seed(seed, pair.name)))
 
 
-async def probe(judge: PairJudge, pairs: Iterable[Pair], *, cues: Sequence[str] = tuple(CUES), seed: int = 0) -> list[Probe]:
+async def probe(judge: PairJudge, pairs: Iterable[JudgedPair], *, cues: Sequence[str] = tuple(CUES), seed: int = 0) -> list[Probe]:
     """Every pair judged without a cue and with each of `cues`, the rulings on one pair side by side: 1 + len(cues) calls per pair.
 
     A ruling that broke is left out, with the whole pair where it is the one without a cue. When the judge's budget is spent, the pairs
@@ -212,7 +212,7 @@ async def probe(judge: PairJudge, pairs: Iterable[Pair], *, cues: Sequence[str] 
     return probes
 
 
-async def _winner(judge: PairJudge, pair: Pair, seed: int) -> Winner:
+async def _winner(judge: PairJudge, pair: JudgedPair, seed: int) -> Winner:
     answers = (pair.rejected, pair.chosen) if pair.rejected_first else (pair.chosen, pair.rejected)
     choice = await judge.prefer(pair.question, *answers, seed)
     if choice == "tie":

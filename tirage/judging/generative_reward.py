@@ -6,7 +6,7 @@ Generative verifiers (Zhang et al. 2024, arXiv 2408.15240, eq. 5): r = p("correc
 import math
 import re
 
-from tirage.agents.requests import Path, build_request, choose_mode, render_prompt
+from tirage.agents.continuation import Path, build_request, choose_mode, render_prompt
 from tirage.agents.valuation import Estimate, Valuer
 from tirage.core.errors import CapabilityError
 from tirage.core.message import Message

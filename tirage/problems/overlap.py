@@ -17,7 +17,7 @@ from typing import Literal
 
 from tirage.problems.base import ProblemSet
 
-Mode = Literal["exact", "ngram", "lcs"]
+OverlapMode = Literal["exact", "ngram", "lcs"]
 NGRAM = 13
 LCS_RATIO = 0.6
 _TOKEN = re.compile(r"\w+")
@@ -31,11 +31,11 @@ class Overlap:
     """Index of the training text."""
     heldout: int
     """Index of the held-out text; the first one found."""
-    mode: Mode
+    mode: OverlapMode
     """The first rule that caught it."""
 
 
-def decontaminate(train: ProblemSet, heldout: ProblemSet, *, mode: Mode = "ngram") -> tuple[ProblemSet, list[Overlap]]:
+def decontaminate(train: ProblemSet, heldout: ProblemSet, *, mode: OverlapMode = "ngram") -> tuple[ProblemSet, list[Overlap]]:
     """Drop the training problems whose question overlaps with a held-out one; returns what is left and what was found."""
     found = find_overlaps([problem.prompt for problem in train], [problem.prompt for problem in heldout], mode=mode)
     dropped = {overlap.train for overlap in found}
@@ -43,7 +43,7 @@ def decontaminate(train: ProblemSet, heldout: ProblemSet, *, mode: Mode = "ngram
 
 
 def find_overlaps(
-    train: Sequence[str], heldout: Sequence[str], *, mode: Mode = "ngram", ngram: int = NGRAM, ratio: float = LCS_RATIO
+    train: Sequence[str], heldout: Sequence[str], *, mode: OverlapMode = "ngram", ngram: int = NGRAM, ratio: float = LCS_RATIO
 ) -> list[Overlap]:
     """At most one overlap per training text, in order.
 
@@ -62,18 +62,18 @@ def find_overlaps(
 class OverlapIndex:
     """Held-out texts, ready to be asked about one training text at a time."""
 
-    def __init__(self, heldout: Sequence[str], *, mode: Mode = "ngram", ngram: int = NGRAM, ratio: float = LCS_RATIO) -> None:
+    def __init__(self, heldout: Sequence[str], *, mode: OverlapMode = "ngram", ngram: int = NGRAM, ratio: float = LCS_RATIO) -> None:
         """Arguments as in `find_overlaps`. Raises ValueError for an `ngram` or `ratio` out of range."""
         if ngram < 1 or not 0.0 < ratio <= 1.0:
             raise ValueError(f"ngram={ngram} must be >= 1 and ratio={ratio} in (0, 1]")
         kept = [tokens(text) for text in heldout]
-        self._rules: list[tuple[Mode, Callable[[list[str]], int | None]]] = [("exact", _exact_rule(kept))]
+        self._rules: list[tuple[OverlapMode, Callable[[list[str]], int | None]]] = [("exact", _exact_rule(kept))]
         if mode in ("ngram", "lcs"):
             self._rules.append(("ngram", _ngram_rule(kept, ngram)))
         if mode == "lcs":
             self._rules.append(("lcs", _lcs_rule(kept, ratio)))
 
-    def find(self, text: str) -> tuple[int, Mode] | None:
+    def find(self, text: str) -> tuple[int, OverlapMode] | None:
         """Index of the first held-out text that `text` overlaps with and the rule that caught it; None when there is none."""
         words = tokens(text)
         for name, rule in self._rules:

@@ -67,7 +67,7 @@ class Stage:
 
 
 @dataclass(slots=True)
-class Progress:
+class StageProgress:
     """Where a stage stands."""
 
     stage: str
@@ -119,10 +119,10 @@ class Runner:
         self,
         stage: Stage,
         *,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[StageProgress], None] | None = None,
         on_start: Callable[[str], None] | None = None,
         on_step: Callable[[StepEvent], None] | None = None,
-    ) -> Progress:
+    ) -> StageProgress:
         """Roll out what is missing of `stage`. `on_start` hears the key of each rollout that really begins.
 
         Raises when the surroundings fail (dead server, wrong key, exhausted disk, `MOST_FAILURES` broken rollouts in a row,
@@ -132,7 +132,7 @@ class Runner:
         jobs = [(problem, sample) for sample in range(stage.samples) for problem in stage.problems]
         missing = [job for job in jobs if rollout_key(stage.name, *job) not in finished]
         done = len(jobs) - len(missing)
-        kept = _Kept(self.store, Progress(stage=stage.name, total=len(jobs), resumed=done, done=done), on_progress)
+        kept = _Kept(self.store, StageProgress(stage=stage.name, total=len(jobs), resumed=done, done=done), on_progress)
         kept.tell()
         queue = iter(missing)
 
@@ -207,7 +207,7 @@ def rollout_key(stage: str, problem: Problem, sample: int) -> str:
 class _Kept:
     """Rollouts of a stage on their way into the store: whole ones at once, broken ones when they are not the surroundings' fault."""
 
-    def __init__(self, store: Store, progress: Progress, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(self, store: Store, progress: StageProgress, on_progress: Callable[[StageProgress], None] | None) -> None:
         self.progress = progress
         self._store = store
         self._on_progress = on_progress

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from tirage.core.hint import HintPosition
 from tirage.problems import FileSource, ProblemSource
 from tirage.sandbox.opening import OWN as own_sandboxes
-from tirage.tools.retrieval.base import Mode
+from tirage.tools.retrieval.base import RetrievalMode
 from tirage.training.recipes import HintRFTConfig
 from tirage.training.spec import SFTSettings
 
@@ -127,7 +127,7 @@ class SearchToolConfig(Strict):
     name: str = Field("search", pattern="^[A-Za-z][A-Za-z0-9_]*$", description="what the model calls it by")
     about: str | None = Field(None, description="what is in the collection, as the model is told; null says nothing of it")
     k: int = Field(3, ge=1, le=20, description="passages per query, unless the model asks for another number")
-    mode: Mode = Field("hybrid", description="keywords and vectors fused by score, fused by ranks, or one of them alone")
+    mode: RetrievalMode = Field("hybrid", description="keywords and vectors fused by score, fused by ranks, or one of them alone")
     embedder: str | None = Field(
         None, description="`tirage index add --help` lists them; null is the one that the collection was made with"
     )

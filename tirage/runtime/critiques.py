@@ -20,11 +20,11 @@ from tirage.runtime.runs import RunFolder
 from tirage.runtime.runtime import Runtime
 from tirage.runtime.stages import Display, Plan, roll_plans
 from tirage.systems.parts import AgentParts
-from tirage.systems.realcritic import Mode, build
+from tirage.systems.realcritic import CritiqueMode, build
 from tirage.tools.python import PythonTool
 from tirage.traces.jsonl import TraceStore
 
-MODES: tuple[Mode, ...] = get_args(Mode)
+MODES: tuple[CritiqueMode, ...] = get_args(CritiqueMode)
 STUDENT = "student"
 """The stage in which the solutions are written that the critic is given."""
 
@@ -37,7 +37,7 @@ class CriticConfig(RolloutConfig):
     solutions: str | None = Field(None, description="column of the problem file that holds them instead")
 
 
-async def measure_critiques(config: CriticConfig, modes: Sequence[Mode], folder: Path, show: Display) -> list[CritiqueRow]:
+async def measure_critiques(config: CriticConfig, modes: Sequence[CritiqueMode], folder: Path, show: Display) -> list[CritiqueRow]:
     """Roll out what is missing of each mode, and count. Raises the `TirageError` family."""
     problems = unique(load_problems(config.problems))
     given: dict[str, str] = {}
@@ -75,7 +75,7 @@ def _columns(problems: Sequence[Problem], column: str) -> dict[str, str]:
     return {problem.id: str(problem.metadata[column]) for problem in problems}
 
 
-def _with(problems: tuple[Problem, ...], given: dict[str, str], mode: Mode) -> tuple[Problem, ...]:
+def _with(problems: tuple[Problem, ...], given: dict[str, str], mode: CritiqueMode) -> tuple[Problem, ...]:
     """The problems of a mode: a cross critique needs a solution, and a student may have written none."""
     return tuple(problem for problem in problems if mode != "cross" or problem.id in given)
 

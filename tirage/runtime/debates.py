@@ -14,17 +14,17 @@ from tirage.judging.judges import BothOrders
 from tirage.models.base import Model
 from tirage.models.profile import Profile, resolve_sampling
 from tirage.problems import ProblemSource, load_problems
-from tirage.rollouts.runner import Progress, Runner, Stage, unique
+from tirage.rollouts.runner import Runner, Stage, StageProgress, unique
 from tirage.runtime.config import ModelConfig, SamplingConfig, Strict
 from tirage.runtime.config_files import config_hash
 from tirage.runtime.opening.models import open_model
 from tirage.runtime.runs import RunFolder
 from tirage.runtime.stages import Display
-from tirage.systems.debate import CON, JUDGE, PRO, Debate, Ending, read_ending, without_options
+from tirage.systems.debate import CON, JUDGE, PRO, Debate, DebateEnding, read_ending, without_options
 from tirage.traces.jsonl import TraceStore
 from tirage.verification.verifiers import Verifiers
+from tirage.workflows.agent import WorkflowAgent
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.workflow import WorkflowAgent
 
 
 class DebateConfig(Strict):
@@ -42,7 +42,7 @@ class DebateConfig(Strict):
     model_options: ModelConfig = Field(ModelConfig(), description="how the models are opened and called")
 
 
-async def hold_debates(config: DebateConfig, folder: Path, show: Display) -> list[tuple[Match, Ending]]:
+async def hold_debates(config: DebateConfig, folder: Path, show: Display) -> list[tuple[Match, DebateEnding]]:
     """Hold the debates that are missing, and read all of them back. Raises the `TirageError` family."""
     problems = unique(load_problems(config.problems))
     if not config.keep_options:
@@ -66,7 +66,7 @@ async def _debate(
     sampling = resolve_sampling(config.sampling.model_dump(), {}, Profile())
     workflow = Debate(least=config.least, most=config.most, review=BothOrders if config.both_orders else None)
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: StageProgress) -> None:
         # A debate is neither right nor wrong.
         show.stage(replace(progress, graded=0, correct=0))
 
@@ -96,7 +96,7 @@ async def _debate(
                 await runner.run(whole, on_progress=tell, on_start=run.begun)
 
 
-def tournament_figures(table: Tournament, endings: Sequence[Ending]) -> dict[str, Any]:
+def tournament_figures(table: Tournament, endings: Sequence[DebateEnding]) -> dict[str, Any]:
     """The table as JSON data, with what became of the debates."""
     rounds = [ending.rounds for ending in endings if ending.winner is not None]
     return {

@@ -10,7 +10,7 @@ from tirage.agents.explorer import Agent
 from tirage.core.budget import Budget
 from tirage.core.problem import Problem
 from tirage.models.base import Model
-from tirage.rollouts.runner import Progress, Runner, Stage
+from tirage.rollouts.runner import Runner, Stage, StageProgress
 from tirage.runtime.config import AgentConfig, HintsConfig, RolloutConfig, RunConfig, SamplingConfig
 from tirage.runtime.config_files import config_hash
 from tirage.runtime.opening.sampling import sampling_for
@@ -36,7 +36,7 @@ class Plan:
 class Display(Protocol):
     """Where long work shows what it does."""
 
-    def stage(self, progress: Progress) -> None:
+    def stage(self, progress: StageProgress) -> None:
         """A stage of rollouts has moved."""
         ...
 
@@ -52,7 +52,7 @@ class Display(Protocol):
 class Silent:
     """A display that shows nothing."""
 
-    def stage(self, progress: Progress) -> None:
+    def stage(self, progress: StageProgress) -> None:
         """Ignore."""
 
     def job(self, name: str, step: int, steps: int, loss: float | None) -> None:
@@ -82,7 +82,7 @@ async def roll_plans(
     budget: Budget | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
     make: AgentMaker = planned_agent,
-) -> list[Progress]:
+) -> list[StageProgress]:
     """Roll out what is missing of each plan, in order; the model is opened once, and not at all when nothing is missing.
 
     `model`: another model string than the configuration's. `budget` is shared by each plan's rollouts.
@@ -122,7 +122,7 @@ async def roll_out(
     *,
     budget: Budget | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
-) -> Progress:
+) -> StageProgress:
     """Roll out what is missing of one plan in `folder`, the run folder of `config`. Raises the `TirageError` family."""
     with RunFolder(folder, config) as run:
         return (await roll_plans(config, run, show, [plan], budget=budget, on_step=on_step))[0]
@@ -133,9 +133,9 @@ def plan_of(config: RolloutConfig, name: str, problems: Sequence[Problem]) -> Pl
     return Plan(name=name, problems=tuple(problems), sampling=config.sampling, hints=config.hints, samples=config.samples)
 
 
-def _standing(run: RunFolder, plan: Plan) -> Progress:
+def _standing(run: RunFolder, plan: Plan) -> StageProgress:
     done = run.finished(plan.name, plan.problems, plan.samples)
-    return Progress(stage=plan.name, total=len(plan.problems) * plan.samples, resumed=done, done=done)
+    return StageProgress(stage=plan.name, total=len(plan.problems) * plan.samples, resumed=done, done=done)
 
 
 def stage_of(config: RunConfig, plan: Plan, model: Model) -> Stage:

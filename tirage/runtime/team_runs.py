@@ -11,7 +11,7 @@ from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, BudgetConfig, SamplingConfig, SolveConfig
 from tirage.runtime.solving import Solution, solve_async
 from tirage.teams.topology import Topology
-from tirage.workflows.approval import ApprovalGate, PausedRun, Record, Request
+from tirage.workflows.approval import ApprovalGate, ApprovalRequest, PausedLog, PausedRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Waiting:
 
     run: TeamRun
     problem: Problem
-    record: Record
+    record: PausedLog
     file: Path | None
     gate: ApprovalGate = field(init=False)
 
@@ -56,7 +56,7 @@ class Waiting:
         """The gate has nobody in charge until the caller puts somebody there."""
         self.gate = ApprovalGate(on_wait=self.keep)
 
-    def keep(self, request: Request | None) -> None:
+    def keep(self, request: ApprovalRequest | None) -> None:
         """Write the run as it stands."""
         if self.file is not None:
             decided = {str(number): decision for number, decision in self.gate.decided.items()}

@@ -11,7 +11,7 @@ from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
 from tirage.problems import load_problems
 from tirage.rollouts.runner import Runner, rollout_key, unique
-from tirage.rollouts.topologies import Batch, Fared, learn_topology
+from tirage.rollouts.topology_learning import Batch, Fared, learn_topology
 from tirage.runtime.config import RolloutConfig
 from tirage.runtime.runs import RunFolder
 from tirage.runtime.runtime import Runtime

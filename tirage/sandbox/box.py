@@ -58,7 +58,7 @@ class Holder(Protocol):
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Checkpoint:
+class FrozenState:
     """A state: the frozen process that holds it, and what made it, shared by the sessions that may still have to return to it."""
 
     box: "Box"
@@ -114,7 +114,7 @@ class Box:
     root: str
     ask_template: Callable[[Mapping[str, Any]], None]
     """Send to the template, which sees what a zygote without a /proc of its own cannot."""
-    shelf: Shelf[Checkpoint]
+    shelf: Shelf[FrozenState]
     group: Cgroup | None = None
     """The kernel's bound on all of the box; None where the host allows none."""
     gateway: Gateway | None = None
@@ -129,15 +129,15 @@ class Box:
     """Those being forked now."""
     retired: bool = False
     guests: set[Guest] = field(default_factory=set)
-    states: dict[Journal, Checkpoint] = field(default_factory=dict)
+    states: dict[Journal, FrozenState] = field(default_factory=dict)
     """The states that sessions hold, the fresh one aside."""
-    origin: Checkpoint = field(init=False)
+    origin: FrozenState = field(init=False)
     _timer: asyncio.TimerHandle | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """The zygote is the state of every fresh session."""
-        self.origin = Checkpoint(
+        self.origin = FrozenState(
             box=self, guest=self.zygote, shared=True, snapshot="", pinned=True, resident_mb=resident_mb(self.zygote.pid)
         )
 
@@ -151,7 +151,7 @@ class Box:
         """A directory name."""
         return "s" + secrets.token_hex(5)
 
-    async def fork(self, origin: Checkpoint, order: Fork) -> tuple[Guest, int]:
+    async def fork(self, origin: FrozenState, order: Fork) -> tuple[Guest, int]:
         """A new process with the state of `origin`; returns it and its Landlock layers.
 
         Raises `Denied` when none can be made, `Gone` or `Flooded` when `origin` itself is lost.
@@ -244,7 +244,7 @@ class Box:
         """True when a cell was killed because the box took too much memory in all."""
         return watch.fired if watch is not None else self.group is not None and self.group.oom_killed()
 
-    def release(self, checkpoint: Checkpoint, holder: Holder) -> float:
+    def release(self, checkpoint: FrozenState, holder: Holder) -> float:
         """`holder` will not return to `checkpoint` any more; the last one ends it. The memory, in MB, that this leaves to its heirs."""
         checkpoint.holders.discard(holder)
         if checkpoint.holders or checkpoint.pinned:
@@ -256,7 +256,7 @@ class Box:
         self.drop(checkpoint.guest)
         return self.shelf.take(checkpoint)
 
-    def went_on(self, checkpoint: Checkpoint, journal: Journal, *, threaded: bool) -> None:
+    def went_on(self, checkpoint: FrozenState, journal: Journal, *, threaded: bool) -> None:
         """The process of a state with threads has itself become the next one: the state before is gone, copied files too."""
         if checkpoint.journal is not None:
             self.states.pop(checkpoint.journal, None)
@@ -265,13 +265,13 @@ class Box:
         checkpoint.journal, checkpoint.threaded, checkpoint.snapshot = journal, threaded, None
         self.states[journal] = checkpoint
 
-    def shelve(self, checkpoint: Checkpoint, *, before: Checkpoint, inherited_mb: float = 0.0) -> None:
+    def shelve(self, checkpoint: FrozenState, *, before: FrozenState, inherited_mb: float = 0.0) -> None:
         """Count a state that was just frozen, grown from `before`, towards the memory budget; others may have to go."""
         if checkpoint.guest.usable and checkpoint.holders:
             checkpoint.resident_mb = resident_mb(checkpoint.guest.pid)
             self.shelf.put(checkpoint, max(0.0, checkpoint.resident_mb - before.resident_mb) + inherited_mb)
 
-    def evict(self, checkpoint: Checkpoint) -> bool:
+    def evict(self, checkpoint: FrozenState) -> bool:
         """End the process behind a state that nobody needs right now; False when somebody does."""
         busy = checkpoint.guest.lock.locked() or checkpoint.lock.locked() or any(item.lock.locked() for item in checkpoint.holders)
         if busy or checkpoint.pinned:

@@ -32,7 +32,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class CallRecord:
     """The calls of a cell that took effect: stands in for the host when the cell is run again."""
 
     functions: Mapping[str, Sequence[str]]
@@ -43,7 +43,7 @@ class Record:
 class Again:
     """Gives the recorded results in their order; nothing is called."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: CallRecord) -> None:
         """At the first call."""
         self.functions = record.functions
         self.most = record.most
@@ -56,7 +56,7 @@ class Again:
         return CallResult(text=f"{name} was not called so when this cell ran first, and is not called in a replay", kind="error")
 
 
-class ApprovalGate:
+class CallGate:
     """Serves the calls of one cell."""
 
     def __init__(self, calls: Calls) -> None:
@@ -71,9 +71,9 @@ class ApprovalGate:
         self._made: list[Made] = []
         self._count = 0
 
-    def record(self) -> Record:
+    def record(self) -> CallRecord:
         """What was called so far."""
-        return Record(functions=self.functions, most=self._calls.most, made=tuple(self._made))
+        return CallRecord(functions=self.functions, most=self._calls.most, made=tuple(self._made))
 
     async def attend(self, runner: Guest, run: str, timeout_s: float) -> dict[str, Any] | None:
         """Wait for the report on the cell `run` and serve its calls meanwhile; None when the time is up, which calls take from too.

@@ -13,7 +13,7 @@ from tirage.core.errors import SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits, StateKind
 from tirage.sandbox.box import Box
-from tirage.sandbox.calls import ApprovalGate
+from tirage.sandbox.calls import CallGate
 from tirage.sandbox.capture import Capture, bounded_file, filled_file, written
 from tirage.sandbox.frames import Flooded
 from tirage.sandbox.guests import Gone, Guest, request_id
@@ -42,7 +42,7 @@ async def run_cell(
     *,
     state: StateKind = StateKind.FORKED,
     started: float,
-    gate: ApprovalGate | None = None,
+    gate: CallGate | None = None,
 ) -> tuple[ExecResult, Fate]:
     """Run `code` in `runner`, whose state is of kind `state`, its calls served by `gate`; the result, and what becomes of the process.
 
@@ -80,7 +80,7 @@ def _capture_of(runner: Guest, cap: int) -> tuple[Capture, Capture | None]:
 
 
 async def _execute(
-    box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None, gate: ApprovalGate | None
+    box: Box, runner: Guest, code: str, limits: Limits, handed: Capture | None, gate: CallGate | None
 ) -> tuple[ExecResult, Fate]:
     """The result without its output; `handed` is where that goes, None when the runner has it already."""
     message: dict[str, Any] = {

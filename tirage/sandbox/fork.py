@@ -18,7 +18,7 @@ from typing import Any, Self
 from tirage.core.errors import SandboxError
 from tirage.sandbox import allowlist, totals
 from tirage.sandbox.base import SandboxCapabilities
-from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
+from tirage.sandbox.box import Box, Denied, Fork, FrozenState
 from tirage.sandbox.config import SandboxConfig
 from tirage.sandbox.frames import Flooded
 from tirage.sandbox.gateway import Gateway
@@ -45,7 +45,7 @@ class ForkSandbox:
         self._template: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self.boxes: list[Box] = []
-        self._shelf: Shelf[Checkpoint] = Shelf(config.live_mb or half_of_memory_mb(), lambda state: state.box.evict(state))
+        self._shelf: Shelf[FrozenState] = Shelf(config.live_mb or half_of_memory_mb(), lambda state: state.box.evict(state))
         self._rung = config.first_rung
         self._fallbacks: list[str] = []
         self._lock = asyncio.Lock()

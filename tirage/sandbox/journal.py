@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tirage.sandbox.base import ExecResult, Limits, StateKind
-from tirage.sandbox.calls import Record
+from tirage.sandbox.calls import CallRecord
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
@@ -22,7 +22,7 @@ class Cell:
     limits: Limits
     digest: int
     """Of what it gave: see `digest`."""
-    calls: Record | None = None
+    calls: CallRecord | None = None
     """What it called, and got; None for a cell that was served no calls."""
 
 

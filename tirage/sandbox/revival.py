@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from tirage.core.errors import SandboxError
 from tirage.sandbox import journal, results
 from tirage.sandbox.base import ExecResult, StateKind
-from tirage.sandbox.box import Box, Checkpoint, Denied, Fork, Holder
-from tirage.sandbox.calls import Again, ApprovalGate
+from tirage.sandbox.box import Box, Denied, Fork, FrozenState, Holder
+from tirage.sandbox.calls import Again, CallGate
 from tirage.sandbox.capture import filled_file
 from tirage.sandbox.execution import Fate, file_request, run_cell
 from tirage.sandbox.frames import Flooded
@@ -16,7 +16,7 @@ from tirage.sandbox.guests import Gone, Guest, request_id
 from tirage.sandbox.journal import Cell, Journal
 
 
-async def revive(box: Box, checkpoint: Checkpoint, home: str) -> None:
+async def revive(box: Box, checkpoint: FrozenState, home: str) -> None:
     """Give `checkpoint` a process again and note in its `state` whether the replay gave what was seen the first time.
 
     A process that can be forked from needs no directory but for the replay; one with threads lives on in `home`. Raises
@@ -59,7 +59,7 @@ async def rebuild(box: Box, past: Journal | None, home: str) -> Rebuilt:
     return Rebuilt(guest, layers, max(state, ancestor.state, key=list(StateKind).index))
 
 
-def nearest(box: Box, past: Journal | None) -> Checkpoint:
+def nearest(box: Box, past: Journal | None) -> FrozenState:
     """The youngest state before the last entry of `past` that lives, can be forked from, and whose files are at hand.
 
     The box's fresh state in the worst case.
@@ -74,12 +74,12 @@ def nearest(box: Box, past: Journal | None) -> Checkpoint:
     return box.origin
 
 
-def _keeper(checkpoint: Checkpoint) -> Holder | None:
+def _keeper(checkpoint: FrozenState) -> Holder | None:
     """A session at rest in this state, whose files are those of the state."""
     return next((holder for holder in checkpoint.holders if holder.files is not None and not holder.lock.locked()), None)
 
 
-async def _fork_at(box: Box, ancestor: Checkpoint, home: str) -> tuple[Guest, int]:
+async def _fork_at(box: Box, ancestor: FrozenState, home: str) -> tuple[Guest, int]:
     """A process with the state and the files of `ancestor`."""
     if ancestor.snapshot is not None:
         return await box.fork(ancestor, Fork(home=home, fill=ancestor.snapshot, branch=True))
@@ -97,7 +97,7 @@ class _Replayed:
         self._guest = guest
 
     async def repeat(self, cell: Cell) -> ExecResult:
-        gate = None if cell.calls is None else ApprovalGate(Again(cell.calls))
+        gate = None if cell.calls is None else CallGate(Again(cell.calls))
         result, fate = await run_cell(self._box, self._guest, cell.code, cell.limits, started=time.perf_counter(), gate=gate)
         if fate is Fate.LOST:
             raise _lost(f"a cell that went well before ended in the replay: {result.error_text}")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from tirage.core.errors import SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import Calls, ExecFailure, ExecResult, Limits, check_code
-from tirage.sandbox.box import Box, Checkpoint, Denied, Fork
-from tirage.sandbox.calls import ApprovalGate
+from tirage.sandbox.box import Box, Denied, Fork, FrozenState
+from tirage.sandbox.calls import CallGate
 from tirage.sandbox.capture import bounded_file, filled_file, written
 from tirage.sandbox.execution import Fate, file_request, run_cell
 from tirage.sandbox.frames import Flooded
@@ -27,7 +27,7 @@ class ForkSession:
     """A stateful interpreter whose cells are transactions: each runs in a fork, and the fork is the new state if it lives."""
 
     def __init__(
-        self, box: Box, home: str, checkpoint: Checkpoint, runner: Guest | None, runner_layers: int, seed: int | None = None
+        self, box: Box, home: str, checkpoint: FrozenState, runner: Guest | None, runner_layers: int, seed: int | None = None
     ) -> None:
         """`runner` was forked from `checkpoint`, works in `home`, has run nothing yet and had its random generators set to `seed`."""
         self.lock = asyncio.Lock()
@@ -53,7 +53,7 @@ class ForkSession:
         """Run one cell; see `Session.run`. A cancelled call takes the cell back."""
         check_code(code)
         limits = limits or Limits()
-        gate = None if calls is None else ApprovalGate(calls)
+        gate = None if calls is None else CallGate(calls)
         async with self.lock:
             started = time.perf_counter()
             try:
@@ -110,7 +110,7 @@ class ForkSession:
         """A session with a process of its own for a state that has threads."""
         past = self._checkpoint.journal if reseed is None else Journal(Seed(value=reseed), self._checkpoint.journal)
         made = await rebuild(self._box, past, home)
-        own = Checkpoint(
+        own = FrozenState(
             box=self._box, guest=made.guest, journal=past, state=made.state, layers=made.layers, shared=True, snapshot="", threaded=True
         )
         return ForkSession(self._box, home, own, None, made.layers)
@@ -244,7 +244,7 @@ class ForkSession:
         if old.threaded:
             self._box.went_on(old, journal, threaded=threaded)
             return
-        grown = Checkpoint(
+        grown = FrozenState(
             box=self._box,
             guest=runner,
             journal=journal,
@@ -258,7 +258,7 @@ class ForkSession:
         # The result need not wait for the end of the old process.
         asyncio.get_running_loop().call_soon(self._retire, old, grown)
 
-    def _retire(self, old: Checkpoint, grown: Checkpoint) -> None:
+    def _retire(self, old: FrozenState, grown: FrozenState) -> None:
         inherited_mb = self._box.release(old, self)
         self._box.shelve(grown, before=old, inherited_mb=inherited_mb)
 

@@ -21,10 +21,10 @@ class Trial:
     """True when the parent will never be extended again, so that its interpreter state may be moved instead of branched."""
     move: str = ""
     """Which of the policy's moves to make; empty leaves it to the policy."""
-    beside: tuple[int, ...] = ()
+    siblings: tuple[int, ...] = ()
     """Children of the parent that the policy is shown, so that it does something else."""
-    lessons: tuple[int, ...] = ()
-    """Nodes whose notes the policy is shown."""
+    reflections: tuple[int, ...] = ()
+    """Nodes whose notes, reflections on failures, the policy is shown."""
 
 
 class Search(Protocol):

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Mode = Literal["loose", "middle", "strict", "majority"]
+Survival = Literal["loose", "middle", "strict", "majority"]
 
 LONGEST_ANSWER = 100
 """Characters; a longer answer is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class ConfidentAnswer:
     """A path of the answer set."""
 
     answer: str | None
@@ -32,7 +32,9 @@ def mask_prefixes(words: Sequence[str], count: int = 4, low: float = 0.2, high: 
     return [words[: math.ceil(round(share * len(words), 9))] for share in shares]
 
 
-def discriminate(candidates: Sequence[Candidate], completions: Sequence[Sequence[str | None]], mode: Mode = "middle") -> int | None:
+def discriminate(
+    candidates: Sequence[ConfidentAnswer], completions: Sequence[Sequence[str | None]], mode: Survival = "middle"
+) -> int | None:
     """Which candidate wins; None when none has an answer.
 
     Args:
@@ -57,7 +59,7 @@ def discriminate(candidates: Sequence[Candidate], completions: Sequence[Sequence
     return max(voters, key=lambda index: (scores[candidates[index].answer], candidates[index].confidence), default=None)
 
 
-def _agree(answer: str | None, completed: Sequence[str | None], mode: Mode) -> bool:
+def _agree(answer: str | None, completed: Sequence[str | None], mode: Survival) -> bool:
     """Whether the second model confirms an answer."""
     matches = completed.count(answer)
     if mode == "loose":

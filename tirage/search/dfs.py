@@ -30,7 +30,7 @@ class DepthFirst:
             width: Attempts per node, >= 1.
             threshold: Nodes valued below it are not gone into (Tree of Thoughts, arXiv 2305.10601, algorithm 2).
             answers: Ended paths with an answer after which the search is done, >= 1.
-            aware: DFSDT: `Trial.beside` names the siblings already tried, and an end or giving up goes back two levels.
+            aware: DFSDT: `Trial.siblings` names the siblings already tried, and an end or giving up goes back two levels.
             deepest: Nodes of a path as ToolBench counts them (a thought one, a call two) from which on it goes no deeper; None: no limit.
 
         Raises:
@@ -61,7 +61,7 @@ class DepthFirst:
             return []
         parent = self._stack[-1]
         self._busy = True
-        return [self.frontier.order(tree, parent, beside=tuple(tree.children[parent]) if self._aware else ())]
+        return [self.frontier.order(tree, parent, siblings=tuple(tree.children[parent]) if self._aware else ())]
 
     def tell(self, tree: Tree, trial: Trial, node: Node | None) -> None:
         """Go down into an open node that is worth it; after an end go back."""

@@ -107,7 +107,7 @@ class Expander(ABC):
         """One of several nodes between which the score does not decide, and the child with which a walk goes on."""
         return self.rng.choice(among)
 
-    def lessons(self, tree: Tree) -> tuple[int, ...]:
+    def reflections(self, tree: Tree) -> tuple[int, ...]:
         """Nodes whose notes the next trial's policy is shown."""
         return ()
 
@@ -147,7 +147,7 @@ class Expander(ABC):
 
     def _order(self, tree: Tree, parent: int) -> Trial:
         moves = self._queue[parent]
-        trial = self.frontier.order(tree, parent, move=moves.popleft(), lessons=self.lessons(tree))
+        trial = self.frontier.order(tree, parent, move=moves.popleft(), reflections=self.reflections(tree))
         if not moves:
             del self._queue[parent]
         return trial

@@ -99,11 +99,11 @@ class Frontier:
         """Trials in flight in the subtree of node `index`, its own children included."""
         return self.seen[index] - self._visits[index]
 
-    def order(self, tree: Tree, parent: int, *, move: str = "", beside: tuple[int, ...] = (), lessons: tuple[int, ...] = ()) -> Trial:
+    def order(self, tree: Tree, parent: int, *, move: str = "", siblings: tuple[int, ...] = (), reflections: tuple[int, ...] = ()) -> Trial:
         """One more child of `parent`, which can take one."""
         sample = self.ordered[parent]
         self.ordered[parent] = sample + 1
-        trial = Trial(self._ids, parent, sample, self.width == 1 and parent != ROOT, move, beside, lessons)
+        trial = Trial(self._ids, parent, sample, self.width == 1 and parent != ROOT, move, siblings, reflections)
         self._pending.add(self._ids)
         self._ids += 1
         self._visits = tree.visits

@@ -10,10 +10,10 @@ from tirage.core.tree import Tree
 from tirage.search.expander import Expander
 from tirage.search.votes import best, said
 
-LESSONS = 3
+REFLECTIONS = 3
 """Reflections shown at once, the most recent."""
 REMEMBERED = 8
-"""Distinct failures that can become lessons; older ones are forgotten."""
+"""Distinct failures whose reflections are shown; older ones are forgotten."""
 
 
 class LATS(Expander):
@@ -86,9 +86,9 @@ class LATS(Expander):
         top = max(worths)
         return self.rng.choice([child for child, worth in zip(among, worths, strict=True) if worth == top])
 
-    def lessons(self, tree: Tree) -> tuple[int, ...]:
+    def reflections(self, tree: Tree) -> tuple[int, ...]:
         """At most three failures on which somebody has reflected, the most recent first."""
-        return tuple([index for index in reversed(self._failures.values()) if index in tree.notes][:LESSONS])
+        return tuple([index for index in reversed(self._failures.values()) if index in tree.notes][:REFLECTIONS])
 
     def choose(self, tree: Tree, answers: Mapping[int, str | None]) -> int:
         """The answered path that the valuer likes best."""

@@ -42,7 +42,7 @@ STRATEGIES: dict[str, tuple[Make, str]] = {
     "puct": (partial(MCTS, c=1.25, prior="normalised", simulate=True), "Monte Carlo tree search with the policy's prior"),
     "gumbel": (GumbelHalving, "sequential halving over the root's children, for a known budget"),
     "ab-mcts": (ABMCTS, "wider or deeper by Thompson sampling; several models as arms"),
-    "lats": (LATS, "all children at once, greedily on to an end, lessons of failures (the valuer's notes) shown later"),
+    "lats": (LATS, "all children at once, greedily on to an end, reflections on failures (the valuer's notes) shown later"),
     "plans": (PlanSearch, "plan-space search (CPL): raw priors, whole expansions; values in [-1, 1]"),
     "rstar": (RStar, "rStar: five reasoning actions, roll-outs at random; a second reading of the paths settles the answer"),
 }

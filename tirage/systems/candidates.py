@@ -13,11 +13,11 @@ from tirage.core.seeds import derive_seed
 from tirage.core.step import Finish, Opening, Source, Span, Step
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
-from tirage.judging.pool import Candidate
+from tirage.judging.candidate_pool import CheckedCandidate
 from tirage.models.allowance import spending
 from tirage.verification.reading import answer_of
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Call, WorkflowRun
+from tirage.workflows.turns import Call, WorkflowRun
 
 
 def put(flow: WorkflowRun, move: str, text: str, *, after: int = ROOT) -> int:
@@ -53,7 +53,7 @@ async def draw_and_check(flow: WorkflowRun, solver: Role[str], checker: Role[Any
     return list(dict.fromkeys(call.after for call in calls))
 
 
-async def spelt(flow: WorkflowRun, pool: Sequence[Candidate]) -> list[Candidate]:
+async def spelt(flow: WorkflowRun, pool: Sequence[CheckedCandidate]) -> list[CheckedCandidate]:
     """Candidates whose equal answers are spelt the same, for their vote."""
     answers = await flow.spelt(item.answer for item in pool)
     return [replace(item, answer=answer) for item, answer in zip(pool, answers, strict=True)]

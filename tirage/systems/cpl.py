@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tirage.agents.continuation import ContinuationMode, choose_mode
 from tirage.agents.dialects.base import Reading
 from tirage.agents.explorer import Explorer
-from tirage.agents.requests import Mode, choose_mode
 from tirage.core.message import Observation
 from tirage.core.step import Finish, Source
 from tirage.judging.valuers import Signed
@@ -62,7 +62,7 @@ def solution(response: str) -> str | None:
 
 def cpl(parts: AgentParts, *, c: float = 1.5, n: int = 3, root: int = 5, depth: int = 6, iterations: int = 200) -> Explorer:
     """CPL (arXiv 2409.08642): tree search over the steps of a plan that ends in one solution; values in [-1, 1]."""
-    dialect = PlanSteps(turns=choose_mode(parts.model, uses_schemas=False) is Mode.TURNS)
+    dialect = PlanSteps(turns=choose_mode(parts.model, uses_schemas=False) is ContinuationMode.TURNS)
     return parts.explorer(
         replace(parts, system=PLANNING, tools={}).policy(dialect=dialect),
         search=lambda seed: PlanSearch(seed=seed, c=c, n=n, root=root, depth=depth, iterations=iterations),

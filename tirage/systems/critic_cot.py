@@ -8,9 +8,9 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from tirage.agents.replies import Unreadable, whole
 from tirage.core.tree import ROOT, Tree
+from tirage.judging.candidate_pool import CheckedCandidate, read_pool, select
 from tirage.judging.critic import NANO_CHECK
-from tirage.judging.critique import Critique, read_check, read_correction, read_critique, split_steps
-from tirage.judging.pool import Candidate, read_pool, select
+from tirage.judging.critique_text import Critique, read_check, read_correction, read_critique, split_steps
 from tirage.models.profile import profile_of
 from tirage.systems.candidates import draw_and_check, put, remark, spelt
 from tirage.systems.options import workflow_of
@@ -19,9 +19,9 @@ from tirage.systems.prompts import prompt
 from tirage.systems.spec import SystemSpec
 from tirage.verification.ballot import classes
 from tirage.verification.reading import answer_of
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.roles import Role
-from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import WorkflowRun
 
 SOLVER = Role(
     name="solver",
@@ -82,7 +82,7 @@ class CriticFilter(Workflow):
         finally:
             await self._choose(flow)
 
-    def _pool(self, flow: WorkflowRun) -> list[Candidate]:
+    def _pool(self, flow: WorkflowRun) -> list[CheckedCandidate]:
         pool = read_pool(flow.tree, flow.problem, verifier=self.critic.name, find=self._finding)
         return [replace(item, reward=item.checks.count(True) / len(item.checks) if item.checks else None) for item in pool]
 
@@ -107,7 +107,7 @@ class CriticFilter(Workflow):
             remark(tree, tree.chosen, fallback)
 
 
-def elect(pool: Sequence[Candidate]) -> tuple[Candidate | None, str]:
+def elect(pool: Sequence[CheckedCandidate]) -> tuple[CheckedCandidate | None, str]:
     """The plurality of what is not rejected, and `UNFILTERED` where it is that of all.
 
     That is so where nothing is left, and where what is left disagrees and is fewer than min(6, N // 16) (the paper's code).

@@ -20,12 +20,12 @@ from tirage.judging.judges import PairJudge
 from tirage.verification.ballot import classes
 from tirage.verification.equality.equivalence import parse_quantity
 from tirage.verification.extract import CHOICE_POLICY, MATH_POLICY, TEXT_POLICY, extract
+from tirage.workflows.agent import Workflow
+from tirage.workflows.role_judges import read_choice
 from tirage.workflows.roles import Role
-from tirage.workflows.rulings import read_choice
-from tirage.workflows.run import Turn, WorkflowRun
-from tirage.workflows.workflow import Workflow
+from tirage.workflows.turns import Turn, WorkflowRun
 
-Side = Literal["pro", "con"]
+DebateSide = Literal["pro", "con"]
 VOID = "void: the challenger proposed the official answer"
 CUT = "void: the judge's last ruling was cut at its limit"
 FORCED = "forced: the judge would not decide at the last round, so the answer that was challenged stands"
@@ -108,7 +108,7 @@ LAST: Role[Preference] = replace(
 
 
 @dataclass(slots=True)
-class _Seat:
+class _JudgeTurns:
     """The judge's seat in a debate, as a pair judge: every ruling is a turn of the transcript. A tie asks for another round."""
 
     flow: WorkflowRun
@@ -183,7 +183,7 @@ class Debate(Workflow):
         last: bool,
     ) -> bool:
         """Ask the judge, and keep who won; False for another round. Where the last ruling is a tie, the burden is on the challenger."""
-        seat = _Seat(flow, LAST if last else JUDGE, con.node)
+        seat = _JudgeTurns(flow, LAST if last else JUDGE, con.node)
         judge = seat if self.review is None else self.review(seat)
         choice = await judge.prefer(flow.problem.prompt, _case(said[0]), _case(said[1]), flow.tree.seed)
         if seat.broken is not None:
@@ -251,10 +251,10 @@ def without_options(problem: Problem) -> Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class DebateEnding:
     """How a debate ended."""
 
-    winner: Side | None
+    winner: DebateSide | None
     """None: void, broken, or cut off before a decision."""
     rounds: int
     void: bool = False
@@ -262,11 +262,11 @@ class Ending:
     """The judge would not decide at the last round."""
 
 
-def read_ending(tree: Tree) -> Ending:
+def read_ending(tree: Tree) -> DebateEnding:
     """What became of a debate, from its tree."""
-    names: dict[str, Side] = {PRO.name: "pro", CON.name: "con"}
+    names: dict[str, DebateSide] = {PRO.name: "pro", CON.name: "con"}
     moved = [node.move for node in tree.nodes[1:] if node.step is not None and node.step.opening is not None]
-    return Ending(
+    return DebateEnding(
         winner=names[tree.nodes[tree.chosen].move] if tree.chosen != ROOT and not tree.ended else None,
         rounds=moved.count(CON.name),
         void=tree.ended in (VOID, CUT, NO_ANSWER),

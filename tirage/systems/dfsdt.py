@@ -7,11 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tirage.agents.continuation import ContinuationMode, Path
 from tirage.agents.dialects.base import Dialect, Reading
-from tirage.agents.draft import Draft, WrappedPolicy
 from tirage.agents.explorer import Explorer
-from tirage.agents.policy import ModelPolicy
-from tirage.agents.requests import Mode, Path
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Draft, WrappedPolicy
 from tirage.core.message import Observation, ObservationStatus, ToolCall
 from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source
@@ -94,7 +94,7 @@ class GivingUp:
         return self._inner.show(tail, observations)
 
 
-class Thinking(WrappedPolicy):
+class ThoughtPolicy(WrappedPolicy):
     """The policy port over a policy whose turns without a call are thoughts.
 
     With the finish tool only that ends a path; in text so does an answer that is stated.
@@ -106,17 +106,19 @@ class Thinking(WrappedPolicy):
         self._policy = inner
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """As the inner one; a thought keeps its turn open."""
-        draft = await self.inner.propose(problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, aside=aside)
+        draft = await self.inner.propose(
+            problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, ephemeral=ephemeral
+        )
         policy, *before, last = self._policy, *draft.spans
         if draft.finish is not Finish.STOP:
             return draft
         if not policy.dialect.uses_schemas and extract(last.text, STATED).answer is not None:
             return draft
         said = policy.without_end(Completion(text=last.text, finish="stop", ids=last.ids, logprobs=last.logprobs))
-        nudge = CALL_ON if policy.mode in (Mode.TURNS, Mode.NATIVE) else THINK_ON
+        nudge = CALL_ON if policy.mode in (ContinuationMode.TURNS, ContinuationMode.NATIVE) else THINK_ON
         return replace(draft, spans=(*before, said, policy.inject(Source.FORCED, nudge)), finish=Finish.STEP)
 
 
@@ -135,7 +137,7 @@ def dfsdt(parts: AgentParts, *, width: int = 2, answers: int = 1, max_query: int
     own = parts.search_options.budget.model_calls
     budget = replace(parts.search_options.budget, model_calls=max_query if own is None else min(max_query, own))
     return parts.explorer(
-        Thinking(parts.policy(more=tools) if native else parts.policy(dialect=GivingUp(parts.dialect))),
+        ThoughtPolicy(parts.policy(more=tools) if native else parts.policy(dialect=GivingUp(parts.dialect))),
         search=lambda seed: DepthFirst(width=width, answers=answers, aware=True, deepest=max_steps),
         limits=replace(parts.limits, max_steps=max_steps, max_calls=max_query, max_failures=max_query, concurrency=1),
         search_options=replace(parts.search_options, budget=budget),

@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
+from tirage.agents.continuation import ask
 from tirage.agents.explorer import Explorer
-from tirage.agents.requests import ask
 from tirage.agents.valuation import Estimate, Valuer, most_tokens_of, together
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -32,7 +32,7 @@ class Rating(Valuer):
     """
 
     def __init__(self, model: Model, *, sampling: Sampling | None = None, template: str = RATE) -> None:
-        """`template` has the fields `problem` and `path`, and may have `lessons`: lines with an empty one behind them, or nothing."""
+        """`template` has the fields `problem` and `path`, and may have `reflections`: lines with an empty one after them, or nothing."""
         self._model = model
         self._sampling = sampling or Sampling()
         self._template = template
@@ -40,8 +40,8 @@ class Rating(Valuer):
 
     async def value(self, problem: Problem, path: Trajectory, seed: int) -> Estimate:
         """None when no rating can be read."""
-        lessons = path.steps[-1].aside if path.steps else ""
-        text = self._template.format(problem=problem.prompt, path=path.response, lessons=f"{lessons}\n" if lessons else "")
+        reflections = path.steps[-1].ephemeral if path.steps else ""
+        text = self._template.format(problem=problem.prompt, path=path.response, reflections=f"{reflections}\n" if reflections else "")
         said = await ask(self._model, text, replace(self._sampling, seed=seed), tag="rating")
         found = final_match(_SCORE, said.text)
         return Estimate(value=None if found is None else (int(found[1]) - 1) / 9, usage=said.usage)

@@ -19,10 +19,10 @@ from tirage.systems.spec import SystemSpec
 from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.cards import card_of, render
 from tirage.tools.python import clip
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Turn, WorkflowRun
 from tirage.workflows.tool_runner import encoded, only_text
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import Turn, WorkflowRun
 
 MOST_CHARS = 100_000
 """Of a result in the memory."""
@@ -35,55 +35,55 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-Words = Annotated[str, BeforeValidator(_as_text)]
+LooseText = Annotated[str, BeforeValidator(_as_text)]
 
 
 class Analysis(BaseModel):
     """The plan at a high level."""
 
-    concise_summary: Words = ""
-    required_skills: Words = ""
-    relevant_tools: Words = ""
-    additional_considerations: Words = ""
+    concise_summary: LooseText = ""
+    required_skills: LooseText = ""
+    relevant_tools: LooseText = ""
+    additional_considerations: LooseText = ""
 
 
 class NextAction(BaseModel):
     """The plan of one step."""
 
-    justification: Words = ""
-    context: Words = ""
+    justification: LooseText = ""
+    context: LooseText = ""
     """Everything that the tool has to know: tools cannot read the memory."""
-    sub_goal: Words = ""
+    sub_goal: LooseText = ""
     tool_name: str
 
 
 class Command(BaseModel):
     """What a tool is called with."""
 
-    analysis: Words = ""
-    explanation: Words = ""
+    analysis: LooseText = ""
+    explanation: LooseText = ""
     command: str | dict[str, Any] | list[dict[str, Any]]
     """Arguments of one call or of several, or the one text that the tool requires (the code, for `python`)."""
 
 
-class Check(BaseModel):
+class MemoryCheck(BaseModel):
     """Whether the memory is enough to answer."""
 
-    analysis: Words = ""
+    analysis: LooseText = ""
     stop_signal: bool
 
 
-def read_check(text: str) -> Check:
+def read_check(text: str) -> MemoryCheck:
     """A JSON object, else the word behind the last "conclusion:", else the last "stop" or "continue" anywhere."""
     try:
-        return as_json(Check)(text)
+        return as_json(MemoryCheck)(text)
     except Unreadable:
         pass
     try:
         word = one_of("stop", "continue", label="conclusion")(text)
     except Unreadable:
         word = one_of("stop", "continue")(text)
-    return Check(analysis=text, stop_signal=word == "stop")
+    return MemoryCheck(analysis=text, stop_signal=word == "stop")
 
 
 ANALYSER = Role(
@@ -108,7 +108,7 @@ VERIFIER = Role(
     name="verifier",
     template=prompt("octotools", "verifier"),
     read=read_check,
-    default=Check(stop_signal=False),
+    default=MemoryCheck(stop_signal=False),
     decides=True,
 )
 _SOLVED = "Query: {problem}\n\nSteps that were taken:\n{memory}\n\n"
@@ -133,7 +133,7 @@ OUTPUTS: dict[str, Role[str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class ToolAction:
     """An entry of the memory."""
 
     tool: str
@@ -189,7 +189,7 @@ class OctoTools(Workflow):
         if "base" in self.outputs:
             flow.offer(await flow.ask(OUTPUTS["base"]))
         analysis = await flow.ask(ANALYSER, tools=cards)
-        plan, after, memory = _shown(analysis.value), analysis.node, list[Action]()
+        plan, after, memory = _shown(analysis.value), analysis.node, list[ToolAction]()
         for step in range(1, self.max_steps + 1):
             if not self._has_room(flow):
                 flow.tree.ended = "budget: model_calls"
@@ -214,14 +214,14 @@ class OctoTools(Workflow):
         most, used = flow.meter.budget.model_calls, flow.meter.spent.model_calls
         return most is None or used + 3 + len(set(self.outputs) - {"base"}) <= most
 
-    async def _act(self, flow: WorkflowRun, planned: Turn[NextAction]) -> tuple[Action, int]:
+    async def _act(self, flow: WorkflowRun, planned: Turn[NextAction]) -> tuple[ToolAction, int]:
         """The planned action with what came of it, and its last node. A tool that is not there, or no command, is a result too."""
         tools, plan = flow.role_models.tools, planned.value
         name = find_tool(plan.tool_name, tools)
         if name is None:
             known = ", ".join(sorted(tools)) or "none"
             result = f"No result: there is no tool named {plan.tool_name!r}; tools: {known}"
-            return Action(tool=plan.tool_name, sub_goal=plan.sub_goal, command=NO_COMMAND, result=result), planned.node
+            return ToolAction(tool=plan.tool_name, sub_goal=plan.sub_goal, command=NO_COMMAND, result=result), planned.node
         text_form = "" if (field := only_text(tools[name].spec)) is None else f", or the plain text of {field!r}"
         written = await flow.ask(
             COMMANDER,
@@ -239,8 +239,8 @@ class OctoTools(Workflow):
             results.append(clip(done.text.strip(), MOST_CHARS)[0])
             node = done.node
         if not results:
-            return Action(tool=name, sub_goal=plan.sub_goal, command=NO_COMMAND, result="No result: there was no command."), node
-        return Action(tool=name, sub_goal=plan.sub_goal, command=command, result=results[0] if len(results) == 1 else results), node
+            return ToolAction(tool=name, sub_goal=plan.sub_goal, command=NO_COMMAND, result="No result: there was no command."), node
+        return ToolAction(tool=name, sub_goal=plan.sub_goal, command=command, result=results[0] if len(results) == 1 else results), node
 
 
 def build(parts: AgentParts, **options: Any) -> WorkflowAgent:
@@ -252,7 +252,7 @@ def _shown(value: BaseModel) -> str:
     return json.dumps(value.model_dump(), ensure_ascii=False, indent=1)
 
 
-def _told(memory: Sequence[Action]) -> str:
+def _told(memory: Sequence[ToolAction]) -> str:
     """The memory as the roles read it."""
     entries = {
         f"step {number}": {"tool": item.tool, "sub_goal": item.sub_goal, "command": item.command, "result": item.result}

@@ -6,11 +6,11 @@ from functools import partial
 
 from tirage.agents.demonstrations import Demonstrations
 from tirage.agents.dialects.base import Dialect, FencedPython
-from tirage.agents.draft import Policy
 from tirage.agents.elicitation import Elicitation
 from tirage.agents.explorer import Agent, Explorer, one_chain
 from tirage.agents.hints import HintPlan
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Policy
 from tirage.agents.search_options import PathLimits, SearchOptions
 from tirage.agents.valuation import Valuer
 from tirage.core.budget import Budget
@@ -23,10 +23,10 @@ from tirage.sandbox.base import Sandbox
 from tirage.search.base import SearchMaker
 from tirage.tools.base import Tool
 from tirage.verification.alike import Alike, quickly
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.approval import ApprovalGate
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.shots import behind
-from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

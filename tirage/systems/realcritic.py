@@ -13,17 +13,17 @@ from pydantic import PositiveInt
 from tirage.agents.replies import whole
 from tirage.core.errors import ConfigError
 from tirage.judging.critic import NANO_CHECK
-from tirage.judging.critique import Critique, corrected, read_check, read_critique
+from tirage.judging.critique_text import Critique, corrected, read_check, read_critique
 from tirage.models.profile import profile_of
 from tirage.systems.candidates import put
 from tirage.systems.options import workflow_of
 from tirage.systems.parts import AgentParts
 from tirage.verification.extract import final_answer
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.roles import Role
-from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import WorkflowRun
 
-Mode = Literal["direct", "self", "cross", "iterative"]
+CritiqueMode = Literal["direct", "self", "cross", "iterative"]
 SOLVER = Role(
     name="solver",
     template="{problem}\n\nThink step by step. Put the final answer in \\boxed{{}}.",
@@ -62,7 +62,7 @@ GIVEN, CORRECTED = "given", "corrected"
 class RealCritic(Workflow):
     """The workflow."""
 
-    mode: Mode = "self"
+    mode: CritiqueMode = "self"
     """direct: solve, without any critique; self: criticise one's own solution; cross: a given one; iterative: `turns` critiques, of the
     given solution where there is one, else of one's own."""
     turns: PositiveInt = 3

@@ -14,7 +14,7 @@ from tirage.core.errors import ConfigError
 from tirage.core.extension import ExtensionPoint
 from tirage.systems.options import arguments_for
 from tirage.systems.parts import AgentParts
-from tirage.systems.shots import load_shots
+from tirage.systems.shot_files import load_shots
 from tirage.systems.spec import SystemSpec
 
 OWN: ExtensionPoint[SystemSpec] = ExtensionPoint("system", "tirage.systems", "a SystemSpec", lambda found: isinstance(found, SystemSpec))

@@ -11,14 +11,14 @@ from typing import Any
 
 from tirage.agents.replies import whole
 from tirage.core.errors import ConfigError
-from tirage.judging.critique import Critique, corrected, read_critique
+from tirage.judging.critique_text import Critique, corrected, read_critique
 from tirage.systems.candidates import put
 from tirage.systems.options import workflow_of
 from tirage.systems.parts import AgentParts
 from tirage.systems.realcritic import CORRECTED, FORM, GIVEN
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.roles import Role
-from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import WorkflowRun
 
 ANALYST = Role(
     name="analyst",

@@ -21,11 +21,11 @@ from tirage.systems.prompts import prompt
 from tirage.systems.spec import SystemSpec
 from tirage.verification.ballot import winners
 from tirage.verification.extract import final_answer, final_match
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Call, WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import Call, WorkflowRun
 
-Confidence = Literal["high", "middle", "low"]
+ConfidenceLevel = Literal["high", "middle", "low"]
 BUDGET = Budget(model_calls=60)
 """Of a problem, where no other is given: the method's own bound is far above what it mostly needs."""
 _CONFIDENCE = re.compile(r"confidence\b\W*(\w*)", re.IGNORECASE)
@@ -33,7 +33,7 @@ _USED = re.compile(r"used hints?\b([^\n]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class AnswererReply:
     """An answerer's reply."""
 
     text: str
@@ -41,26 +41,26 @@ class Said:
     """None: the reply holds no answer; it has no vote."""
     used: tuple[int, ...] = ()
     """Numbers of the hints that it says it used, from 1."""
-    confidence: Confidence
+    confidence: ConfidenceLevel
 
 
-def read_said(text: str) -> Said:
+def read_said(text: str) -> AnswererReply:
     """The last answer, hint numbers and confidence in a reply: `low` without a confidence, `middle` for one that is none of the three."""
     text = whole(text)
     found, used = final_match(_CONFIDENCE, text), final_match(_USED, text)
-    level: Confidence = "low"
+    level: ConfidenceLevel = "low"
     if found is not None:
         word = found[1].lower()
         level = "high" if word == "high" else "low" if word == "low" else "middle"
     numbers = tuple(int(number) for number in re.findall(r"\d+", used[1])) if used is not None else ()
-    return Said(text=text, answer=final_answer(text), used=numbers, confidence=level)
+    return AnswererReply(text=text, answer=final_answer(text), used=numbers, confidence=level)
 
 
 ANSWERER = Role(
     name="answerer",
     template=prompt("socratic", "answerer"),
     read=read_said,
-    default=Said(text="", answer=None, confidence="low"),
+    default=AnswererReply(text="", answer=None, confidence="low"),
 )
 RAISER: Role[tuple[str, ...]] = Role(
     name="raiser",
@@ -86,7 +86,7 @@ class Question:
     node: int
     """Where its latest turn ends in the tree."""
     hints: list[str] = field(default_factory=list)
-    said: Said = ANSWERER.default
+    said: AnswererReply = ANSWERER.default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from pydantic import ConfigDict, PositiveInt
 from tirage.agents.prompts import TOOL_CALLING, TOOL_INTEGRATED_REASONING
 from tirage.agents.replies import whole
 from tirage.agents.valuation import Valuer
+from tirage.judging.candidate_pool import CheckedCandidate, Rule, read_pool, select
 from tirage.judging.critic import NANO_CHECK
 from tirage.judging.generative_reward import GenerativeReward
-from tirage.judging.pool import Candidate, Rule, read_pool, select
 from tirage.judging.valuers import Confidence
 from tirage.models.profile import profile_of
 from tirage.systems.candidates import appraise, draw_and_check, remark, spelt
@@ -22,9 +22,9 @@ from tirage.systems.options import workflow_of
 from tirage.systems.parts import AgentParts
 from tirage.systems.prompts import prompt
 from tirage.systems.spec import SystemSpec
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.roles import Role
-from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import WorkflowRun
 
 SOLVER = Role(
     name="solver",
@@ -51,7 +51,7 @@ CALLING_VERIFIER = replace(
 NANO_SOLVER = replace(SOLVER, system="")
 NANO_VERIFIER = replace(VERIFIER, template=NANO_CHECK)
 
-Reward = Literal["none", "share", "confidence", "token"]
+RewardKind = Literal["none", "share", "confidence", "token"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class T1(Workflow):
     checks: PositiveInt = 1
     """Checks of each candidate, of which the majority counts; a single one is greedy."""
     rule: Rule = "weighted"
-    reward: Reward = "confidence"
+    reward: RewardKind = "confidence"
     """r: all the same; the share of its checks that a candidate passes, an abstention counting half; the mean probability of its tokens;
     the probability that the model calls it correct."""
     width: PositiveInt = 4
@@ -105,7 +105,7 @@ class T1(Workflow):
         if fallback:
             remark(tree, tree.chosen, fallback)
 
-    async def _rate(self, flow: WorkflowRun, items: Sequence[Candidate]) -> None:
+    async def _rate(self, flow: WorkflowRun, items: Sequence[CheckedCandidate]) -> None:
         """Give candidates their reward."""
         if self.valuer is not None:
             if items:

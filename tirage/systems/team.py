@@ -10,8 +10,8 @@ from tirage.teams.learner import TopologyLearner
 from tirage.teams.stock import stock
 from tirage.teams.team import SYSTEMS, Team
 from tirage.teams.topology import Topology
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.approval import ApprovalGate
-from tirage.workflows.workflow import Workflow, WorkflowAgent
 
 
 def team(

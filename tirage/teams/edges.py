@@ -10,8 +10,8 @@ from tirage.core.errors import ConfigError, DataError
 from tirage.core.seeds import derive_seed
 from tirage.teams.learner import (
     Matrix,
-    Outcome,
-    Pairs,
+    PairMask,
+    TeamOutcome,
     Walk,
     advantages,
     allowed_pairs,
@@ -30,8 +30,8 @@ class EdgeOptimizer:
         self,
         team: Topology,
         *,
-        allowed: Pairs | None = None,
-        allowed_temporal: Pairs | None = None,
+        allowed: PairMask | None = None,
+        allowed_temporal: PairMask | None = None,
         learning_rate: float = 1.5,
         sparsity: float = 0.1,
     ) -> None:
@@ -58,7 +58,7 @@ class EdgeOptimizer:
         steps = self._draw(query, seed)
         return self._joined(steps), log_probability(self.logits, steps)
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
+    def learn(self, outcomes: Sequence[TeamOutcome]) -> None:
         """Ascend the mean of (u - b) grad ln P(graph) with a running-mean baseline b, less the gradient of `sparsity` sum p."""
         if self.frozen:
             raise ConfigError(f"the edges of topology {self.team.name!r} are frozen; learn with a new learner")

@@ -12,8 +12,8 @@ from tirage.core.seeds import derive_seed
 from tirage.teams.baseline import QueryBaseline
 from tirage.teams.learner import (
     Matrix,
-    Outcome,
-    Pairs,
+    PairMask,
+    TeamOutcome,
     Walk,
     allowed_pairs,
     check_on_policy,
@@ -45,8 +45,8 @@ class GDesigner:
         settings: GDesignerSettings | None = None,
         *,
         anchor: Topology | None = None,
-        allowed: Pairs | None = None,
-        allowed_temporal: Pairs | None = None,
+        allowed: PairMask | None = None,
+        allowed_temporal: PairMask | None = None,
         embedder: Embedder | None = None,
     ) -> None:
         """`anchor` is a simple graph over the same members to start from, a chain when None.
@@ -90,7 +90,7 @@ class GDesigner:
         logits, sketch, steps = self._draw(query, seed)
         return self._graph(sketch), log_probability(logits.detach().numpy().astype(np.float64), steps)
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
+    def learn(self, outcomes: Sequence[TeamOutcome]) -> None:
         """One step down the mean of -(u - b) ln P(sketch) + b^4 sparsity ||P||_* - (1 - b) exploration H(P) + anchoring ||A - P||_F^2 / 2.
 
         P are the edge probabilities, H(P) their entropy. b is what `QueryBaseline` expects of the query, within [0, 1] except in u - b.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from tirage.teams.learner import TopologyLearner
 from tirage.teams.team import Team
 from tirage.teams.topology import Topology
-from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import Workflow
+from tirage.workflows.agent import Workflow
+from tirage.workflows.turns import WorkflowRun
 
 
 class LearnedTeam(Workflow):

@@ -20,7 +20,7 @@ MOMENTUM = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TeamOutcome:
     """How a sampled team fared on a query."""
 
     query: str
@@ -43,7 +43,7 @@ class TopologyLearner(Protocol):
         """A topology, and the natural logarithm of the probability of the choices that led to it: 0 when frozen, for nothing is drawn."""
         ...
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
+    def learn(self, outcomes: Sequence[TeamOutcome]) -> None:
         """Take one step from a batch that was sampled since the last step. Raises `ConfigError` when frozen, and for older samples."""
         ...
 
@@ -74,11 +74,11 @@ def walk(allowed: Mask, keep: Mask) -> Walk:
     return Walk(edges, considered)
 
 
-Pairs = Sequence[Sequence[bool]]
+PairMask = Sequence[Sequence[bool]]
 """[members, members]: who may speak to whom."""
 
 
-def allowed_pairs(team: Topology, spatial: Pairs | None, temporal: Pairs | None) -> Mask:
+def allowed_pairs(team: Topology, spatial: PairMask | None, temporal: PairMask | None) -> Mask:
     """[2, members, members]; all pairs where None. Nobody speaks to itself within a round, and no edge leads out of a single one.
 
     Raises `ConfigError` for masks of another size.
@@ -109,14 +109,14 @@ def log_probability(logits: Matrix, steps: Walk) -> float:
     return float(-np.logaddexp(0.0, -signed).sum())
 
 
-def advantages(outcomes: Sequence[Outcome], baseline: float | None) -> tuple[list[float], float]:
+def advantages(outcomes: Sequence[TeamOutcome], baseline: float | None) -> tuple[list[float], float]:
     """Utilities less the running mean, and the mean after this batch. The first batch is measured against its own mean."""
     mean = sum(outcome.utility for outcome in outcomes) / len(outcomes)
     before = mean if baseline is None else baseline
     return [outcome.utility - before for outcome in outcomes], MOMENTUM * before + (1 - MOMENTUM) * mean
 
 
-def check_on_policy(outcome: Outcome, again: Topology) -> None:
+def check_on_policy(outcome: TeamOutcome, again: Topology) -> None:
     """Raises `ConfigError` when sampling again gives another graph."""
     if (again.spatial, again.temporal) != (outcome.topology.spatial, outcome.topology.temporal):
         raise ConfigError(

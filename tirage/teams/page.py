@@ -23,7 +23,7 @@ WIDEST = 9.0
 SMALLEST = 0.7
 """Share of its size that a picture is shrunk to before it scrolls."""
 
-Place = tuple[float, float]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _Panel:
     label: str
     left: float
     width: float
-    places: Mapping[str, Place]
+    places: Mapping[str, Point]
     columns: Mapping[str, int]
 
 
@@ -116,7 +116,7 @@ def _svg(topology: Topology, ledger: Mapping[Edge, int]) -> str:
     return f'<svg {size} role="img" aria-label="who speaks to whom">{"".join([*parts, *boxes, *labels])}</svg>'
 
 
-def _placed(topology: Topology, panel: _Panel) -> Iterator[tuple[Member, Place]]:
+def _placed(topology: Topology, panel: _Panel) -> Iterator[tuple[Member, Point]]:
     for member in topology.members:
         yield member, panel.places[member.name]
 
@@ -132,7 +132,7 @@ def _along(topology: Topology, speaker: str) -> float:
     return 0.3 + 0.4 * layer.index(topology[speaker]) / (len(layer) - 1) if len(layer) > 1 else 0.5
 
 
-def _path(edge: Edge, start: _Panel, end: _Panel, along: float) -> tuple[str, Place]:
+def _path(edge: Edge, start: _Panel, end: _Panel, along: float) -> tuple[str, Point]:
     """A cubic curve from the right of the speaker to the left of the listener, and its point at `along`."""
     x1, y1 = start.places[edge[0]][0] + BOX[0], start.places[edge[0]][1] + BOX[1] / 2
     x2, y2 = end.places[edge[1]][0] - 9, end.places[edge[1]][1] + BOX[1] / 2
@@ -152,7 +152,7 @@ def _head(edge: Edge, end: _Panel, wide: float, kind: str) -> str:
     return f'<path class="head {kind}" d="M{x - 1:.1f},{y:.1f} l-10,{-half:.1f} v{2 * half:.1f} z"/>'
 
 
-def _box(member: Member, place: Place, decides: bool) -> str:
+def _box(member: Member, place: Point, decides: bool) -> str:
     x, y = place
     about = [member.name, member.role, f"model {member.model}" if member.model else "", ", ".join(member.tools), member.prompt]
     role = "" if member.name.startswith(member.role) else member.role

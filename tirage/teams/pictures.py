@@ -12,16 +12,16 @@ from tirage.teams.topology import Edge, Topology
 from tirage.traces.escaping import for_dot, for_mermaid
 from tirage.traces.view import excerpt
 
-Form = Literal["ascii", "dot", "mermaid", "html", "json"]
-Ledger = Mapping[Edge, int]
+TopologyForm = Literal["ascii", "dot", "mermaid", "html", "json"]
+TokenLedger = Mapping[Edge, int]
 """Tokens that a speaker's words cost a listener, over all rounds."""
 WIDTH = 40
 """Characters of a name or a role."""
 
 
-def draw(topology: Topology, form: Form = "ascii", ledger: Ledger | None = None) -> str:
+def draw(topology: Topology, form: TopologyForm = "ascii", ledger: TokenLedger | None = None) -> str:
     """The picture in one of the forms; `json` is the topology's own data, without the ledger."""
-    drawers: dict[Form, Callable[[Topology, Ledger], str]] = {
+    drawers: dict[TopologyForm, Callable[[Topology, TokenLedger], str]] = {
         "ascii": topology_ascii,
         "dot": topology_dot,
         "mermaid": topology_mermaid,
@@ -31,7 +31,7 @@ def draw(topology: Topology, form: Form = "ascii", ledger: Ledger | None = None)
     return drawers[form](topology, ledger or {})
 
 
-def topology_ascii(topology: Topology, ledger: Ledger) -> str:
+def topology_ascii(topology: Topology, ledger: TokenLedger) -> str:
     """A line per member: its layer, and whom it hears in the round (<) and from the round before (~)."""
     layers = topology.layers()
     counts = (len(topology.members), "member"), (len(topology.spatial) + len(topology.temporal), "edge"), (topology.rounds, "round")
@@ -54,7 +54,7 @@ def topology_ascii(topology: Topology, ledger: Ledger) -> str:
     return "\n".join(lines) + "\n"
 
 
-def topology_dot(topology: Topology, ledger: Ledger) -> str:
+def topology_dot(topology: Topology, ledger: TokenLedger) -> str:
     """Graphviz: `dot -Tsvg`. Temporal edges are dashed, the decider is bold, edges are as wide as their tokens are many."""
     lines = [
         "digraph team {",
@@ -73,7 +73,7 @@ def topology_dot(topology: Topology, ledger: Ledger) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def topology_mermaid(topology: Topology, ledger: Ledger) -> str:
+def topology_mermaid(topology: Topology, ledger: TokenLedger) -> str:
     """A Mermaid flowchart; dotted edges reach into the next round."""
     lines = ["flowchart LR"]
     lines += [f'  m{index}["{for_mermaid(label)}"]' for index, label, _ in _nodes(topology)]
@@ -91,7 +91,7 @@ def _nodes(topology: Topology) -> Iterator[tuple[int, list[str], bool]]:
         yield index, label, member.name == topology.decider
 
 
-def _edges(topology: Topology, ledger: Ledger) -> Iterator[tuple[int, int, bool, int | None]]:
+def _edges(topology: Topology, ledger: TokenLedger) -> Iterator[tuple[int, int, bool, int | None]]:
     """Places of both ends, whether temporal, and the tokens, of each edge."""
     place = {name: index for index, name in enumerate(topology.names)}
     for temporal, edges in ((False, topology.spatial), (True, topology.temporal)):
@@ -99,7 +99,7 @@ def _edges(topology: Topology, ledger: Ledger) -> Iterator[tuple[int, int, bool,
             yield place[edge[0]], place[edge[1]], temporal, ledger.get(edge)
 
 
-def _heard(speaker: str, listener: str, ledger: Ledger) -> str:
+def _heard(speaker: str, listener: str, ledger: TokenLedger) -> str:
     tokens = ledger.get((speaker, listener))
     return excerpt(speaker, WIDTH) + ("" if tokens is None else f" ({tokens})")
 

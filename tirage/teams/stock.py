@@ -9,7 +9,7 @@ from tirage.core.errors import ConfigError
 from tirage.core.seeds import derive_seed
 from tirage.teams.topology import LAST, MAJORITY, Member, Topology
 
-Pairs = list[tuple[int, int]]
+IndexPairs = list[tuple[int, int]]
 DENSITY = 0.5
 """Probability of an edge in `random`."""
 
@@ -19,9 +19,9 @@ class Shape:
     """How n members are joined; edges are pairs of their places."""
 
     what: str
-    spatial: Callable[[int, int], Pairs] = lambda n, seed: []
+    spatial: Callable[[int, int], IndexPairs] = lambda n, seed: []
     """Of the number of members and a seed."""
-    temporal: Callable[[int], Pairs] = lambda n: []
+    temporal: Callable[[int], IndexPairs] = lambda n: []
     decision: Callable[[int], int | str] = lambda n: MAJORITY
     """Place of the member who decides, or a way to decide."""
     roles: Callable[[int], list[str]] = lambda n: ["solver"] * n
@@ -32,12 +32,12 @@ class Shape:
     """Rounds unless the caller says how many."""
 
 
-def _random(n: int, seed: int) -> Pairs:
+def _random(n: int, seed: int) -> IndexPairs:
     draw = random.Random(derive_seed("random topology", n, seed))
     return [(i, j) for i in range(n) for j in range(i + 1, n) if draw.random() < DENSITY]
 
 
-def _fan(n: int) -> Pairs:
+def _fan(n: int) -> IndexPairs:
     """The first speaks to all but the last, and those to the last."""
     return [(0, i) for i in range(1, n - 1)] + [(i, n - 1) for i in range(1, n - 1)]
 

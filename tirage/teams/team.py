@@ -10,9 +10,9 @@ from tirage.core.tree import ROOT, Tree
 from tirage.teams.topology import Edge, Member, Topology
 from tirage.verification.ballot import plurality
 from tirage.verification.reading import answer_of
+from tirage.workflows.agent import Workflow
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Call, Turn, WorkflowRun
-from tirage.workflows.workflow import Workflow
+from tirage.workflows.turns import Call, Turn, WorkflowRun
 
 TEMPLATE = "{problem}{heard}"
 SYSTEMS = {

@@ -14,8 +14,8 @@ from typing import Any
 from tirage.agents.explorer import Agent, Explorer
 from tirage.core.problem import Problem
 from tirage.testing.scripted import ByteRenderer, ScriptedModel
-from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.agent import Workflow, WorkflowAgent
+from tirage.workflows.turns import WorkflowRun
 
 PARTS = {
     "policy": ("prompt", "propose", "show"),

@@ -78,7 +78,7 @@ def _node_data(rollout: Rollout, node: Node) -> dict[str, Any]:
     return {
         **data,
         "finish": step.finish.value,
-        "aside": step.aside,
+        "ephemeral": step.ephemeral,
         "hint": None if step.hint is None else {"id": step.hint.hint_id, "position": step.hint.position.value, "reason": step.hint.reason},
         "spans": [{"source": span.source.value, "text": span.text} for span in step.spans],
         "calls": [{"name": call.name, "arguments": call.arguments} for call in step.calls],

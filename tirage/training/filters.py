@@ -11,7 +11,7 @@ import numpy as np
 
 from tirage.core.message import ObservationStatus, ToolCall
 from tirage.core.trajectory import StopReason, Trajectory
-from tirage.problems.overlap import Mode, OverlapIndex
+from tirage.problems.overlap import OverlapIndex, OverlapMode
 
 EXECUTED = frozenset({ObservationStatus.OK, ObservationStatus.ERROR, ObservationStatus.TIMEOUT})
 """Statuses of calls that really ran, whatever came of them."""
@@ -164,7 +164,7 @@ def edit_distance(a: Sequence[int], b: Sequence[int]) -> int:
 class HeldOut:
     """Prompts that must not be trained on."""
 
-    def __init__(self, prompts: Iterable[str], *, mode: Mode = "exact") -> None:
+    def __init__(self, prompts: Iterable[str], *, mode: OverlapMode = "exact") -> None:
         """`mode` as in `tirage.problems.overlap`: `exact` is the right one for templated questions, `ngram` and `lcs` for others."""
         self.mode = mode
         self._prompts = sorted(set(prompts))

@@ -33,7 +33,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class ApprovalDecision:
     """What was decided."""
 
     action: Action
@@ -44,7 +44,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class ApprovalRequest:
     """A turn that waits for a decision."""
 
     number: int
@@ -61,7 +61,7 @@ class Request:
 class Approver(Protocol):
     """Someone in charge."""
 
-    async def decide(self, request: Request) -> Decision | None:
+    async def decide(self, request: ApprovalRequest) -> ApprovalDecision | None:
         """A decision; None when nobody is there now, so that the run pauses."""
         ...
 
@@ -69,7 +69,7 @@ class Approver(Protocol):
 class Paused(Exception):
     """The run waits for a decision; go on with `tirage resume`."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: ApprovalRequest) -> None:
         super().__init__(f"the {request.role}'s turn waits for a decision")
         self.request = request
 
@@ -84,17 +84,17 @@ class ApprovalGate:
 
     approvers: Sequence[Approver] = ()
     """Those in charge, the next one for what is escalated."""
-    decided: dict[int, Decision] = field(default_factory=dict)
+    decided: dict[int, ApprovalDecision] = field(default_factory=dict)
     """By request number."""
-    on_wait: Callable[[Request], None] | None = None
+    on_wait: Callable[[ApprovalRequest], None] | None = None
     """Called before anybody is asked: the place to write the run down."""
     asked: int = 0
 
-    async def decide(self, role: str, asked: str, text: str) -> Decision:
+    async def decide(self, role: str, asked: str, text: str) -> ApprovalDecision:
         """The decision on a turn. Raises `Paused` when nobody decides, `Terminated` when that is the decision."""
         level = 0
         while True:
-            request = Request(number=self.asked, role=role, text=text, asked=asked, level=level)
+            request = ApprovalRequest(number=self.asked, role=role, text=text, asked=asked, level=level)
             decision = self.decided.get(request.number)
             if decision is None:
                 if self.on_wait is not None:
@@ -120,9 +120,9 @@ class PausedRun:
     agent: Mapping[str, Any]
     """What the caller needs to make the same agent again; opaque here. No secrets."""
     settled: tuple[StepOutcome, ...]
-    decided: Mapping[str, Decision] = field(default_factory=dict)
+    decided: Mapping[str, ApprovalDecision] = field(default_factory=dict)
     """By request number."""
-    waiting: Request | None = None
+    waiting: ApprovalRequest | None = None
     """What waits; None once the run has ended."""
 
     def save(self, path: Path) -> None:
@@ -155,7 +155,7 @@ class PausedRun:
             raise DataError(f"paused run {path}: {error}") from error
 
 
-class Record:
+class PausedLog:
     """A log in memory, whose outcomes go into a `PausedRun`."""
 
     def __init__(self, settled: Sequence[StepOutcome] = ()) -> None:

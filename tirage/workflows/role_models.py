@@ -6,7 +6,7 @@ from typing import Any
 
 from tirage.agents.dialects.base import Dialect, FencedPython, Plain
 from tirage.agents.explorer import Agent, Explorer
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.search_options import PathLimits
 from tirage.core.errors import ConfigError
 from tirage.models.base import Model, Sampling

@@ -13,7 +13,7 @@ from tirage.agents.dialects.base import NativeTools
 from tirage.agents.dialects.native import NativeTokens, bound, describe
 from tirage.agents.explorer import Explorer, SolveContext
 from tirage.agents.hints import HintPlan
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Finish, Hint, HintPosition, Message, Observation, ObservationStatus, Problem, Source, StopReason, ToolCall
 from tirage.core.errors import CapabilityError
 from tirage.core.step import Span, join_ids

@@ -8,7 +8,7 @@ import pytest
 from tirage.agents.dialects.tag_sets import tag_set
 from tirage.agents.dialects.tagged import Tagged
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Finish, Observation, Problem, Source
 from tirage.core.errors import ConfigError
 from tirage.models.base import Completion, Sampling

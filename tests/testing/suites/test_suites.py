@@ -27,9 +27,9 @@ from tirage.tools.retrieval.embedders import HashingEmbedder, Vectors
 from tirage.training.preference import Attempt, Pair, PairRecipe
 from tirage.training.recipes import RFT, HintRFT, RFTConfig
 from tirage.verification import VerifierBase, open_verifier
+from tirage.workflows.agent import Workflow
 from tirage.workflows.roles import Role
-from tirage.workflows.run import WorkflowRun
-from tirage.workflows.workflow import Workflow
+from tirage.workflows.turns import WorkflowRun
 
 CASE = Problem(prompt="What is 6 times 7?", answer="42")
 

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from tirage.agents.dialects.base import NativeTools
 from tirage.agents.explorer import Explorer, SolveContext
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
 from tirage.core import Observation, ObservationStatus, Problem, ToolCall
 from tirage.core.errors import ConfigError
 from tirage.models.base import Sampling

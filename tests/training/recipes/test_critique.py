@@ -8,7 +8,7 @@ import pytest
 from tests.systems.scripted_scrit import said, traces
 from tirage.core.errors import ConfigError, TrainingError
 from tirage.core.rollout import Rollout
-from tirage.judging.critique import Critique
+from tirage.judging.critique_text import Critique
 from tirage.testing.models import ByteRenderer
 from tirage.training.dataset import Dataset
 from tirage.training.recipes import CritiqueConfig, CritiqueRecipe, make_recipe

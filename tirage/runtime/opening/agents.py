@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from tirage.agents.arms import Arms
 from tirage.agents.demonstrations import Demonstrations, load_demonstrations
-from tirage.agents.draft import Policy
 from tirage.agents.elicitation import Elicitation
 from tirage.agents.explorer import Agent
 from tirage.agents.hints import HintPlan, load_library
-from tirage.agents.policy import ModelPolicy
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Policy
 from tirage.agents.refine import Refining
 from tirage.agents.search_options import PathLimits
 from tirage.core.errors import ConfigError

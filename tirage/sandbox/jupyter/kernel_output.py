@@ -15,7 +15,7 @@ LINE = re.compile(r"(?:Cell In\s?\[\d+\]|<ipython-input[^>]*>|<cell[^>]*>)[^\n]{
 SYNTAX = {"SyntaxError", "IndentationError", "TabError"}
 
 
-class Reading:
+class KernelReading:
     """What a cell shows, message by message."""
 
     def __init__(self, cap: int) -> None:

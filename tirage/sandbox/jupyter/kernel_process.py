@@ -19,7 +19,7 @@ from tirage.sandbox.base import ExecFailure, ExecResult, Limits
 from tirage.sandbox.config import JupyterConfig
 from tirage.sandbox.journal import Cell
 from tirage.sandbox.jupyter.kernel_files import write_beneath
-from tirage.sandbox.jupyter.kernel_output import Reading
+from tirage.sandbox.jupyter.kernel_output import KernelReading
 
 BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from guest import launch; sys.path.pop(0); launch.main(sys.argv[2], sys.argv[3:])"
 SEED = """
@@ -132,7 +132,7 @@ class Kernel:
     async def execute(self, code: str, limits: Limits) -> tuple[ExecResult, bool]:
         """Run one cell; the result, and whether the kernel may be kept."""
         started = time.perf_counter()
-        reading = Reading(limits.output_bytes)
+        reading = KernelReading(limits.output_bytes)
         message = self._client.execute(code, allow_stdin=False, stop_on_error=False)
         interrupted: str = ""
         deadline = started + limits.wall_s

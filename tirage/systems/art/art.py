@@ -38,10 +38,10 @@ from tirage.systems.parts import AgentParts
 from tirage.systems.prompts import prompt
 from tirage.systems.spec import SystemSpec
 from tirage.tools.base import Tool
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Call, WorkflowRun
 from tirage.workflows.tool_runner import encoded, only_text
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import Call, WorkflowRun
 
 COMPLETIONS = 5
 """Turns in which a program has to come to its end; each sees one demonstration fewer than the one before."""

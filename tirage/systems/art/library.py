@@ -12,7 +12,7 @@ import yaml
 
 from tirage.agents.replies import Unreadable
 from tirage.core.errors import ConfigError, DataError
-from tirage.systems.art.program import Program, parse
+from tirage.systems.art.program import TaskProgram, parse
 
 MOST_EDITS = 5
 """Programs that people may add to one task (ART, section 3.4)."""
@@ -26,13 +26,13 @@ class Task:
     cluster: str
     """Which family it is of: arithmetic, code, search, reasoning, strings."""
     description: str
-    programs: tuple[Program, ...]
+    programs: tuple[TaskProgram, ...]
     """Its own; those shown first come first."""
-    edits: tuple[Program, ...] = ()
+    edits: tuple[TaskProgram, ...] = ()
     """Those that people added, the newest first."""
 
     @property
-    def shown(self) -> tuple[Program, ...]:
+    def shown(self) -> tuple[TaskProgram, ...]:
         """All programs in the order of showing: people's before its own."""
         return self.edits + self.programs
 

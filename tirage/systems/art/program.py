@@ -36,7 +36,7 @@ class ProgramStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class TaskProgram:
     """A program for one input."""
 
     input: str
@@ -62,14 +62,14 @@ def render_steps(steps: Sequence[ProgramStep]) -> str:
     return "\n".join(lines)
 
 
-def parse(text: str) -> Program:
+def parse(text: str) -> TaskProgram:
     """A whole program. Raises `Unreadable` where there is no input, or a step is out of order."""
     found = re.search(r"^Q1: ?\[", text, re.MULTILINE)
     head = text[: found.start()] if found is not None else text
     if not head.lstrip().startswith("Input:"):
         raise Unreadable('a program begins with "Input:"')
     steps, answer = parse_steps(text[len(head) :])
-    return Program(input=head.lstrip().removeprefix("Input:").strip(), steps=steps, answer=answer)
+    return TaskProgram(input=head.lstrip().removeprefix("Input:").strip(), steps=steps, answer=answer)
 
 
 def parse_steps(text: str) -> tuple[tuple[ProgramStep, ...], str | None]:

@@ -14,16 +14,16 @@ from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT
 from tirage.search.role_search import RoleSearch
 from tirage.systems.halo.roles import DESIGNER, DRAFTERS, PARSER, PLANNER, SOLVER
-from tirage.systems.halo.subtask import Done, Work
+from tirage.systems.halo.subtask import Done, SubtaskWork
 from tirage.systems.parts import AgentParts
 from tirage.systems.spec import SystemSpec
 from tirage.verification.ballot import classes, equal
 from tirage.verification.bleu import bleu
 from tirage.verification.extract import CHOICE_POLICY, TEXT_POLICY, Method, extract
 from tirage.verification.reading import answer_of
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Call, WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import Call, WorkflowRun
 
 ALIKE = 0.7
 """BLEU from which two programs or texts count as the same answer."""
@@ -92,7 +92,7 @@ class Halo(Workflow):
                 return
             subtask = plan.value.subtask or query
             roles = await self._design(flow, plan.node, query, subtask)
-            work = Work(
+            work = SubtaskWork(
                 flow=flow,
                 search=RoleSearch(flow.tree, plan.node, c=self.c, depth=self.depth),
                 roles=roles,

@@ -9,7 +9,7 @@ from tirage.search.role_search import Status
 from tirage.systems.prompts import prompt
 from tirage.workflows.roles import Role
 
-Words = Annotated[str, StringConstraints(strip_whitespace=True)]
+StrippedText = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 
 class _Reply(BaseModel):
@@ -19,21 +19,21 @@ class _Reply(BaseModel):
 class Parsed(_Reply):
     """What a request is about."""
 
-    task_type: Words
-    core_intent: Words
-    key_details: list[Words]
+    task_type: StrippedText
+    core_intent: StrippedText
+    key_details: list[StrippedText]
 
 
 class Drafted(_Reply):
     """A stage of a prompt that is being written."""
 
-    prompt: Words
+    prompt: StrippedText
 
 
 class Planned(_Reply):
     """What to do next: a subtask, or "stop"."""
 
-    subtask: Words
+    subtask: StrippedText
 
     @property
     def stops(self) -> bool:
@@ -44,11 +44,11 @@ class Planned(_Reply):
 class Designed(_Reply):
     """A role for a subtask."""
 
-    name: Annotated[Words, StringConstraints(min_length=1, max_length=60)]
-    purpose: Words = ""
+    name: Annotated[StrippedText, StringConstraints(min_length=1, max_length=60)]
+    purpose: StrippedText = ""
 
 
-class Team(_Reply):
+class DesignedTeam(_Reply):
     """The roles for a subtask, each name once."""
 
     roles: Annotated[list[Designed], Field(min_length=1)]
@@ -107,8 +107,8 @@ PLANNER = Role(
 DESIGNER = Role(
     name="designer",
     template=prompt("halo", "designer"),
-    read=as_json(Team),
-    default=Team(roles=[Designed(name="Solver", purpose="Solves the subtask step by step.")]),
+    read=as_json(DesignedTeam),
+    default=DesignedTeam(roles=[Designed(name="Solver", purpose="Solves the subtask step by step.")]),
 )
 SOLVER = Role(
     name="solver",

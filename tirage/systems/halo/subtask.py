@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tirage.search.role_search import RoleSearch, Status
 from tirage.systems.halo.roles import BOXED, FORMS, JUDGE, SCORER
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Call, Turn, WorkflowRun
+from tirage.workflows.turns import Call, Turn, WorkflowRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Done:
 
 
 @dataclass(slots=True, kw_only=True)
-class Work:
+class SubtaskWork:
     """A subtask while roles work on it."""
 
     flow: WorkflowRun

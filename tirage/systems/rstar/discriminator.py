@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import get_args
 
-from tirage.agents.requests import ask
+from tirage.agents.continuation import ask
 from tirage.agents.search_options import Choice
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
@@ -14,7 +14,7 @@ from tirage.core.step import Usage
 from tirage.core.tree import ROOT, Tree
 from tirage.models.allowance import allowed, share_of
 from tirage.models.base import Completion, Model, Sampling
-from tirage.search.consistency import LONGEST_ANSWER, Candidate, Mode, discriminate, mask_prefixes
+from tirage.search.consistency import LONGEST_ANSWER, ConfidentAnswer, Survival, discriminate, mask_prefixes
 from tirage.search.rstar import solutions
 from tirage.systems.rstar.policy import trace
 from tirage.verification.alike import Alike, Spelling, quickly
@@ -32,7 +32,7 @@ class MutualConsistency:
         model: Model,
         *,
         sampling: Sampling | None = None,
-        mode: Mode = "middle",
+        mode: Survival = "middle",
         masks: int = 4,
         concurrency: int = 16,
         alike: Alike = quickly,
@@ -41,11 +41,11 @@ class MutualConsistency:
 
         `alike` says which answers agree. Raises ValueError for another mode.
         """
-        if mode not in get_args(Mode):
-            raise ValueError(f"consistency must be one of {', '.join(get_args(Mode))}, or null to leave it out; got {mode!r}")
+        if mode not in get_args(Survival):
+            raise ValueError(f"consistency must be one of {', '.join(get_args(Survival))}, or null to leave it out; got {mode!r}")
         self._model = model
         self._sampling = sampling or Sampling(temperature=1.0, max_tokens=512)
-        self._mode: Mode = mode
+        self._mode: Survival = mode
         self._masks = masks
         self._alike = alike
         self._slots = asyncio.Semaphore(concurrency)
@@ -64,7 +64,7 @@ class MutualConsistency:
         for drawn in await asyncio.gather(*(self._complete(problem, tree, index, seed, sampling) for index in found)):
             completed.append(await spelling.all(answer_in(completion.text, problem) for completion in drawn))
             usage = sum((completion.usage for completion in drawn), usage)
-        candidates = [Candidate(answer=answer, confidence=tree.values.get(index, 0.0)) for index, answer in found.items()]
+        candidates = [ConfidentAnswer(answer=answer, confidence=tree.values.get(index, 0.0)) for index, answer in found.items()]
         winner = discriminate(candidates, completed, self._mode)
         return Choice(node=ROOT if winner is None else list(found)[winner], usage=usage)
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tirage.agents.continuation import ContinuationMode, Path, build_request, draw
 from tirage.agents.dialects.base import Plain
-from tirage.agents.draft import Draft
-from tirage.agents.policy import ModelPolicy
-from tirage.agents.requests import Mode, Path, build_request, draw
+from tirage.agents.model_policy import ModelPolicy
+from tirage.agents.policy import Draft
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Finish, Source, Span, Usage, mean_probability
@@ -91,7 +91,7 @@ class RStarPolicy(ModelPolicy):
         return self.sampling.max_tokens * (1 + max(self._samples, self._last))
 
     async def propose(
-        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", aside: str = ""
+        self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
     ) -> Draft:
         """Make the move."""
         if move not in _CUES:
@@ -125,7 +125,7 @@ class _Turn:
 
     async def write(self, cue: _Cue, number: int, *, count: int = 1) -> list[Completion]:
         """Draw `count` texts after a cue."""
-        policy, turns = self._policy, self._policy.mode is Mode.TURNS
+        policy, turns = self._policy, self._policy.mode is ContinuationMode.TURNS
         read = "".join(
             span.text for span in (*self._path.prompt, *(span for step in self._path.steps for span in step.spans), *self._spans)
         )

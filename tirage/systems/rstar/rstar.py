@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tirage.agents.explorer import Explorer
-from tirage.search.consistency import Mode as Survival
+from tirage.search.consistency import Survival
 from tirage.search.rstar import RStar, Schedule
 from tirage.systems.parts import AgentParts
 from tirage.systems.rstar.discriminator import MutualConsistency

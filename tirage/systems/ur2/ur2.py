@@ -157,7 +157,7 @@ def _knowledge(parts: AgentParts, *, strict: bool, rewrite: bool) -> Summarising
     return tool
 
 
-class Outcome(StrEnum):
+class PathOutcome(StrEnum):
     """How a path ended, in the paper's words."""
 
     FINISHED = "finished"
@@ -166,15 +166,15 @@ class Outcome(StrEnum):
     SHOT_DOWN = "shot_down"
 
 
-def outcome(path: Trajectory, tags: TagSet | None = None) -> Outcome:
+def outcome(path: Trajectory, tags: TagSet | None = None) -> PathOutcome:
     """How `path` ended, in the authors' tags or others."""
     tags = tags or tag_set(TAGS)
     if tagged_answer(path.own_text, tags) is not None:
-        return Outcome.FINISHED
+        return PathOutcome.FINISHED
     if path.stop is StopReason.CALLS:
-        return Outcome.MAX_ROUNDS
+        return PathOutcome.MAX_ROUNDS
     asked = path.stop is StopReason.MALFORMED and path.response.endswith(tags.query[1])
-    return Outcome.QUERY_ERROR if asked else Outcome.SHOT_DOWN
+    return PathOutcome.QUERY_ERROR if asked else PathOutcome.SHOT_DOWN
 
 
 def fallback_count(path: Trajectory) -> int:

@@ -26,7 +26,7 @@ from tirage.testing.canary import Canary
 from tirage.testing.scripted import Reply, ScriptedModel
 from tirage.testing.suites.findings import Finding, Skipped, demand, try_each
 from tirage.tools.python import PythonTool
-from tirage.workflows.workflow import WorkflowAgent
+from tirage.workflows.agent import WorkflowAgent
 
 Replies = Callable[[Request], str | Reply]
 PROBLEM = Problem(prompt="What is 6 times 7?", answer="42")

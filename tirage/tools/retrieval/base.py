@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from tirage.tools.retrieval.chunks import Chunk
 from tirage.tools.retrieval.embedders import Embedder
 
-Mode = Literal["hybrid", "ranks", "keywords", "vectors"]
+RetrievalMode = Literal["hybrid", "ranks", "keywords", "vectors"]
 """hybrid: keywords and vectors fused by score; ranks: the same fused by reciprocal rank; or one of them alone."""
 POOL = 100
 """Chunks that a reranker judges."""
@@ -30,7 +30,7 @@ class Retriever(Protocol):
         """16 hex digits: the same content and embedder, the same fingerprint."""
         ...
 
-    def search(self, query: str, k: int = 5, *, mode: Mode = "hybrid", rerank: "Reranker | None" = None) -> list[Hit]:
+    def search(self, query: str, k: int = 5, *, mode: RetrievalMode = "hybrid", rerank: "Reranker | None" = None) -> list[Hit]:
         """The `k` best chunks, best first; any text is a query. May be called from several threads."""
         ...
 

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import numpy as np
 
 from tirage.core.errors import ConfigError, DataError
-from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker
+from tirage.tools.retrieval.base import POOL, Hit, Reranker, RetrievalMode
 from tirage.tools.retrieval.blocks import Blocks, Folder
 from tirage.tools.retrieval.chunks import Chunk, batches, plain, writable
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder, Vectors
@@ -198,7 +198,7 @@ class Collection:
             content ^= int(chunk, 16)
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('content', ?)", (f"{content:016x}",))
 
-    def search(self, query: str, k: int = 5, *, mode: Mode = "hybrid", rerank: Reranker | None = None) -> list[Hit]:
+    def search(self, query: str, k: int = 5, *, mode: RetrievalMode = "hybrid", rerank: Reranker | None = None) -> list[Hit]:
         """The `k` best chunks; empty for a query without a word. Any text is a query: nothing in it is taken for an operator.
 
         `rerank` judges the best `POOL` chunks anew.

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tirage.core.errors import ConfigError, MissingExtra
-from tirage.tools.retrieval.base import POOL, Hit, Mode, Reranker
+from tirage.tools.retrieval.base import POOL, Hit, Reranker, RetrievalMode
 from tirage.tools.retrieval.chunks import Chunk, batches, plain, writable
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder
 from tirage.tools.retrieval.keywords import find_words
@@ -106,7 +106,7 @@ class LanceCollection:
         self._mix(row["id"] for row in rows)
         return True
 
-    def search(self, query: str, k: int = 5, *, mode: Mode = "hybrid", rerank: Reranker | None = None) -> list[Hit]:
+    def search(self, query: str, k: int = 5, *, mode: RetrievalMode = "hybrid", rerank: Reranker | None = None) -> list[Hit]:
         """As the port says; a keyword search's scores are LanceDB's BM25, a fused one's its reciprocal ranks."""
         if k < 1:
             raise ValueError(f"a search needs k >= 1, got {k}")
@@ -120,7 +120,7 @@ class LanceCollection:
         ]
         return hits if rerank is None else reorder(query, hits, rerank)[:k]
 
-    def _rows(self, words: str, wanted: Any, mode: Mode, most: int) -> list[tuple[dict[str, Any], float]]:
+    def _rows(self, words: str, wanted: Any, mode: RetrievalMode, most: int) -> list[tuple[dict[str, Any], float]]:
         """Rows with their scores."""
         from lancedb.query import MatchQuery
 

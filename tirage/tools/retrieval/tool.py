@@ -9,7 +9,7 @@ from tirage.models.model_json import read_object
 from tirage.sandbox.base import Session
 from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.python import clip
-from tirage.tools.retrieval.base import Hit, Mode, Reranker, Retriever
+from tirage.tools.retrieval.base import Hit, Reranker, RetrievalMode, Retriever
 
 
 def show_hits(hits: list[Hit]) -> str:
@@ -30,7 +30,7 @@ class SearchTool(Tool):
         name: str = "search",
         about: str | None = None,
         k: int = 3,
-        mode: Mode = "hybrid",
+        mode: RetrievalMode = "hybrid",
         rerank: Reranker | None = None,
         clip_chars: int = 4000,
     ) -> None:
@@ -41,7 +41,7 @@ class SearchTool(Tool):
         self.collection = collection
         self.about = about
         self.k = k
-        self.mode: Mode = mode
+        self.mode: RetrievalMode = mode
         self.rerank = rerank
         self.clip_chars = clip_chars
         self.spec = ToolSpec(

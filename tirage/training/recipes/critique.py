@@ -15,7 +15,7 @@ from pydantic import Field
 from tirage.agents.replies import Unreadable
 from tirage.core.message import Message
 from tirage.core.step import Finish, Source, Span
-from tirage.judging.critique import Critique, read_critique, split_steps
+from tirage.judging.critique_text import Critique, read_critique, split_steps
 from tirage.models.base import Renderer
 from tirage.models.embedded import nano_path
 from tirage.models.template import HFRenderer

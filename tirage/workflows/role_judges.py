@@ -10,10 +10,10 @@ from tirage.core.budget import Meter, OutOfBudget
 from tirage.core.errors import NoRuling
 from tirage.core.problem import Problem
 from tirage.core.verdict import Preference
+from tirage.workflows.agent import Workflow, WorkflowAgent
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
-from tirage.workflows.run import Turn, WorkflowRun
-from tirage.workflows.workflow import Workflow, WorkflowAgent
+from tirage.workflows.turns import Turn, WorkflowRun
 
 T = TypeVar("T")
 _WORDS: Mapping[str, Preference] = {"A": "first", "B": "second", "tie": "tie"}

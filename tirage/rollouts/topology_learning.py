@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
-from tirage.teams.learner import Outcome, TopologyLearner
+from tirage.teams.learner import TeamOutcome, TopologyLearner
 from tirage.teams.topology import Topology
 
 
@@ -37,13 +37,13 @@ class Batch:
     """Mean per topology of this batch, temporal ones included."""
 
 
-Work = Callable[[Topology, Problem, int], Awaitable[Fared]]
+TeamWork = Callable[[Topology, Problem, int], Awaitable[Fared]]
 """Lets a team work on a problem, with a seed."""
 
 
 async def learn_topology(
     learner: TopologyLearner,
-    work: Work,
+    work: TeamWork,
     problems: Sequence[Problem],
     *,
     batch: int = 4,
@@ -66,7 +66,7 @@ async def learn_topology(
             tasks = [group.create_task(_fare(work, *job)) for job in zip(teams, part, seeds, strict=True)]
         fared = [task.result() for task in tasks]
         outcomes = [
-            Outcome(query=problem.prompt, seed=own, topology=team, utility=float(result.correct) - price * result.tokens / 1000)
+            TeamOutcome(query=problem.prompt, seed=own, topology=team, utility=float(result.correct) - price * result.tokens / 1000)
             for problem, own, team, result in zip(part, seeds, teams, fared, strict=True)
             if result.correct is not None
         ]
@@ -78,7 +78,7 @@ async def learn_topology(
     return learner
 
 
-async def _fare(work: Work, team: Topology, problem: Problem, seed: int) -> Fared:
+async def _fare(work: TeamWork, team: Topology, problem: Problem, seed: int) -> Fared:
     return await work(team, problem, seed)
 
 

@@ -17,7 +17,7 @@ _PARTS = 64
 """How often one completion is taken up again at most, for servers that do not tell what they sampled."""
 
 
-class Mode(StrEnum):
+class ContinuationMode(StrEnum):
     """How a path is continued."""
 
     TOKENS = "tokens"
@@ -32,11 +32,11 @@ class Mode(StrEnum):
     """A chat request with tool schemas, tool calls and tool messages."""
 
 
-CONTINUING = frozenset({Mode.TOKENS, Mode.TEXT, Mode.PREFILL})
+CONTINUING = frozenset({ContinuationMode.TOKENS, ContinuationMode.TEXT, ContinuationMode.PREFILL})
 """Modes in which a turn that was stopped can go on."""
 
 
-def choose_mode(model: Model, *, uses_schemas: bool) -> Mode:
+def choose_mode(model: Model, *, uses_schemas: bool) -> ContinuationMode:
     """The most faithful way `model` declares. Raises `CapabilityError` when it cannot take tool schemas but must."""
     able = model.capabilities
     if uses_schemas:
@@ -45,18 +45,18 @@ def choose_mode(model: Model, *, uses_schemas: bool) -> Mode:
                 f"{model.name} does not declare native tool calls; use the fenced-python dialect, or a back end that "
                 "parses tool calls (vllm/NAME with --enable-auto-tool-choice, openai/NAME, litellm/...)"
             )
-        return Mode.NATIVE
+        return ContinuationMode.NATIVE
     if able.raw_continuation and model.renderer is not None and able.token_ids:
-        return Mode.TOKENS
+        return ContinuationMode.TOKENS
     if able.raw_continuation:
-        return Mode.TEXT
-    return Mode.PREFILL if able.prefill else Mode.TURNS
+        return ContinuationMode.TEXT
+    return ContinuationMode.PREFILL if able.prefill else ContinuationMode.TURNS
 
 
-def holds_schemas(model: Model, mode: Mode) -> bool:
+def holds_schemas(model: Model, mode: ContinuationMode) -> bool:
     """Whether `model` declares that it holds replies to a schema when it is asked in this way."""
     able = model.capabilities
-    return able.structured_raw if mode in (Mode.TOKENS, Mode.TEXT) else able.structured
+    return able.structured_raw if mode in (ContinuationMode.TOKENS, ContinuationMode.TEXT) else able.structured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +73,15 @@ class Path:
         return "".join(step.text for step in self.steps)
 
 
-def render_prompt(model: Model, mode: Mode, messages: tuple[Message, ...]) -> tuple[Span, ...]:
+def render_prompt(model: Model, mode: ContinuationMode, messages: tuple[Message, ...]) -> tuple[Span, ...]:
     """The prompt as spans; with ids where the model's tokenizer is at hand."""
-    if model.renderer is not None and mode in (Mode.TOKENS, Mode.TEXT):
+    if model.renderer is not None and mode in (ContinuationMode.TOKENS, ContinuationMode.TEXT):
         return model.renderer.render(messages)
     return (Span(Source.PROMPT, "\n\n".join(message.content for message in messages)),)
 
 
 def build_request(
-    mode: Mode,
+    mode: ContinuationMode,
     path: Path,
     opening: Sequence[Span],
     sampling: Sampling,
@@ -93,18 +93,18 @@ def build_request(
 
     `tag`: who asks; `schema`: what a whole turn without tool schemas has to follow. A turn that has begun goes without.
     """
-    if mode is Mode.NATIVE:
+    if mode is ContinuationMode.NATIVE:
         return Request(messages=path.messages + _native_turns(path, opening), sampling=sampling, tools=tools, tag=tag)
-    if mode is Mode.TURNS:
+    if mode is ContinuationMode.TURNS:
         return Request(messages=path.messages + _text_turns(path, opening), sampling=sampling, schema=schema, tag=tag)
     tail = path.response + "".join(span.text for span in opening)
-    if mode is Mode.PREFILL:
+    if mode is ContinuationMode.PREFILL:
         if not tail:
             return Request(messages=path.messages, sampling=sampling, schema=schema, tag=tag)
         partial = Message(role="assistant", content=tail)
         return Request(messages=(*path.messages, partial), continue_final=True, sampling=sampling, tag=tag)
     spans = [*path.prompt, *(span for step in path.steps for span in step.spans), *opening]
-    ids = join_ids(spans) if mode is Mode.TOKENS else None
+    ids = join_ids(spans) if mode is ContinuationMode.TOKENS else None
     held = None if tail else schema
     if ids is not None:
         return Request(ids=ids, sampling=sampling, schema=held, tag=tag)
@@ -170,10 +170,10 @@ async def draw(model: Model, request: Request, count: int) -> list[Completion]:
 async def ask(model: Model, text: str, sampling: Sampling, *, tag: str, begun: str = "") -> Completion:
     """One answer to a question that stands by itself, going on from `begun`; `tag` says who asks."""
     mode = choose_mode(model, uses_schemas=False)
-    if begun and mode is Mode.TURNS:
+    if begun and mode is ContinuationMode.TURNS:
         text, begun = f"{text}\n\nThe solution begins like this; go on from there:\n{begun}", ""
     messages = (Message(role="user", content=text),)
-    ids = model.renderer.encode(begun) if mode is Mode.TOKENS and model.renderer is not None else None
+    ids = model.renderer.encode(begun) if mode is ContinuationMode.TOKENS and model.renderer is not None else None
     opening = (Span(Source.FORCED, begun, ids),) if begun else ()
     path = Path(messages=messages, prompt=render_prompt(model, mode, messages), steps=())
     (completion,) = await complete(model, build_request(mode, path, opening, sampling, (), tag))

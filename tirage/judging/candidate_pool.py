@@ -31,7 +31,7 @@ _VERDICT = re.compile(r"Verdict:\W*(correct|right|wrong|incorrect)\b", re.IGNORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class CheckedCandidate:
     """One answer."""
 
     node: int
@@ -54,7 +54,7 @@ class Candidate:
         return self.passes is not False
 
 
-def select(pool: Sequence[Candidate], *, rule: Rule = "weighted", filtered: bool = True) -> tuple[Candidate | None, str]:
+def select(pool: Sequence[CheckedCandidate], *, rule: Rule = "weighted", filtered: bool = True) -> tuple[CheckedCandidate | None, str]:
     """The chosen candidate, and `RM_ONLY` where the filter left none and was put aside; None for a pool without answers.
 
     majority: the largest class of answers. best: argmax_i s_i. weighted: argmax_a of the sum of s_i over ans_i = a, and of that class the
@@ -83,7 +83,7 @@ def read_pool(
     solver: str = "solver",
     verifier: str = "verifier",
     find: Callable[[Tree, int], bool | None] | None = None,
-) -> list[Candidate]:
+) -> list[CheckedCandidate]:
     """The candidates of a tree with their checks and rewards, in order; those that were checked, where any was.
 
     `problem` says how answers are read; as those of mathematics by default. `find` reads a check at its last node; `finding` by default.
@@ -91,7 +91,7 @@ def read_pool(
     find = find or finding
     ends = [node.index for node in tree.nodes[1:] if node.move == solver and node.stop not in (StopReason.OPEN, StopReason.ERROR)]
     pool = [
-        Candidate(
+        CheckedCandidate(
             node=end,
             answer=answer_of(tree.trajectory(end), problem),
             checks=tuple(find(tree, turn_end(tree, child)) for child in tree.children[end] if tree.nodes[child].move == verifier),
@@ -185,7 +185,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def selection_curve(
-    pool: Sequence[Candidate],
+    pool: Sequence[CheckedCandidate],
     right: Mapping[int, bool],
     *,
     rule: Rule = "weighted",
@@ -214,6 +214,6 @@ def selection_curve(
     return curve
 
 
-def _subset(pool: Sequence[Candidate], size: int, seed: int) -> list[Candidate]:
+def _subset(pool: Sequence[CheckedCandidate], size: int, seed: int) -> list[CheckedCandidate]:
     """In the order of the pool."""
     return [pool[place] for place in sorted(random.Random(seed).sample(range(len(pool)), size))]

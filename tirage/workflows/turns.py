@@ -24,11 +24,11 @@ from tirage.models.allowance import spending
 from tirage.verification.alike import Alike, Spelling, quickly
 from tirage.verification.reading import answer_in
 from tirage.workflows.approval import Action, ApprovalGate
-from tirage.workflows.log_share import Share
 from tirage.workflows.role_models import RoleModels
 from tirage.workflows.roles import Role
 from tirage.workflows.shots import shown
 from tirage.workflows.tool_runner import ToolRunner
+from tirage.workflows.turn_log import TurnLog
 
 T = TypeVar("T")
 PERSON = "person"
@@ -131,7 +131,7 @@ class WorkflowRun:
         `OutOfBudget`.
         """
         number = self._begin(1)
-        log = Share(self.log, number, self.meter) if self.log is not None else None
+        log = TurnLog(self.log, number, self.meter) if self.log is not None else None
         try:
             asked = ToolCall(name=tool, arguments=arguments)
             with spending(self.left()):
@@ -231,7 +231,7 @@ class WorkflowRun:
     async def _solve(self, call: Call[T], number: int, meter: Meter) -> Tree:
         """The turn as a tree of its own."""
         asked = Problem(prompt=call.role.messages(self._fields(call))[-1].content, kind=self.problem.kind)
-        log = Share(self.log, number, self.meter) if self.log is not None else None
+        log = TurnLog(self.log, number, self.meter) if self.log is not None else None
         seed = derive_seed(self.tree.seed, number, call.role.name, call.draw)
         async with self._places:
             return await self.role_models.agent_for(call.role).solve(asked, SolveContext(seed=seed, meter=meter, log=log))

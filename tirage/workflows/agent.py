@@ -10,7 +10,7 @@ from tirage.core.tree import Tree
 from tirage.verification.alike import Alike, quickly
 from tirage.workflows.approval import ApprovalGate, Terminated
 from tirage.workflows.role_models import RoleModels
-from tirage.workflows.run import WorkflowRun
+from tirage.workflows.turns import WorkflowRun
 
 
 class Workflow(Protocol):

@@ -11,7 +11,7 @@ TRIALS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class TurnLog:
     """The log of turn `number`; what it gives back counts on the transcript's own budget as if it had been done now."""
 
     log: Log
