@@ -2,16 +2,14 @@
 
 from typing import Any
 
-
 from scripts.pages.tables import table
 from tirage.cli.commands import COMMANDS, load_command
 
 HEAD = """\
 # Commands
 
-Every command, with its arguments and options, as `--help` shows them. Where a value is asked for several times the option says *repeatable*.
-A failure is one line with its remedy, and an exit code: 0 done, 1 unexpected, 2 usage or configuration, 3 files and disk, 4 model, 5 sandbox,
-6 training, 7 waits for a decision, 130 interrupted.
+Every command, with its arguments and options, as `--help` shows them. A failure is one line with its remedy, and an exit code: 0 done,
+1 unexpected, 2 usage or configuration, 3 files and disk, 4 model, 5 sandbox, 6 training, 7 waits for a decision, 130 interrupted.
 """
 
 
@@ -57,5 +55,3 @@ def row(parameter: Any) -> tuple[str, str, str]:
         default = shown
     text = "-" if callable(default) or default in (None, False, ()) or shown is False else f"`{getattr(default, 'value', default)}`"
     return names, text, getattr(parameter, "help", None) or ""
-
-

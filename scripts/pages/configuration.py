@@ -8,9 +8,9 @@ from tirage.runtime.config import ImproveConfig
 HEAD = """\
 # Configuration
 
-Every key of the YAML file of `tirage improve`. The keys below `agent`, `sampling`, `hints`, `sandbox`, `model_options` and `problems` mean the same in
-every command that takes `--set`: `--set agent.max_calls=8`. Unknown keys are errors that name the nearest known one. `tirage improve --schema` prints
-this as JSON Schema, for editors.
+Every key of the YAML file of `tirage improve`. The keys below `agent`, `sampling`, `hints`, `sandbox`, `model_options` and `problems` mean
+the same in every command that takes `--set`: `--set agent.max_calls=8`. Unknown keys are errors that name the nearest known one.
+`tirage improve --schema` prints this as JSON Schema, for editors.
 """
 
 

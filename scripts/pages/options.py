@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from scripts.pages.tables import table, written
@@ -23,7 +24,9 @@ def option_tables() -> dict[str, str]:
         ("system", "paper", "in a line"),
         ((f"[`{name}`](systems/{page_of(name)}.md)", paper(spec), spec.summary) for name, spec in shipped().items()),
     )
-    rows = ((f"`{name}`", about, ", ".join(f"`{option}`" for option in option_names(name)) or "-") for name, (_, about) in STRATEGIES.items())
+    rows = (
+        (f"`{name}`", about, ", ".join(f"`{option}`" for option in option_names(name)) or "-") for name, (_, about) in STRATEGIES.items()
+    )
     files["made/strategies.md"] = table(("strategy", "what it does", "options"), rows)
     return files
 
@@ -51,7 +54,9 @@ def system_table(spec: SystemSpec) -> str:
         ("roles that can be shown examples", ", ".join(spec.shots) or "-"),
     ]
     said = meanings(spec.workflow) if spec.workflow is not None else arguments(spec.build)
-    rows = [(f"`{name}`", written(default), said.get(name, DEMONSTRATIONS if name == "demonstrations" else "")) for name, default in spec.defaults.items()]
+    if spec.shots:
+        said = {"demonstrations": DEMONSTRATIONS, **said}
+    rows = [(f"`{name}`", written(default), said.get(name, "")) for name, default in spec.defaults.items()]
     lines = table(("", ""), facts)
     return f"{lines}\n{table(('option', 'default', 'what it is'), rows)}" if rows else lines
 
@@ -61,7 +66,7 @@ def meanings(workflow: type) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(workflow)))
     body = tree.body[0].body  # type: ignore[attr-defined]
     found = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
             found[ast.unparse(field.target)] = str(text.value.value)
     return found

@@ -31,7 +31,8 @@ def pictures(data: Path) -> dict[str, str]:
 
 def svg(width: float, height: float, about: str, parts: Iterable[str]) -> str:
     """A whole picture; `about` is read to those who cannot see it."""
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" {FONT}>'
+    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" {FONT}>'
     return "\n".join([head, f"<title>{escape(about)}</title>", *parts, "</svg>"]) + "\n"
 
 
@@ -97,7 +98,7 @@ def tree_picture(tree: Mapping[str, Any]) -> str:
     width = draw(root, 8, parts)
     title = [
         words(8, 22, tree["prompt"], size=15, weight="bold"),
-        words(8, 44, "Monte Carlo tree search: each line of thought is a node; the model's own check, by code, values the answers", size=13),
+        words(8, 44, "Monte Carlo tree search: each line of thought is a node; the model's own check by code values the answers", size=13),
     ]
     return svg(width, TOP + HEIGHT * rows + 10, f"A search tree: {tree['prompt']}", [*title, *parts])
 
@@ -117,7 +118,9 @@ def draw(item: Thought, x: float, parts: list[str]) -> float:
         return most
     fill, edge, said = GREY[0], GREY[1], ""
     if item.answered:
-        (fill, edge), said = (GREY, "not checked") if item.value is None else (GREEN, "✓ accepted") if item.value > 0.5 else (RED, "✗ rejected")
+        (fill, edge), said = (
+            (GREY, "not checked") if item.value is None else (GREEN, "✓ accepted") if item.value > 0.5 else (RED, "✗ rejected")
+        )
     outline = f'stroke="{rim if item.chosen else edge}" stroke-width="{2.5 if item.chosen else 1}"'
     parts.append(f'<rect x="{x:g}" y="{y - 15:g}" width="{BOX}" height="30" rx="7" fill="{fill}" {outline}/>')
     text = clipped(answer_in(item.text), 14) if item.answered else clipped(item.text, 28)
@@ -157,7 +160,7 @@ def round_picture(found: Mapping[str, Any]) -> str:
         bars += [
             words(left - 10, y + 17, NAMES[row["condition"]], anchor="end"),
             f'<rect x="{left}" y="{y}" width="{max(share - left, 1):g}" height="24" rx="3" fill="{fill}"/>',
-            f'<path d="M{low:g} {y + 12} H{high:g} M{low:g} {y + 7} V{y + 17} M{high:g} {y + 7} V{y + 17}" stroke="{INK}" stroke-width="2"/>',
+            f'<path d="M{low:g} {y + 12} H{high:g} M{low:g} {y + 7} v10 M{high:g} {y + 7} v10" stroke="{INK}" stroke-width="2"/>',
             words(max(high, share) + 8, y + 17, f"{100 * row['accuracy']:.1f} %", weight="bold"),
         ]
     bottom = top + step * len(found["conditions"])

@@ -3,7 +3,8 @@
     python -m scripts.pages.walk
 
 A file is on the walk when one of its functions is handed the problem or what becomes of it: its tree, a step, a path, a verdict, the
-rollout that is stored. `docs/data/walk.json` keeps the files in the order in which they are first reached, `docs/images/walk.svg` is drawn from it.
+rollout that is stored. `docs/data/walk.json` keeps the files in the order in which they are first reached; `docs/images/walk.svg` is drawn
+from it.
 """
 
 import json
