@@ -1,0 +1,1 @@
+"""What scripts make of the code for the documentation: `python -m scripts.pages`, or `make pages`."""
