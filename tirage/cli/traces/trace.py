@@ -212,7 +212,7 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Follow a checkpoint back to its dataset, traces and model calls, and check every link."""
-    from tirage.cli.lineage_view import follow, lineage_data, lineage_text
+    from tirage.cli.traces.lineage_view import follow, lineage_data, lineage_text
 
     generations = follow(checkpoint, row=row, trace=trace, limit=limit)
     if as_json:

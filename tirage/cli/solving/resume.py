@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tirage.cli.teamwork import TeamRun, Waiting, perform
+from tirage.cli.solving.teamwork import TeamRun, Waiting, perform
 from tirage.core.errors import ConfigError
 from tirage.workflows.approval import Action, Decision, PausedRun, Record
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tirage.agents.driver import StepEvent
 from tirage.cli.files import check_place, write_picture
-from tirage.cli.solve import show_end, show_step
+from tirage.cli.solving.solve import show_end, show_step
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.problem import Problem
