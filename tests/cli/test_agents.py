@@ -75,7 +75,7 @@ def test_who_asks_nano_to_follow_instructions_is_told(
     def unopened(*args: object, **options: object) -> None:
         raise ConfigError("enough")
 
-    monkeypatch.setattr("tirage.cli.solve.solve_async", unopened)
+    monkeypatch.setattr("tirage.cli.solving.solve.solve_async", unopened)
     code, _, err = run(capsys, "solve", "1 + 1?", "-a", name, "-m", "nano")
     assert (code, "enough" in err) == (2, True)
     assert ("nano writes only what it was trained to, so the roles of octotools find little" in err) is noted

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.traces.collector import collecting, values
-from tirage.cli.trace import trace_app
+from tirage.cli.traces.trace import trace_app
 from tirage.core.errors import ConfigError, DataError
 from tirage.testing.builders import Turn, make_problem, make_rollout
 from tirage.traces import TraceStore

@@ -22,42 +22,50 @@ class Place:
 
 
 COMMANDS = {
-    "solve": Place("solve", "solve", "Solve one question: thinking, code, output and answer as they come."),
-    "search": Place("search", "search", "Search for a solution on a tree: watched live, kept whole, resumed after an interruption."),
-    "rollout": Place(
-        "evaluate", "rollout", "Roll out problems into a run folder; interrupted runs resume, finished rollouts are never redone."
+    "solve": Place("solving.solve", "solve", "Solve one question: thinking, code, output and answer as they come."),
+    "search": Place(
+        "solving.search", "search", "Search for a solution on a tree: watched live, kept whole, resumed after an interruption."
     ),
-    "resume": Place("resume", "resume", "Resume a paused run; nothing that is recorded is asked again."),
+    "rollout": Place(
+        "evaluation.evaluate",
+        "rollout",
+        "Roll out problems into a run folder; interrupted runs resume, finished rollouts are never redone.",
+    ),
+    "resume": Place("solving.resume", "resume", "Resume a paused run; nothing that is recorded is asked again."),
     "eval": Place(
-        "evaluate",
+        "evaluation.evaluate",
         "evaluate",
         "Measure a model: accuracy with intervals, pass@k, maj@k, tool use, tokens, per family and tier; writes report.html.",
-        "tirage.cli.eval_forms:EvalCommand",
+        "tirage.cli.evaluation.forms:EvalCommand",
     ),
     "compare": Place(
-        "evaluate",
+        "evaluation.evaluate",
         "compare",
         "Compare two runs on their common problems, or strategies at the same budget: difference, interval, paired test.",
     ),
     "improve": Place(
-        "improve", "improve", "Run or resume one improvement round: measure, sample with hints, build rows, fine-tune, measure again."
+        "training.improve",
+        "improve",
+        "Run or resume one improvement round: measure, sample with hints, build rows, fine-tune, measure again.",
     ),
-    "train": Place("train", "train", "Fine-tune a model on a dataset of token rows."),
+    "train": Place("training.train", "train", "Fine-tune a model on a dataset of token rows."),
     "mcp": Place(
-        "mcp", "mcp", "Serve tools and agents to programs that speak the Model Context Protocol: editors, chat hosts, other agents."
+        "machine.mcp", "mcp", "Serve tools and agents to programs that speak the Model Context Protocol: editors, chat hosts, other agents."
     ),
-    "doctor": Place("about", "doctor", "Say what this machine has and what to install for the rest."),
+    "doctor": Place("machine.doctor", "doctor", "Say what this machine has and what to install for the rest."),
     "models": Place(
-        "about", "models", "List the forms of model strings, or print what is known of one: its profile, and where each fact comes from."
+        "machine.models",
+        "models",
+        "List the forms of model strings, or print what is known of one: its profile, and where each fact comes from.",
     ),
-    "trace": Place("trace", "trace_app", "Look at stored rollouts, export them, and follow a checkpoint back to them."),
-    "data": Place("data", "data_app", "Build training rows from stored rollouts, look at them, check them."),
-    "index": Place("index", "index_app", "Collections of documents to retrieve from: one SQLite file each, no server."),
-    "jobs": Place("train", "jobs_app", "Look at training jobs, follow and resume them."),
-    "sandbox": Place("sandbox", "sandbox_app", "Check the sandbox of this machine."),
-    "tools": Place("tools", "tools_app", "The tools that a policy can be given, and their cards."),
-    "topology": Place("topology", "topology_app", "Teams of agents: who speaks to whom, in how many rounds, and who decides."),
-    "problems": Place("about", "problems_app", "Look at and check problem sets."),
+    "trace": Place("traces.trace", "trace_app", "Look at stored rollouts, export them, and follow a checkpoint back to them."),
+    "data": Place("data.datasets", "data_app", "Build training rows from stored rollouts, look at them, check them."),
+    "index": Place("data.index", "index_app", "Collections of documents to retrieve from: one SQLite file each, no server."),
+    "jobs": Place("training.train", "jobs_app", "Look at training jobs, follow and resume them."),
+    "sandbox": Place("machine.sandbox", "sandbox_app", "Check the sandbox of this machine."),
+    "tools": Place("machine.tools", "tools_app", "The tools that a policy can be given, and their cards."),
+    "topology": Place("solving.topology", "topology_app", "Teams of agents: who speaks to whom, in how many rounds, and who decides."),
+    "problems": Place("data.problems", "problems_app", "Look at and check problem sets."),
 }
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tirage.cli.data import DatasetArgument, JsonOption, SetOption, parse_settings
+from tirage.cli.data.datasets import DatasetArgument, JsonOption, SetOption, parse_settings
 from tirage.cli.display import LiveDisplay
 from tirage.core.errors import ConfigError, DataError
 from tirage.runtime.event_loop import run_sync

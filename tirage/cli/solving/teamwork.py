@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tirage.agents.driver import StepEvent
 from tirage.cli.files import check_place, write_picture
-from tirage.cli.solve import show_end, show_step
+from tirage.cli.solving.solve import show_end, show_step
 from tirage.core.errors import ConfigError
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.solving import Solution, as_data

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
-from tirage.cli.solve import show_answer
-from tirage.cli.tree_display import TreeDisplay
+from tirage.cli.solving.solve import show_answer
+from tirage.cli.solving.tree_display import TreeDisplay
 from tirage.cli.words import pairs, with_tools
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from tirage.cli.evaluate import compare as compare_all
+from tirage.cli.evaluation.evaluate import compare as compare_all
 from tirage.cli.files import check_place, write_picture
-from tirage.cli.teamwork import perform
+from tirage.cli.solving.teamwork import perform
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, SamplingConfig

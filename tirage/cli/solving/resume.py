@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tirage.cli.teamwork import perform
+from tirage.cli.solving.teamwork import perform
 from tirage.core.errors import ConfigError
 from tirage.core.extension import refuse_code
 from tirage.runtime.team_runs import TeamRun, Waiting

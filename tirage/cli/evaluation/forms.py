@@ -5,8 +5,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from tirage.cli.critic import critic_app
-from tirage.cli.debate import debate_app
+from tirage.cli.evaluation.critic import critic_app
+from tirage.cli.evaluation.debate import debate_app
 
 FORMS: dict[str, typer.Typer] = {"critic": critic_app, "debate": debate_app}
 

@@ -212,7 +212,7 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Follow a checkpoint back to its dataset, traces and model calls, and check every link."""
-    from tirage.cli.lineage_view import lineage_data, lineage_text
+    from tirage.cli.traces.lineage_view import lineage_data, lineage_text
     from tirage.runtime.lineage import Wanted
     from tirage.runtime.lineage import why as follow
 

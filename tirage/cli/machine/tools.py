@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tirage.cli.mcp import mcp
+from tirage.cli.machine.mcp import mcp
 from tirage.core.errors import ConfigError
 from tirage.core.message import ToolCall
 from tirage.runtime.event_loop import run_sync

@@ -1,0 +1,1 @@
+"""Problem sets, training rows and collections of documents."""

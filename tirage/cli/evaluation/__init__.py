@@ -1,0 +1,1 @@
+"""Many problems, and the figures that come of them."""

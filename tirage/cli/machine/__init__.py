@@ -1,0 +1,1 @@
+"""What this machine has: models, sandbox, tools, and a server for them."""

@@ -1,0 +1,1 @@
+"""One question or a tree of attempts, one agent or a team."""

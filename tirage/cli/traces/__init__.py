@@ -1,0 +1,1 @@
+"""Stored rollouts and where a checkpoint comes from."""
