@@ -43,6 +43,11 @@ MAY_USE_DOUBLES = {"runtime", "cli", "testing"}
 """Model strings name scripted and replayed models; `tirage sandbox check` runs the conformance suite."""
 ROOM = 20
 """Files of a room at most, `__init__` aside."""
+ONE_IMPLEMENTATION = {
+    "sandbox.box.Holder": "a box and its sessions know each other; the protocol is the half that keeps the imports free of a loop",
+    "traces.base.TraceSink": "the runner writes into whatever its caller keeps rollouts in, such as a list in a notebook",
+}
+"""Protocols that one class of the package implements, and why they are protocols."""
 BANNED_NAMES = {"utils", "helpers", "common", "misc"}
 STANDARD_LIBRARY_ONLY = {"core", "search"}
 
@@ -115,6 +120,43 @@ def test_no_import_loops() -> None:
                 graph.add_edge(name_of(path), target)
     loops = [sorted(part) for part in networkx.strongly_connected_components(graph) if len(part) > 1]
     assert not loops, loops
+
+
+def members(node: ast.ClassDef) -> set[str]:
+    """Names that a class declares, defines, or sets in `__init__`."""
+    found = set()
+    for part in node.body:
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(part.name)
+            if part.name == "__init__":
+                stored = [item for item in ast.walk(part) if isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store)]
+                found |= {item.attr for item in stored}
+        elif isinstance(part, ast.AnnAssign | ast.Assign):
+            targets = part.targets if isinstance(part, ast.Assign) else [part.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def test_protocols_have_several_implementations() -> None:
+    classes: dict[str, tuple[set[str], set[str]]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                bases = {ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases}
+                classes[f"{name_of(path).removeprefix('tirage.')}.{node.name}"] = (members(node), bases)
+
+    def whole(name: str) -> set[str]:
+        own, bases = classes[name]
+        return own.union(*(whole(other) for other in classes if other != name and other.rpartition(".")[2] in bases))
+
+    protocols = {name for name, (_, bases) in classes.items() if "Protocol" in bases}
+    lonely = set()
+    for protocol in protocols:
+        concrete = [name for name in classes if name not in protocols]
+        called = protocol.rpartition(".")[2]
+        if sum(called in classes[name][1] or whole(protocol) <= whole(name) for name in concrete) == 1:
+            lonely.add(protocol)
+    assert lonely == set(ONE_IMPLEMENTATION)
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)

@@ -18,7 +18,7 @@ from tirage.models.base import Completion, Request, Sampling
 from tirage.models.local import open_local
 from tirage.models.openai import open_openai
 from tirage.problems import ProblemSet, ProblemSource, load_problems
-from tirage.rollouts.runner import Runner, StageProgress, Store
+from tirage.rollouts.runner import Runner, StageProgress
 from tirage.runtime.config import AgentConfig, ImproveConfig, RunConfig, SamplingConfig, SearchConfig, SolveConfig
 from tirage.runtime.config_files import load_config
 from tirage.runtime.event_loop import run_sync
@@ -31,6 +31,7 @@ from tirage.testing.sandbox import TableSandbox
 from tirage.tools.function import FunctionTool
 from tirage.tools.python import PythonTool
 from tirage.traces import TraceStore
+from tirage.traces.base import TraceSink
 from tirage.training.dataset import Dataset
 from tirage.training.manifest import Manifest
 from tirage.training.recipes import RFT, HintRFT
@@ -150,7 +151,7 @@ def data(source: ProblemSource, outcomes: list[Outcome], runner: Runner) -> None
     assert_type(problems, ProblemSet)
     assert_type(problems[0], Problem)
     store = TraceStore("runs/x")
-    port: Store = store
+    port: TraceSink = store
     port.keys()
     assert_type(store.read("before"), Iterator[Rollout])
     assert_type(read_outcomes(store.read()), list[Outcome])

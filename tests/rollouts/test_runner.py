@@ -8,6 +8,7 @@ from tirage.agents.explorer import SolveContext
 from tirage.core import Budget, Failure, Finish, Problem, Rollout, Source, Span, Step, StopReason, Tree, Usage, Verdict
 from tirage.core.errors import ModelUnavailable, SandboxError
 from tirage.rollouts.runner import Runner, Stage, StageProgress, unique
+from tirage.verification.verifier_base import VerifierBase
 
 PROBLEMS = tuple(Problem(prompt=f"{number}?", answer=str(number)) for number in range(20))
 
@@ -54,10 +55,13 @@ class Echo:
         return tree
 
 
-class Parity:
+class Parity(VerifierBase):
     """Even numbers are right, odd ones wrong, 7 cannot be graded, 8 breaks the verifier."""
 
     name = "parity/1"
+
+    async def equal(self, answer: str, gold: str) -> bool | None:
+        return answer == gold
 
     async def verify(self, problem: Problem, response: str) -> Verdict:
         number = int(problem.answer or 0)

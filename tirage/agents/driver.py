@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from tirage.agents.search_options import Equipment
+from tirage.agents.search_options import SearchParts
 from tirage.agents.sessions import Sessions
 from tirage.agents.siblings import Siblings
 from tirage.agents.step_executor import FATAL, ONE_CALL, StepExecutor, recorded_tool, run_tool
@@ -72,7 +72,7 @@ class SearchDriver:
 
     def __init__(
         self,
-        agent: Equipment,
+        agent: SearchParts,
         problem: Problem,
         messages: tuple[Message, ...],
         tree: Tree,

@@ -3,21 +3,15 @@
 A single chain is the trivial search, so greedy decoding, best-of-N and tree search share its loop (`driver.py`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from tirage.agents.driver import Log, SearchDriver, StepEvent
-from tirage.agents.policy import Policy
-from tirage.agents.search_options import PathLimits, SearchOptions
+from tirage.agents.search_options import SearchParts
 from tirage.core.budget import Budget, Meter
 from tirage.core.problem import Problem
 from tirage.core.tree import Tree
-from tirage.sandbox.base import Sandbox
-from tirage.search.base import Search, SearchMaker
-from tirage.search.best_of_n import BestOfN
-from tirage.tools.base import Tool
-from tirage.verification.alike import Alike, quickly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,35 +46,8 @@ class Agent(Protocol):
         ...
 
 
-def one_chain(*, seed: int) -> Search:
-    """The search of a single chain."""
-    return BestOfN()
-
-
-class Explorer(Agent):
+class Explorer(SearchParts, Agent):
     """The agent that runs every strategy."""
-
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        tools: Mapping[str, Tool],
-        sandbox: Sandbox | None,
-        search: SearchMaker = one_chain,
-        answer_of: Callable[[str], str | None] | None = None,
-        alike: Alike = quickly,
-        limits: PathLimits | None = None,
-        search_options: SearchOptions | None = None,
-    ) -> None:
-        """See `Equipment`; a single chain by default. `sandbox` may be None when no tool needs a session."""
-        self.policy = policy
-        self.tools = tools
-        self.sandbox = sandbox
-        self.search = search
-        self.answer_of = answer_of
-        self.alike = alike
-        self.search_options = search_options or SearchOptions()
-        self.limits = (limits or PathLimits()).within(self.search_options.budget)
 
     @property
     def step_tokens(self) -> int | None:

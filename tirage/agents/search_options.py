@@ -1,7 +1,7 @@
-"""What an agent brings to a tree."""
+"""Parts, options and limits of a tree search."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol
 
 from tirage.agents.policy import Policy
@@ -12,10 +12,11 @@ from tirage.core.problem import Problem
 from tirage.core.step import Usage
 from tirage.core.tree import Tree
 from tirage.sandbox.base import Sandbox
-from tirage.search.base import SearchMaker
+from tirage.search.base import Search, SearchMaker
+from tirage.search.best_of_n import BestOfN
 from tirage.search.stopping import StopRule
 from tirage.tools.base import Tool
-from tirage.verification.alike import Alike
+from tirage.verification.alike import Alike, quickly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +26,11 @@ class PathLimits:
     max_calls: int = 6
     """Tool calls (START: 6; Qwen2.5-Math: 4)."""
     last_word: bool = True
-    """Whether the policy may go on after its last call; else the path ends there, unsolved (Qwen2.5-Math)."""
+    """Whether the policy may continue after its last call; else the path ends there, unsolved (Qwen2.5-Math)."""
     max_steps: int = 16
     """Steps of a path."""
     max_failures: int = 3
-    """Failing calls in a row before the policy is told to go on without code."""
+    """Failing calls in a row before the policy is asked to continue without code."""
     concurrency: int = 16
     """Trials of one tree in flight at once."""
 
@@ -73,16 +74,28 @@ class SearchOptions:
     """Has the last word on which path is the answer."""
 
 
-class Equipment(Protocol):
-    """Everything that growing a tree uses; `Explorer` is one."""
+def one_chain(*, seed: int) -> Search:
+    """The search of a single chain."""
+    return BestOfN()
+
+
+@dataclass(eq=False)
+class SearchParts:
+    """Everything that growing a tree uses; a single chain by default."""
 
     policy: Policy
+    _: KW_ONLY
     tools: Mapping[str, Tool]
     sandbox: Sandbox | None
-    search: SearchMaker
-    answer_of: Callable[[str], str | None] | None
+    """None when no tool needs a session."""
+    search: SearchMaker = one_chain
+    answer_of: Callable[[str], str | None] | None = None
     """Finds the final answer in what the policy said; None leaves that to the problem's verifier."""
-    alike: Alike
+    alike: Alike = quickly
     """Which answers are the same, in votes and between siblings."""
-    limits: PathLimits
-    search_options: SearchOptions
+    limits: PathLimits = PathLimits()
+    """No path is longer than the depth of the tree's budget."""
+    search_options: SearchOptions = SearchOptions()
+
+    def __post_init__(self) -> None:
+        self.limits = self.limits.within(self.search_options.budget)

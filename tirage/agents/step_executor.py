@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tirage.agents.continuation import Path
 from tirage.agents.policy import Draft
-from tirage.agents.search_options import Equipment, PathLimits
+from tirage.agents.search_options import PathLimits, SearchParts
 from tirage.agents.sessions import Sessions
 from tirage.core.errors import CapabilityError, ConfigError, ModelAuthError, ModelUnavailable, TirageError, boundary
 from tirage.core.message import Message, Observation, ObservationStatus, ToolCall
@@ -42,7 +42,7 @@ EXCERPT = 300
 class StepExecutor:
     """Takes the steps of one tree."""
 
-    def __init__(self, agent: Equipment, problem: Problem, messages: tuple[Message, ...], tree: Tree) -> None:
+    def __init__(self, agent: SearchParts, problem: Problem, messages: tuple[Message, ...], tree: Tree) -> None:
         """`messages` are what the tree's prompt was rendered from."""
         self._agent = agent
         self._problem = problem

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
@@ -144,12 +144,20 @@ def overridden(profile: Profile, facts: Mapping[str, Any], where: str = "model_o
     return _made(values, {**profile.sources, **dict.fromkeys(facts, source)}, where)
 
 
+@runtime_checkable
+class Profiled(Protocol):
+    """A model or renderer that knows its profile."""
+
+    @property
+    def profile(self) -> Profile:
+        """What is known."""
+        ...
+
+
 def profile_of(model: Model) -> Profile:
     """What is known of an open model: of its tokenizer's folder where that is at hand, of its server otherwise."""
-    found = getattr(model, "profile", None)
-    if not isinstance(found, Profile):
-        found = getattr(model.renderer, "profile", None)
-    profile = found if isinstance(found, Profile) else Profile()
+    known = model if isinstance(model, Profiled) else model.renderer
+    profile = known.profile if isinstance(known, Profiled) else Profile()
     context = model.capabilities.context
     if context is not None and profile.sources.get("context") != "user":
         profile = replace(profile, context=context, sources={**profile.sources, "context": "server"})

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from tirage.agents.driver import Log, StepEvent
 from tirage.agents.explorer import Agent, SolveContext
@@ -23,32 +23,9 @@ from tirage.core.step import Usage
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import Tree
 from tirage.core.verdict import Verdict
+from tirage.traces.base import TraceSink
+from tirage.verification.base import Verifier
 from tirage.verification.extract import conclusion
-
-
-class Verifier(Protocol):
-    """Judges a response."""
-
-    @property
-    def name(self) -> str:
-        """Name and version."""
-        ...
-
-    async def verify(self, problem: Problem, response: str) -> Verdict:
-        """A verdict, never an exception for a wrong or unreadable answer."""
-        ...
-
-
-class Store(Protocol):
-    """Keeps finished rollouts."""
-
-    def append(self, rollout: Rollout) -> None:
-        """Keep `rollout`; when this returns, it survives the death of the process."""
-        ...
-
-    def keys(self, stage: str | None = None) -> set[str]:
-        """Keys of what is kept."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +73,7 @@ class Runner:
         self,
         agent: Agent,
         verifiers: Callable[[Problem], Verifier],
-        store: Store,
+        store: TraceSink,
         *,
         seed: int,
         concurrency: int = 64,
@@ -207,14 +184,14 @@ def rollout_key(stage: str, problem: Problem, sample: int) -> str:
 class _Kept:
     """Rollouts of a stage on their way into the store: whole ones at once, broken ones when they are not the surroundings' fault."""
 
-    def __init__(self, store: Store, progress: StageProgress, on_progress: Callable[[StageProgress], None] | None) -> None:
+    def __init__(self, store: TraceSink, progress: StageProgress, on_progress: Callable[[StageProgress], None] | None) -> None:
         self.progress = progress
         self._store = store
         self._on_progress = on_progress
         self._waiting: list[Rollout] = []
 
     def add(self, rollout: Rollout) -> None:
-        """Store a whole rollout and the few broken ones before it. Raises when too many in a row are broken."""
+        """TraceSink a whole rollout and the few broken ones before it. Raises when too many in a row are broken."""
         path = rollout.trajectory
         self._waiting.append(rollout)
         if path is None or path.error is None:
@@ -225,7 +202,7 @@ class _Kept:
             raise kind(f"{len(self._waiting)} rollouts in a row broke; the last: {last}; mend it and run again to resume")
 
     def flush(self) -> None:
-        """Store what is waiting."""
+        """TraceSink what is waiting."""
         for rollout in self._waiting:
             self._store.append(rollout)
             self.progress.done += 1

@@ -20,10 +20,11 @@ from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
 from tirage.core.seeds import derive_seed
 from tirage.core.tree import Tree
-from tirage.rollouts.runner import Store, rollout_key
+from tirage.rollouts.runner import rollout_key
 from tirage.runtime.config import SolveConfig
 from tirage.runtime.runs import free_sample
 from tirage.runtime.runtime import Runtime
+from tirage.traces.base import TraceSink
 from tirage.traces.messages import to_messages
 from tirage.verification.reading import answer_of
 
@@ -38,7 +39,7 @@ def as_solver(
     /,
     *,
     budget: Budget | None = None,
-    store: Store | None = None,
+    store: TraceSink | None = None,
     stage: str = "inspect",
     whole: bool = False,
 ) -> "Solver":
@@ -141,7 +142,7 @@ class _Seat:
             opened.set_exception(error)
 
 
-def _rollout(problem: Problem, tree: Tree, stage: str, store: Store | None, *, model: str, started: float) -> Rollout:
+def _rollout(problem: Problem, tree: Tree, stage: str, store: TraceSink | None, *, model: str, started: float) -> Rollout:
     sample = free_sample(store.keys(stage) if store is not None else set(), stage, problem)
     return Rollout(
         key=rollout_key(stage, problem, sample),

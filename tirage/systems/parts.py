@@ -7,11 +7,11 @@ from functools import partial
 from tirage.agents.demonstrations import Demonstrations
 from tirage.agents.dialects.base import Dialect, FencedPython
 from tirage.agents.elicitation import Elicitation
-from tirage.agents.explorer import Agent, Explorer, one_chain
+from tirage.agents.explorer import Agent, Explorer
 from tirage.agents.hints import HintPlan
 from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.policy import Policy
-from tirage.agents.search_options import PathLimits, SearchOptions
+from tirage.agents.search_options import PathLimits, SearchOptions, one_chain
 from tirage.agents.valuation import Valuer
 from tirage.core.budget import Budget
 from tirage.core.hint import Hint

@@ -54,20 +54,20 @@ class Healed:
 
 
 class TraceSource(Protocol):
-    """Whatever yields stored rollouts."""
+    """Where rollouts are read from; may be read more than once."""
 
-    def read(self, stage: str | None = None, where: Where | None = None) -> Iterator[Rollout]:
-        """Rollouts in the order in which they were stored."""
+    def read(self, stage: str | None = None) -> Iterator[Rollout]:
+        """Rollouts of a stage (of all stages for None), in the order in which they were stored."""
         ...
 
 
 class TraceSink(Protocol):
-    """Whatever keeps rollouts."""
+    """Keeps finished rollouts."""
 
     def append(self, rollout: Rollout) -> None:
-        """Keep `rollout`; once this returns it survives the process."""
+        """Keep `rollout`; once this returns, it survives the death of the process."""
         ...
 
     def keys(self, stage: str | None = None) -> set[str]:
-        """Keys that are kept already."""
+        """Keys of what is kept."""
         ...

@@ -25,11 +25,12 @@ from tirage.core.errors import TrainingError
 from tirage.core.problem import Problem
 from tirage.core.step import Source
 from tirage.search.votes import said
+from tirage.traces.base import TraceSource
 from tirage.training.dataset import MANIFEST, RowWriter, decode_row, encode_pair, new_dataset
 from tirage.training.filters import HeldOut
 from tirage.training.manifest import Ledger, Manifest, TraceDigest, TraceSnapshot, config_hash
 from tirage.training.rows import PairRow, TokenizerGuard, TokenRow, mask_spans, row_id, trained_sources
-from tirage.training.selection import Build, Candidate, Kept, NothingKept, SelectionConfig, Spool, TraceSource, row_meta
+from tirage.training.selection import Build, Candidate, Kept, NothingKept, SelectionConfig, Spool, row_meta
 
 STEPS = ("read", "decontaminate", "grade", "pair", "cap")
 UNITS = {"pair": "pairs", "cap": "pairs"}

@@ -18,6 +18,7 @@ from tirage.core.seeds import derive_seed
 from tirage.core.step import Source, Span
 from tirage.core.trajectory import StopReason, Trajectory
 from tirage.core.verdict import Reward, Verdict
+from tirage.traces.base import TraceSource
 from tirage.training.dataset import MANIFEST, RowWriter, encode_row, new_dataset
 from tirage.training.filters import HeldOut, failed_final_execution, longest_loop, signature, unfinished
 from tirage.training.manifest import Ledger, Manifest, TraceDigest, TraceSnapshot, config_hash
@@ -27,14 +28,6 @@ from tirage.training.rows import TokenizerGuard, TokenRow
 
 class NothingKept(TrainingError):
     """A recipe found nothing that is fit to train on; the message says at which step what was lost."""
-
-
-class TraceSource(Protocol):
-    """Where rollouts are read from; may be read more than once."""
-
-    def read(self, stage: str | None = None) -> Iterator[Rollout]:
-        """Rollouts of a stage (of all stages for None), in any order."""
-        ...
 
 
 class Recipe(Protocol):

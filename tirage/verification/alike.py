@@ -1,21 +1,13 @@
 """Votes by the verifier's own equivalence: equal answers get one spelling, that of the first, and whoever counts compares texts."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from tirage.core.problem import Problem
+from tirage.verification.base import Equivalence
 from tirage.verification.equality.equivalence import normalise, quick_equal
 
 MOST_ASKED = 16
 """Spellings with which an answer is compared at a cost, the most frequent first; by then a vote is decided."""
-
-
-class Equivalence(Protocol):
-    """What a verifier says of two answers."""
-
-    async def equal(self, answer: str, gold: str) -> bool | None:
-        """Whether two final answers mean the same; None when nobody can say."""
-        ...
 
 
 class Quick:

@@ -21,10 +21,11 @@ from tirage.models.embedded import nano_path
 from tirage.models.template import HFRenderer
 from tirage.systems.realcritic import CORRECTED, CRITIC, GIVEN
 from tirage.systems.scrit import scrub
+from tirage.traces.base import TraceSource
 from tirage.training.filters import HeldOut
 from tirage.training.manifest import Manifest
 from tirage.training.rows import TokenRow, mask_spans, row_id, trained_sources
-from tirage.training.selection import Build, Candidate, Kept, SelectionConfig, TraceSource, row_meta, write_selection
+from tirage.training.selection import Build, Candidate, Kept, SelectionConfig, row_meta, write_selection
 from tirage.verification.extract import final_answer
 
 STEPS = ("read", "decontaminate", "critiques", "validate", "scrub", "near-duplicates", "cap")

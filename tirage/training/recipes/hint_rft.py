@@ -13,10 +13,11 @@ from pydantic import Field
 
 from tirage.core.step import Source, Span
 from tirage.core.trajectory import Trajectory
+from tirage.traces.base import TraceSource
 from tirage.training.filters import EXECUTED, HeldOut, executed
 from tirage.training.manifest import Manifest
 from tirage.training.rows import TokenRow, mask_spans, row_id, trained_sources
-from tirage.training.selection import Build, Candidate, Kept, SelectionConfig, TraceSource, row_meta, write_selection
+from tirage.training.selection import Build, Candidate, Kept, SelectionConfig, row_meta, write_selection
 
 STEPS = ("read", "decontaminate", "score", "filter", "modify", "dedupe", "near-duplicates", "cap")
 

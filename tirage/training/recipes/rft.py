@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import Field
 
+from tirage.traces.base import TraceSource
 from tirage.training.filters import HeldOut, edit_distance, executed
 from tirage.training.manifest import Manifest
 from tirage.training.rows import TokenRow, mask_spans, row_id, trained_sources
-from tirage.training.selection import Build, Candidate, Kept, SelectionConfig, TraceSource, row_meta, write_selection
+from tirage.training.selection import Build, Candidate, Kept, SelectionConfig, row_meta, write_selection
 
 STEPS = ("read", "decontaminate", "score", "filter", "dedupe", "near-duplicates", "cap")
 
