@@ -35,7 +35,7 @@ def agent(
     model: Model,
     *,
     hints: HintPlan | None = None,
-    limits: PathLimits | None = None,
+    limits: PathLimits = PathLimits(),
     chains: int = 1,
     dialect: Dialect | None = None,
     temperature: float = 0.0,

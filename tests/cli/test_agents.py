@@ -199,7 +199,7 @@ def test_an_agent_is_read_from_a_file(capsys: pytest.CaptureFixture[str], tmp_pa
     code, out, _ = run(capsys, "solve", "1 + 1?", "--agent", str(file), "-o", "n=1", "-m", script(tmp_path, "\\boxed{4}"), "--json")
     assert (code, json.loads(out)["usage"]["model_calls"]) == (0, 1)
     for text, says in (
-        ("name: teem", "agent 'teem' is not known (did you mean 'team'?)"),
+        ("name: teem", "system 'teem' is not known (did you mean 'team'?)"),
         ("name: tir\noptions: {m: 3}", "agent 'tir' has no option 'm'; its options: n, select, max_calls"),
         ("name: tir\noption: {n: 3}", "option: unknown key; did you mean 'options'?"),
         ("- tir", "must be a mapping of keys to values"),

@@ -73,6 +73,12 @@ class Path:
         return "".join(step.text for step in self.steps)
 
 
+def since_opening(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps of a path's last conversation: from the last one with an opening of its own, all of them where none has one."""
+    first = next((place for place in range(len(steps) - 1, -1, -1) if steps[place].opening is not None), 0)
+    return steps[first:]
+
+
 def render_prompt(model: Model, mode: ContinuationMode, messages: tuple[Message, ...]) -> tuple[Span, ...]:
     """The prompt as spans; with ids where the model's tokenizer is at hand."""
     if model.renderer is not None and mode in (ContinuationMode.TOKENS, ContinuationMode.TEXT):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from tirage.agents.continuation import Path
 from tirage.core.hint import HintUse
@@ -79,10 +79,13 @@ class Policy(Protocol):
         ...
 
 
-class WrappedPolicy:
+Inner = TypeVar("Inner", bound=Policy)
+
+
+class WrappedPolicy(Generic[Inner]):
     """The policy port over another policy; a subclass changes what it has to."""
 
-    def __init__(self, inner: Policy) -> None:
+    def __init__(self, inner: Inner) -> None:
         """`inner` does what the subclass leaves to it."""
         self.inner = inner
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tirage.agents.continuation import Path, render_prompt
+from tirage.agents.continuation import Path, render_prompt, since_opening
 from tirage.agents.model_policy import ModelPolicy
 from tirage.agents.policy import Draft, Policy, WrappedPolicy
 from tirage.agents.prompts import prompt
@@ -13,7 +13,7 @@ from tirage.core.step import Opening, Span, Step
 from tirage.search.abmcts import REFINE
 
 
-class Refining(WrappedPolicy):
+class Refining(WrappedPolicy[Policy]):
     """The policy port over another policy, with the move `refine`: a conversation that shows the answer and asks for a better one.
 
     The steps that follow go on in that conversation. `refine:MOVE` has the other policy make MOVE in it.
@@ -57,8 +57,6 @@ class Refining(WrappedPolicy):
 
 def conversation(path: Path) -> Path:
     """The end of a path: from the last step with an opening of its own, if there is any."""
-    for place in range(len(path.steps) - 1, -1, -1):
-        opening = path.steps[place].opening
-        if opening is not None:
-            return Path(messages=opening.messages, prompt=opening.prompt, steps=path.steps[place:])
-    return path
+    steps = since_opening(path.steps)
+    opening = steps[0].opening if steps else None
+    return path if opening is None else Path(messages=opening.messages, prompt=opening.prompt, steps=steps)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tirage.agents.continuation import Path
+from tirage.agents.continuation import Path, since_opening
 from tirage.agents.policy import Draft
 from tirage.agents.search_options import PathLimits, SearchParts
 from tirage.agents.sessions import Sessions
@@ -248,10 +248,7 @@ def _stop(step: Step, depth: int, limits: PathLimits) -> StopReason:
 
 def _own(steps: tuple[Step, ...], draft: Draft) -> tuple[Step, ...]:
     """The steps that share their limits with `draft`: those since its conversation was opened. A refinement begins a new one."""
-    if draft.opening is not None:
-        return ()
-    first = next((place for place in range(len(steps) - 1, -1, -1) if steps[place].opening is not None), 0)
-    return steps[first:]
+    return () if draft.opening is not None else since_opening(steps)
 
 
 def _failures(steps: Sequence[Step]) -> int:

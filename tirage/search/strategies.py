@@ -4,7 +4,6 @@ Besides the names here, `module:attribute` of a class with the port of `Search` 
 strategy, and so is what installed packages offer in the entry-point group `tirage.strategies`.
 """
 
-import difflib
 import inspect
 import re
 import types
@@ -54,8 +53,8 @@ OWN: ExtensionPoint[Make] = ExtensionPoint("strategy", "tirage.strategies", "a c
 def strategy(name: str, options: Mapping[str, Any] | None = None) -> SearchMaker:
     """A maker of fresh searches, whose seed goes to strategies that draw.
 
-    Raises ValueError for an unknown name, for an option that the strategy does not have (naming those it has), or for an invalid value,
-    and `ConfigError` for one at `module:attribute` or of a package that does not load.
+    Raises `ConfigError` for an unknown name, and for one at `module:attribute` or of a package that does not load; ValueError for an option
+    that the strategy does not have (naming those it has), or for an invalid value.
     """
     given = dict(options or {})
     counted = _COUNTED.fullmatch(name)
@@ -112,9 +111,7 @@ def _find(name: str) -> Make:
         return STRATEGIES[name][0]
     if OWN.has(name):
         return OWN.load(name)
-    near = difflib.get_close_matches(name, names(), n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"strategy {name!r} is not known{guess}; known: {', '.join(names())}, or module:attribute of {OWN.wanted}")
+    raise OWN.unknown(name, names())
 
 
 def _parameters(make: Callable[..., Any]) -> list[str]:

@@ -94,16 +94,11 @@ class GivingUp:
         return self._inner.show(tail, observations)
 
 
-class ThoughtPolicy(WrappedPolicy):
+class ThoughtPolicy(WrappedPolicy[ModelPolicy]):
     """The policy port over a policy whose turns without a call are thoughts.
 
     With the finish tool only that ends a path; in text so does an answer that is stated.
     """
-
-    def __init__(self, inner: ModelPolicy) -> None:
-        """`inner` writes the turns."""
-        super().__init__(inner)
-        self._policy = inner
 
     async def propose(
         self, problem: Problem, path: Path, *, seed: int, hint_seed: int, most_tokens: int | None, move: str = "", ephemeral: str = ""
@@ -112,7 +107,7 @@ class ThoughtPolicy(WrappedPolicy):
         draft = await self.inner.propose(
             problem, path, seed=seed, hint_seed=hint_seed, most_tokens=most_tokens, move=move, ephemeral=ephemeral
         )
-        policy, *before, last = self._policy, *draft.spans
+        policy, *before, last = self.inner, *draft.spans
         if draft.finish is not Finish.STOP:
             return draft
         if not policy.dialect.uses_schemas and extract(last.text, STATED).answer is not None:

@@ -1,6 +1,5 @@
 """The published systems by name. Nothing here names one: each module of the package brings its own `SystemSpec`."""
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -42,9 +41,7 @@ def find(name: str) -> SystemSpec:
         return shipped()[name]
     if OWN.has(name):
         return OWN.load(name)
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ConfigError(f"agent {name!r} is not known{hint}; known: {', '.join(names())}, or module:attribute of a SystemSpec")
+    raise OWN.unknown(name, names())
 
 
 def build(system: str | SystemSpec, parts: AgentParts, options: Mapping[str, Any] | None = None) -> Agent:

@@ -26,11 +26,11 @@ from tirage.core.problem import Problem
 from tirage.core.step import Source
 from tirage.search.votes import said
 from tirage.traces.base import TraceSource
-from tirage.training.dataset import MANIFEST, RowWriter, decode_row, encode_pair, new_dataset
+from tirage.training.dataset import RowWriter, decode_row, encode_pair, new_dataset
 from tirage.training.filters import HeldOut
-from tirage.training.manifest import Ledger, Manifest, TraceDigest, TraceSnapshot, config_hash
+from tirage.training.manifest import Ledger, Manifest, TraceDigest
 from tirage.training.rows import PairRow, TokenizerGuard, TokenRow, mask_spans, row_id, trained_sources
-from tirage.training.selection import Build, Candidate, Kept, NothingKept, SelectionConfig, Spool, row_meta
+from tirage.training.selection import Build, Candidate, Kept, NothingKept, SelectionConfig, Spool, row_meta, write_manifest
 
 STEPS = ("read", "decontaminate", "grade", "pair", "cap")
 UNITS = {"pair": "pairs", "cap": "pairs"}
@@ -112,24 +112,7 @@ class PairRecipe(ABC):
             if not writer.rows:
                 lost = "; ".join(f"{count.step}: {reason} {n}" for count in counts for reason, n in count.dropped.items())
                 raise NothingKept(f"recipe {self.name} made no pair of {counts[0].entered} trajectories ({lost or 'none was paired'})")
-            settings: dict[str, Any] = self.config.model_dump(mode="json")
-            manifest = Manifest(
-                kind="pairs",
-                recipe=self.name,
-                version=self.version,
-                config=settings,
-                config_hash=config_hash(settings),
-                rows=writer.rows,
-                rows_sha256=writer.sha256,
-                tokens=writer.tokens,
-                tokens_trained=writer.tokens_trained,
-                counts=counts,
-                traces=TraceSnapshot(path=run, sha256=build.digest.sha256, n=build.digest.n),
-                heldout=None if heldout is None else {"n": len(heldout), "sha256": heldout.sha256, "mode": heldout.mode},
-                tokenizer_hash=build.tokenizer.hash or "",
-            )
-            (scratch / MANIFEST).write_text(manifest.to_json())
-        return manifest
+            return write_manifest(scratch, build, writer, counts, kind="pairs", recipe=self.name, version=self.version, run=run)
 
     def _read(self, build: Build, traces: TraceSource, run: str) -> tuple[dict[str, Problem], dict[str, list[Kept]]]:
         """The problems by id, and their graded attempts, which wait in the spool."""

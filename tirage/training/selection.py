@@ -21,7 +21,7 @@ from tirage.core.verdict import Reward, Verdict
 from tirage.traces.base import TraceSource
 from tirage.training.dataset import MANIFEST, RowWriter, encode_row, new_dataset
 from tirage.training.filters import HeldOut, failed_final_execution, longest_loop, signature, unfinished
-from tirage.training.manifest import Ledger, Manifest, TraceDigest, TraceSnapshot, config_hash
+from tirage.training.manifest import Ledger, Manifest, StepCount, TraceDigest, TraceSnapshot, config_hash
 from tirage.training.near_duplicates import drop_near_duplicates
 from tirage.training.rows import TokenizerGuard, TokenRow
 
@@ -273,22 +273,39 @@ def write_selection(
                 raise NothingKept(f"recipe {recipe} kept none of {counts[0].entered} trajectories ({lost or 'no traces in the stage'})")
             for item in sorted(kept, key=lambda item: (item.problem, item.row)):
                 writer.write(spool.line(item), tokens=item.tokens, trained=item.trained)
-        settings: dict[str, Any] = config.model_dump(mode="json")
-        manifest = Manifest(
-            recipe=recipe,
-            version=version,
-            config=settings,
-            config_hash=config_hash(settings),
-            rows=writer.rows,
-            rows_sha256=writer.sha256,
-            tokens=writer.tokens,
-            tokens_trained=writer.tokens_trained,
-            counts=counts,
-            traces=TraceSnapshot(path=run, sha256=build.digest.sha256, n=build.digest.n),
-            heldout=None if heldout is None else {"n": len(heldout), "sha256": heldout.sha256, "mode": heldout.mode},
-            tokenizer_hash=build.tokenizer.hash or "",
-        )
-        (scratch / MANIFEST).write_text(manifest.to_json())
+        return write_manifest(scratch, build, writer, counts, kind="sft", recipe=recipe, version=version, run=run)
+
+
+def write_manifest(
+    folder: Path,
+    build: Build,
+    writer: RowWriter,
+    counts: list[StepCount],
+    *,
+    kind: Literal["sft", "pairs"],
+    recipe: str,
+    version: int,
+    run: str,
+) -> Manifest:
+    """The manifest of the rows that `writer` wrote into the dataset `folder`; it is the last file."""
+    settings: dict[str, Any] = build.config.model_dump(mode="json")
+    heldout = build.heldout
+    manifest = Manifest(
+        kind=kind,
+        recipe=recipe,
+        version=version,
+        config=settings,
+        config_hash=config_hash(settings),
+        rows=writer.rows,
+        rows_sha256=writer.sha256,
+        tokens=writer.tokens,
+        tokens_trained=writer.tokens_trained,
+        counts=counts,
+        traces=TraceSnapshot(path=run, sha256=build.digest.sha256, n=build.digest.n),
+        heldout=None if heldout is None else {"n": len(heldout), "sha256": heldout.sha256, "mode": heldout.mode},
+        tokenizer_hash=build.tokenizer.hash or "",
+    )
+    (folder / MANIFEST).write_text(manifest.to_json())
     return manifest
 
 

@@ -75,7 +75,7 @@ def show(
     if example is None:
         raise DataError(f"dataset {dataset} has {len(opened)} rows; --row counts from 0")
     if as_json:
-        print(json.dumps({"manifest": json.loads(opened.manifest.to_json()), "row": _plain(example)}))
+        print(json.dumps({"manifest": json.loads(opened.manifest.to_json()), "row": asdict(example)}))
         return
     console = Console(highlight=False)
     console.print(_counts_table(opened.manifest))
@@ -175,7 +175,3 @@ def _renderer(wanted: str, folder: Path | None) -> Renderer | None:
     except TirageError:
         return None
     return renderer if renderer.hash == wanted else None
-
-
-def _plain(row: TokenRow | PairRow) -> dict[str, Any]:
-    return asdict(row)
