@@ -14,6 +14,7 @@ import pytest
 from tests.search.makers import maker
 from tests.search.toys import Drive, Outcome, gamble, needle, new_tree, path_text, step, trap
 from tirage.core import StopReason, Tree
+from tirage.core.errors import ConfigError
 from tirage.core.tree import Node
 from tirage.search.abmcts import ABMCTS
 from tirage.search.base import Trial
@@ -266,7 +267,7 @@ def test_searching_needs_no_framework() -> None:
 
 
 def test_names_and_options_are_explained() -> None:
-    with pytest.raises(ValueError, match="did you mean 'mcts'"):
+    with pytest.raises(ConfigError, match="did you mean 'mcts'"):
         strategy("mctss")
     with pytest.raises(ValueError, match="its options: width, c,"):
         strategy("mcts", {"depth": 3})
