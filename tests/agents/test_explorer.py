@@ -35,7 +35,7 @@ def agent(
     model: Model,
     *,
     hints: HintPlan | None = None,
-    limits: PathLimits = PathLimits(),
+    limits: PathLimits | None = None,
     chains: int = 1,
     dialect: Dialect | None = None,
     temperature: float = 0.0,
@@ -48,7 +48,7 @@ def agent(
         sandbox=TableSandbox(CELLS),
         search=lambda seed: BestOfN(chains),
         answer_of=lambda response: extract(response).answer,
-        limits=limits,
+        limits=limits or PathLimits(),
     )
 
 
