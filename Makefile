@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 TESTED ?= -c requirements/tested.txt
+PROCESSES ?= 2
+COVERED := core search traces training verification
 TIRAGE_DATA ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data))
 export TIRAGE_DATA
 export TOKENIZERS_PARALLELISM := false
@@ -23,7 +25,10 @@ demo-smollm2: $(VENV)/.train vllm
 	$(BIN)/python benchmarks/real_round.py; test $$? -le 1
 
 test: $(VENV)/.dev lint $(if $(TIRAGE_WITH_VLLM),vllm)
-	$(BIN)/python -m pytest --durations=25
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --durations=25 --cov --cov-report=
+	@for room in $(COVERED); do \
+	  echo "branch coverage of $$room: $$($(BIN)/coverage report --include="tirage/$$room/*" --format=total) %"; \
+	  $(BIN)/coverage report --include="tirage/$$room/*" --fail-under=90 > /dev/null || exit 1; done
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check tirage tests examples benchmarks scripts
