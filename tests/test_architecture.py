@@ -48,6 +48,25 @@ ONE_IMPLEMENTATION = {
     "traces.base.TraceSink": "the runner writes into whatever its caller keeps rollouts in, such as a list in a notebook",
 }
 """Protocols that one class of the package implements, and why they are protocols."""
+RETIRED = {
+    *(
+        "Play",
+        "PlayAgent",
+        "Transcript",
+        "Kit",
+        "Cast",
+        "Growth",
+        "Stepper",
+        "Steering",
+        "Desk",
+        "Workbench",
+        "Company",
+        "Settled",
+        "Played",
+    ),
+    *("Taken", "Equipment", "Parts", "is_nano"),
+}
+"""Names that this field has another word for; see the vocabulary in CONTRIBUTING."""
 BANNED_NAMES = {"utils", "helpers", "common", "misc"}
 STANDARD_LIBRARY_ONLY = {"core", "search"}
 
@@ -157,6 +176,14 @@ def test_protocols_have_several_implementations() -> None:
         if sum(called in classes[name][1] or whole(protocol) <= whole(name) for name in concrete) == 1:
             lonely.add(protocol)
     assert lonely == set(ONE_IMPLEMENTATION)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_no_name_is_retired(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        defined = node.name if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) else None
+        read = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
+        assert not {defined, read} & RETIRED, f"{path.relative_to(ROOT)}:{node.lineno}: {defined or read}"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
