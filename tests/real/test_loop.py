@@ -25,6 +25,7 @@ FAMILIES = "gym:chain_sum,basic_arithmetic,products,gcd,lcm,count_bits,simple_eq
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("vllm"),
     pytest.mark.skipif(not FOLDER, reason="set TIRAGE_SMOLLM2 to the folder that scripts/smollm2.sh makes"),
 ]
 
