@@ -15,6 +15,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Group by file under xdist, files with slow tests first."""
     if not hasattr(config, "workerinput"):
