@@ -19,4 +19,7 @@ for step in trajectory.steps:
 tokens = Counter(source.value for source in trajectory.token_sources or ())
 print("tokens: ", ", ".join(f"{count} by {author}" for author, count in tokens.items()))
 
+# What happened is kept, to look at with `tirage trace show RUN`; run=None keeps nothing.
+print("trace:  ", solution.run)
+
 # Another model is another string: http://localhost:8000/v1#NAME, vllm/NAME, hf/PATH, openai/NAME, litellm/PROVIDER/NAME.
