@@ -50,7 +50,7 @@ docs: .venv-docs/.ok
 	@touch $@
 
 pages: $(VENV)/.dev
-	$(BIN)/python scripts/pages.py
+	$(BIN)/python -m scripts.pages
 
 package: $(VENV)/.dev
 	rm -rf dist

@@ -23,7 +23,7 @@ def configuration_reference() -> dict[str, str]:
         title, node = queue.pop(0)
         rows = []
         for name, part in node.get("properties", {}).items():
-            rows.append((f"`{name}`", kind(part), default_of(part), part.get("description", "")))
+            rows.append((f"`{name}`", kind(part, known), default_of(part), part.get("description", "")))
             for other in references(part):
                 if other not in seen and "properties" in known.get(other, {}):
                     seen.add(other)
@@ -44,21 +44,21 @@ def references(part: dict[str, Any]) -> list[str]:
     return found
 
 
-def kind(part: dict[str, Any]) -> str:
-    """The type of a key in words."""
+def kind(part: dict[str, Any], known: dict[str, Any]) -> str:
+    """The type of a key in words; `known`: the definitions of the schema."""
     if "$ref" in part:
         name = part["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        return f"[{name}](#{name.lower()})" if "properties" in known.get(name, {}) else kind(known[name], known)
     if "const" in part:
         return f"`{part['const']}`"
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
     for word in ("anyOf", "oneOf", "allOf"):
         if word in part:
-            return " or ".join(dict.fromkeys(kind(item) for item in part[word]))
+            return " or ".join(dict.fromkeys(kind(item, known) for item in part[word]))
     if part.get("type") == "array":
         inner = part.get("items")
-        return f"list of {kind(inner)}" if isinstance(inner, dict) and inner else "list"
+        return f"list of {kind(inner, known)}" if isinstance(inner, dict) and inner else "list"
     return str(part.get("type", "any"))
 
 

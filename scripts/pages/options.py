@@ -22,7 +22,7 @@ def option_tables() -> dict[str, str]:
     files = {f"made/options/{name}.md": system_table(spec) for name, spec in shipped().items()}
     files["made/systems.md"] = table(
         ("system", "paper", "in a line"),
-        ((f"[`{name}`](systems/{page_of(name)}.md)", paper(spec), spec.summary) for name, spec in shipped().items()),
+        ((f"[`{name}`]({page_of(name)}.md)", paper(spec), spec.summary) for name, spec in shipped().items()),
     )
     rows = (
         (f"`{name}`", about, ", ".join(f"`{option}`" for option in option_names(name)) or "-") for name, (_, about) in STRATEGIES.items()
