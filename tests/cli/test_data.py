@@ -117,5 +117,5 @@ def test_logs(tmp_path: Path) -> None:
     folder.open_job(spec, spec.identity(rows_sha256="r", init_sha256="i"), 1)
     assert "has no log yet" in invoke("jobs", "logs", folder.path, fails=DataError)
     folder.log.write_text("".join(f"line {number}\n" for number in range(100)))
-    assert invoke("jobs", "logs", folder.path, "-n", "2") == "line 98\nline 99\n"
-    assert invoke("jobs", "logs", folder.path, "-n", "1", "--follow") == "line 99\n"
+    assert invoke("jobs", "logs", folder.path, "--lines", "2") == "line 98\nline 99\n"
+    assert invoke("jobs", "logs", folder.path, "--lines", "1", "--follow") == "line 99\n"

@@ -125,7 +125,7 @@ def test_a_page_is_what_its_reader_sees() -> None:
         (["search", "FOLDER", "x"], "is a folder; a collection is a file", 3),
         (["search", "FOLDER/a.md", "x"], "is no collection (file is not a database); give another file", 3),
         (["add", "STORE", "FOLDER/c.jsonl", "--field", "body"], "line 1: no JSON object with a text under 'body'", 3),
-        (["add", "STORE", "FOLDER", "--size", "50", "--overlap", "50"], "must be smaller", 2),
+        (["add", "STORE", "FOLDER", "--chunk-size", "50", "--chunk-overlap", "50"], "must be smaller", 2),
         (["add", "FOLDER/a.md", "FOLDER/c.jsonl"], "is no collection", 3),
         (["search", "STORE", "x"], "there is no collection", 3),
         (["add", "STORE", "FOLDER/a.md", "--embedder", "bert"], "unknown embedder 'bert': forms: hash, minilm, folder:PATH", 2),

@@ -89,7 +89,19 @@ def test_what_is_wrong_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path:
 def test_strategies_are_compared_at_the_same_budget(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = problems(tmp_path, *(f'{{"prompt": "{n} + 1?", "answer": "2"}}' for n in range(4)))
     model = script(tmp_path, *(CHAINS * 20))
-    arguments = ["compare", "--strategies", "greedy,best-of-3", "-p", path, "-m", model, "--budget", "500", "--out", str(tmp_path / "c")]
+    arguments = [
+        "compare",
+        "--strategies",
+        "greedy,best-of-3",
+        "-p",
+        path,
+        "-m",
+        model,
+        "--budget",
+        "tokens=500",
+        "--run",
+        str(tmp_path / "c"),
+    ]
     code, out, _ = run(capsys, *arguments)
     assert code == 0
     assert "best-of-3 vs greedy" in out

@@ -109,7 +109,7 @@ def test_topologies_are_compared(capsys, tmp_path, said):
     problems.write_text(json.dumps({"prompt": "1 + 1?", "answer": "2"}) + "\n")
     model = said("many", *["So \\boxed{2}."] * 12)
     out = str(tmp_path / "run")
-    code, shown, _ = run(capsys, "topology", "compare", "chain,debate", "-p", str(problems), "-m", model, "--out", out, "--json")
+    code, shown, _ = run(capsys, "topology", "compare", "chain,debate", "-p", str(problems), "-m", model, "--run", out, "--json")
     assert code == 0
     assert "chain" in shown
     assert "debate" in shown
@@ -119,13 +119,13 @@ def test_files_are_compared_with_stock_topologies(capsys, tmp_path, said, lesson
     learned, model = tmp_path / "who.json", said("many", *["So \\boxed{2}."] * 60)
     assert run(capsys, *teach(lesson, learned, model))[0] == 0
     names = f"single,{pair(tmp_path, said('a', *['add'] * 4), said('b', *['So ' + chr(92) + 'boxed{2}.'] * 4))},{learned}"
-    compare = ["topology", "compare", names, "-p", str(lesson), "-m", model, "--out", str(tmp_path / "run"), "--json"]
+    compare = ["topology", "compare", names, "-p", str(lesson), "-m", model, "--run", str(tmp_path / "run"), "--json"]
     code, shown, err = run(capsys, *compare)
     assert code == 0, err
     stages = {line.split()[1].partition("/")[0] for line in run(capsys, "trace", "ls", str(tmp_path / "run"))[1].splitlines()[1:-1]}
     assert {stage.partition("@")[0] for stage in stages} == {"single", "pair", "who"}
     assert all(stage in shown for stage in stages)
-    code, _, err = run(capsys, "topology", "compare", "single,none.yaml", "-p", str(lesson), "--out", str(tmp_path / "other"))
+    code, _, err = run(capsys, "topology", "compare", "single,none.yaml", "-p", str(lesson), "--run", str(tmp_path / "other"))
     assert (code, "none.yaml" in err) == (2, True)
 
 
@@ -171,7 +171,7 @@ def test_what_another_team_learned_from_is_refused(capsys, tmp_path, said, lesso
     assert code == 2
     assert "was started with another configuration (different: team); give another folder with --run, or delete this one" in err
     assert run(capsys, *teach(lesson, out, model, "--force"))[0] == 0, "all is known, no reply is asked for"
-    code, _, err = run(capsys, "topology", "train", str(out), "-p", str(lesson), "--learner", "edges", "-o", str(tmp_path / "b.json"))
+    code, _, err = run(capsys, "topology", "train", str(out), "-p", str(lesson), "--learner", "edges", "--out", str(tmp_path / "b.json"))
     assert (code, "was learned from teams already; give the topology that it was learned for" in err) == (2, True)
 
 

@@ -132,9 +132,9 @@ def test_json_holds_no_number_that_json_lacks(run):
         (["ls", "RUN", "--family", "x"], DataError, "no family 'x'; it has: all"),
         (["ls", "RUN", "--ungraded", "--correct"], ConfigError, "--ungraded excludes"),
         (["grep", "RUN", "(", "-E"], ConfigError, "not a regular expression"),
-        (["export", "RUN", "-f", "trl", "-o", "RUN"], ConfigError, "exists"),
+        (["export", "RUN", "-f", "trl", "--out", "RUN"], ConfigError, "exists"),
         (["export", "RUN", "-f", "trl"], ConfigError, "--format and --out for a file, or --otlp URL"),
-        (["export", "RUN", "-f", "trl", "-o", "x", "--content"], ConfigError, "with --content"),
+        (["export", "RUN", "-f", "trl", "--out", "x", "--content"], ConfigError, "with --content"),
         (["export", "RUN", "--otlp", "http://localhost:4318", "--leaves"], ConfigError, "leave out"),
     ],
 )
@@ -173,7 +173,7 @@ def test_export(run, tmp_path):
     out = tmp_path / "rows.jsonl"
     assert _ok("export", run, "--format", "trl", "--out", out, "--correct").endswith("2 rows in " + str(out) + "\n")
     assert len(out.read_text().splitlines()) == 2
-    done = json.loads(_ok("export", run, "-f", "openai", "-o", out, "--force", "--stage", "before", "--json"))
+    done = json.loads(_ok("export", run, "-f", "openai", "--out", out, "--force", "--stage", "before", "--json"))
     assert done == {"path": str(out), "rows": 3, "skipped": {}}
     assert json.loads(out.read_text().splitlines()[1])["messages"][-1]["content"] == "It is 41."
 

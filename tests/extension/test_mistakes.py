@@ -125,7 +125,7 @@ def test_a_topology_runs_no_code(folder: Path, capsys: pytest.CaptureFixture[str
     members = [{"name": "solver", "model": "ran_module:Thing"}]
     (folder / "theirs.yaml").write_text(json.dumps({"name": "theirs", "members": members}))
     told = error_of(
-        capsys, ["compare", "--strategies", "greedy,theirs.yaml", "-p", "problems.jsonl", "-m", "scripted/replies.txt", "--out", "out"]
+        capsys, ["compare", "--strategies", "greedy,theirs.yaml", "-p", "problems.jsonl", "-m", "scripted/replies.txt", "--run", "out"]
     )
     assert "not run because a file says so" in told
     assert not (folder / "ran").exists()

@@ -23,6 +23,11 @@ def model_options(settings: list[str] | None) -> ModelConfig:
     return build_config(ModelSettings, {}, "settings", settings or ()).model_options
 
 
+def limits(words: list[str] | None, **default: int) -> BudgetConfig:
+    """What `--budget` says; `default` where it says nothing. Raises `ConfigError` for an unknown limit."""
+    return build_config(BudgetConfig, pairs(words, "--budget") or dict(default), "--budget")
+
+
 def pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
     """`key=value` words; values are JSON where they read as such."""
     found: dict[str, Any] = {}

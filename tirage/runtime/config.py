@@ -58,7 +58,7 @@ class BudgetConfig(Strict):
     tool_calls: int | None = Field(None, ge=0, description="tool calls")
     sandbox_s: float | None = Field(None, ge=0, description="seconds in tools")
     seconds: float | None = Field(None, ge=0, description="wall time; makes a run depend on the machine's speed")
-    cost_usd: float | None = Field(None, ge=0, description="money, where the back end tells prices")
+    usd: float | None = Field(None, ge=0, description="money in US dollars, where the back end tells prices")
     nodes: int | None = Field(None, ge=0, description="steps of the tree")
     depth: int | None = Field(None, ge=0, description="steps of one path")
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import Field
 
 from tirage.agents.explorer import Agent
+from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.evaluation.realcritic import CritiqueRow, critique_rows, direct_row, read_critiqued
@@ -37,15 +38,17 @@ class CriticConfig(RolloutConfig):
     solutions: str | None = Field(None, description="column of the problem file that holds them instead")
 
 
-async def measure_critiques(config: CriticConfig, modes: Sequence[CritiqueMode], folder: Path, show: Display) -> list[CritiqueRow]:
-    """Roll out what is missing of each mode, and count. Raises the `TirageError` family."""
+async def measure_critiques(
+    config: CriticConfig, modes: Sequence[CritiqueMode], folder: Path, show: Display, *, budget: Budget | None = None
+) -> list[CritiqueRow]:
+    """Roll out what is missing of each mode, each within `budget`, and count. Raises the `TirageError` family."""
     problems = unique(load_problems(config.problems))
     given: dict[str, str] = {}
     with RunFolder(folder, config) as run:
         if "cross" in modes or "iterative" in modes:
             given = await _solutions(config, run, problems, show)
         plans = [Plan(name=mode, problems=_with(problems, given, mode), sampling=config.sampling) for mode in modes]
-        await roll_plans(config, run, show, plans, make=partial(_critic, config, given))
+        await roll_plans(config, run, show, plans, budget=budget, make=partial(_critic, config, given))
     store = TraceStore(folder)
     direct = {item.problem.id: item.correct is True for item in store.read("direct")} if "direct" in modes else {}
     rows = [direct_row(direct)] if direct else []

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tirage.core.budget import Budget
 from tirage.core.problem import Problem
 from tirage.evaluation.tournament import Match, Tournament, schedule
 from tirage.judging.judges import BothOrders
@@ -42,14 +43,16 @@ class DebateConfig(Strict):
     model_options: ModelConfig = Field(ModelConfig(), description="how the models are opened and called")
 
 
-async def hold_debates(config: DebateConfig, folder: Path, show: Display) -> list[tuple[Match, DebateEnding]]:
-    """Hold the debates that are missing, and read all of them back. Raises the `TirageError` family."""
+async def hold_debates(
+    config: DebateConfig, folder: Path, show: Display, *, budget: Budget | None = None
+) -> list[tuple[Match, DebateEnding]]:
+    """Hold the debates that are missing, those of each pair within `budget`, and read all back. Raises the `TirageError` family."""
     problems = unique(load_problems(config.problems))
     if not config.keep_options:
         problems = unique(without_options(problem) for problem in problems)
     stages = {f"{pro} vs {con}": (pro, con) for pro, con in schedule(config.models)}
     with RunFolder(folder, config) as run:
-        await _debate(config, run, show, stages, problems)
+        await _debate(config, run, show, stages, problems, budget or Budget())
     found = []
     for item in TraceStore(folder).read():
         ending, (pro, con) = read_ending(item.tree), stages[item.stage]
@@ -58,7 +61,12 @@ async def hold_debates(config: DebateConfig, folder: Path, show: Display) -> lis
 
 
 async def _debate(
-    config: DebateConfig, run: RunFolder, show: Display, stages: Mapping[str, tuple[str, str]], problems: tuple[Problem, ...]
+    config: DebateConfig,
+    run: RunFolder,
+    show: Display,
+    stages: Mapping[str, tuple[str, str]],
+    problems: tuple[Problem, ...],
+    budget: Budget,
 ) -> None:
     """What is missing of every pair of models; no model is opened when nothing is."""
     if all(run.finished(name, problems, 1) == len(problems) for name in stages):
@@ -84,6 +92,7 @@ async def _debate(
                 seed=config.seed,
                 concurrency=config.model_options.concurrency,
                 logs=run.searches(),
+                budget=budget,
             )
             whole = Stage(
                 name=stage,

@@ -9,6 +9,7 @@ from tirage.agents.driver import StepEvent
 from tirage.core.errors import DataError
 from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, BudgetConfig, SamplingConfig, SolveConfig
+from tirage.runtime.config_files import build_config
 from tirage.runtime.solving import Solution, solve_async
 from tirage.teams.topology import Topology
 from tirage.workflows.approval import ApprovalGate, ApprovalRequest, PausedLog, PausedRun
@@ -24,21 +25,33 @@ class TeamRun:
     approve: tuple[str, ...] = ()
     temperature: float | None = None
     max_tokens: int | None = None
-    tokens: int | None = None
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    settings: tuple[str, ...] = ()
+    """Further keys of the configuration, as `--set` takes them."""
 
     def as_data(self) -> dict[str, Any]:
         """JSON data."""
-        data = {name: getattr(self, name) for name in ("model", "models", "approve", "temperature", "max_tokens", "tokens")}
-        return {**data, "models": list(self.models), "approve": list(self.approve), "topology": self.topology.to_dict()}
+        return {
+            "model": self.model,
+            "models": list(self.models),
+            "approve": list(self.approve),
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "budget": self.budget.model_dump(exclude_none=True),
+            "settings": list(self.settings),
+            "topology": self.topology.to_dict(),
+        }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "TeamRun":
-        """Back from `as_data`. Raises `DataError` for other data."""
+        """Back from `as_data`, or from what the version before wrote, whose only limit was `tokens`. Raises `DataError` for other data."""
         try:
             given = dict(data)
             topology = Topology.from_dict(given.pop("topology"))
-            return cls(topology=topology, **{**given, "models": tuple(given["models"]), "approve": tuple(given["approve"])})
-        except (KeyError, TypeError) as error:
+            budget = BudgetConfig.model_validate(given.pop("budget", None) or {"tokens": given.pop("tokens", None)})
+            lists: dict[str, Any] = {name: tuple(given.pop(name, ())) for name in ("models", "approve", "settings")}
+            return cls(topology=topology, budget=budget, **lists, **given)
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the paused run is of no team that this version knows ({error})") from error
 
 
@@ -68,12 +81,14 @@ class Waiting:
         """Run the team to its end; the file then says so. Raises `Paused` when a turn waits, and the `TirageError` family."""
         run = self.run
         options = {"topology": run.topology, "gate": self.gate, "approve": run.approve}
-        config = SolveConfig(
+        flags = SolveConfig(
             model=run.model,
-            agent=AgentConfig(name="team", options=options, models=run.models),
+            agent=AgentConfig(name="team", models=run.models),
             sampling=SamplingConfig(temperature=run.temperature, max_tokens=run.max_tokens),
-            budget=BudgetConfig(tokens=run.tokens),
+            budget=run.budget,
         )
+        config = build_config(SolveConfig, flags.model_dump(mode="json"), "settings", run.settings)
+        config = config.model_copy(update={"agent": config.agent.model_copy(update={"options": options})})
         solution = await solve_async(self.problem, config, on_step=on_step, log=self.record)
         self.keep(None)
         return solution

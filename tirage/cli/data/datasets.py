@@ -31,14 +31,14 @@ from tirage.training.rows import IGNORED, PairRow, TokenRow
 data_app = typer.Typer(help="Build training rows from stored rollouts, look at them, check them.", no_args_is_help=True)
 
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Dataset folder.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set hint_loss=false; repeatable.")]
 
 
 @data_app.command("build", epilog="Example: tirage data build runs/first --recipe hint-rft --out rows --heldout nano:heldout")
 def build(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder (the one with traces.jsonl).", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Dataset folder to write.")],
+    out: Annotated[Path, typer.Option("--out", help="Dataset folder to write.")],
     recipe: Annotated[str, typer.Option("--recipe", "-r", help=f"{', '.join(shipped())}, or module:attribute.")] = "hint-rft",
     settings: SetOption = None,
     heldout: Annotated[list[str] | None, typer.Option("--heldout", help="Keep these problems' prompts out; repeatable.")] = None,

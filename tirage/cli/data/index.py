@@ -30,7 +30,7 @@ EmbedderName = Annotated[
     str | None,
     typer.Option("--embedder", help=f"What makes vectors: {', '.join(FORMS)}; by default the collection's own, `hash` for a new one."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @index_app.command("add", epilog="Example: tirage index add docs.sqlite docs/ notes.md corpus.jsonl")
@@ -39,8 +39,8 @@ def add(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders: text, Markdown, HTML, PDF, JSON lines.", show_default=False)],
     embedder: EmbedderName = None,
     field: Annotated[str, typer.Option(help="JSON lines: the field with the text.")] = "text",
-    size: Annotated[int, typer.Option(min=50, help="Characters of a chunk at most.")] = 800,
-    overlap: Annotated[int, typer.Option(min=0, help="Characters that chunks share at most.")] = 80,
+    size: Annotated[int, typer.Option("--chunk-size", min=50, help="Characters of a chunk at most.")] = 800,
+    overlap: Annotated[int, typer.Option("--chunk-overlap", min=0, help="Characters that chunks share at most.")] = 80,
     as_json: AsJson = False,
 ) -> None:
     """Add documents, replacing those that have changed; what is there already costs nothing, and an interruption loses nothing stored.
@@ -48,7 +48,7 @@ def add(
     Of several files, one that cannot be read is skipped and named; the exit code is then 3.
     """
     if overlap >= size:
-        raise ConfigError(f"--overlap {overlap} must be smaller than --size {size}")
+        raise ConfigError(f"--chunk-overlap {overlap} must be smaller than --chunk-size {size}")
     files = find_files(paths)
     if not files:
         raise DataError(f"nothing to read below {', '.join(map(str, paths))}; files that can be read end in {', '.join(sorted(READABLE))}")
@@ -106,7 +106,7 @@ def _documents(files: list[Path], field: str, skipped: list[str], empty: list[st
 def search(
     collection: CollectionPath,
     query: Annotated[str, typer.Argument(help="Any text.", show_default=False)],
-    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Chunks wanted.")] = 5,
+    k: Annotated[int, typer.Option("--top", "-k", min=1, max=100, help="Chunks wanted.")] = 5,
     mode: Annotated[RetrievalMode, typer.Option(help="Keywords and vectors fused, or one of them.")] = "hybrid",
     rerank: Annotated[
         str | None, typer.Option(help="Judge the best chunks anew: `lexical`, or the folder of a cross-encoder.", show_default=False)

@@ -11,6 +11,20 @@ from rich.console import Console
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
+from tirage.cli.flags import (
+    AsJson,
+    Concurrency,
+    Limit,
+    Limits,
+    MaxTokens,
+    ModelName,
+    ProblemsArgument,
+    RunPath,
+    Seed,
+    Settings,
+    Temperature,
+)
+from tirage.cli.words import limits
 from tirage.core.errors import ConfigError
 from tirage.evaluation.figures import UNKNOWN, percent, points
 from tirage.evaluation.intervals import Interval
@@ -21,6 +35,7 @@ from tirage.runtime.config_files import build_config, config_hash
 from tirage.runtime.critiques import MODES, CriticConfig, as_data, measure_critiques
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
+from tirage.runtime.opening.searching import tree_budget
 from tirage.systems.realcritic import CritiqueMode
 
 FIGURES = "critic.json"
@@ -30,21 +45,23 @@ critic_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, r
 
 @critic_app.command()
 def critic(
-    problems: Annotated[str, typer.Argument(help="A file (.jsonl, .parquet, a dataset folder), nano:SPLIT or gym:FAMILY[,FAMILY].")],
-    model: Annotated[str, typer.Option("--model", "-m", help="The critic; `tirage models` lists the forms.")] = "nano",
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")] = None,
+    problems: ProblemsArgument,
+    model: ModelName = "nano",
+    run: RunPath = None,
     modes: Annotated[str, typer.Option(help="Which of direct, self, cross, iterative.")] = ",".join(MODES),
     turns: Annotated[int, typer.Option(min=1, help="Critiques in a row of the iterative mode.")] = 3,
     student: Annotated[str | None, typer.Option(help="Model whose solutions are criticised; default: the critic's own.")] = None,
     solutions: Annotated[str | None, typer.Option(help="Column of the problem file with the solutions, instead of a student.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Per turn.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, help="Rollouts in flight.")] = 64,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any other key of the configuration; repeatable.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    limit: Limit = None,
+    temperature: Temperature = 0.0,
+    max_tokens: MaxTokens = 1024,
+    seed: Seed = 0,
+    concurrency: Concurrency = 64,
+    budget: Limits = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure critiques by the corrections they lead to: which right solutions stay right, which wrong ones are mended.
+    """Measure critiques by the corrections they lead to: which right solutions stay right, which wrong ones are corrected.
 
     Example: tirage eval critic nano:heldout --limit 50 --model nano
     """
@@ -57,7 +74,7 @@ def critic(
         model=model,
         problems=source,
         seed=seed,
-        sampling=SamplingConfig(temperature=0.0, max_tokens=max_tokens),
+        sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
         model_options=ModelConfig(concurrency=concurrency),
         turns=turns,
         student=student,
@@ -67,7 +84,7 @@ def critic(
     folder = run if run is not None else Path("runs") / f"critic-{config_hash(config)}"
     wanted = _modes(modes)
     with LiveDisplay(quiet=as_json) as display:
-        rows = run_sync(measure_critiques(config, wanted, folder, display))
+        rows = run_sync(measure_critiques(config, wanted, folder, display, budget=tree_budget(limits(budget))))
     figures = {"model": config.model, "problems": problems, "rows": [as_data(row) for row in rows]}
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if as_json:

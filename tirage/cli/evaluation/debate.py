@@ -11,14 +11,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
+from tirage.cli.flags import AsJson, Concurrency, Limit, Limits, MaxTokens, RunPath, Seed, Settings, Temperature
+from tirage.cli.words import limits
 from tirage.core.errors import ConfigError
 from tirage.evaluation.figures import band, percent
 from tirage.evaluation.tournament import Share, Tournament, rank, schedule
 from tirage.runtime.config import ModelConfig, SamplingConfig
-from tirage.runtime.config_files import config_hash
+from tirage.runtime.config_files import build_config, config_hash
 from tirage.runtime.debates import DebateConfig, hold_debates, tournament_figures
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
+from tirage.runtime.opening.searching import tree_budget
 
 FIGURES = "tournament.json"
 
@@ -32,17 +35,19 @@ def debate(
     problems: Annotated[
         str, typer.Option("--problems", "-p", help="A file, nano:SPLIT or gym:FAMILY[,FAMILY]; with answers.", show_default=False)
     ],
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
+    run: RunPath = None,
+    limit: Limit = None,
     least: Annotated[int, typer.Option("--min-rounds", min=1, help="Rounds before the judge is asked.")] = 2,
     most: Annotated[int, typer.Option("--max-rounds", min=1, help="Rounds after which the judge has to decide.")] = 5,
     both_orders: Annotated[bool, typer.Option("--both-orders", help="Ask the judge in both orders; doubles its calls.")] = False,
     keep_options: Annotated[bool, typer.Option("--keep-options", help="Leave multiple-choice options in the question.")] = False,
-    temperature: Annotated[float, typer.Option(min=0, help="Of the debaters; the judge is greedy.")] = 0.7,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Per turn.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, help="Debates in flight.")] = 64,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    temperature: Temperature = 0.7,
+    max_tokens: MaxTokens = 1024,
+    seed: Seed = 0,
+    concurrency: Concurrency = 64,
+    budget: Limits = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Rank models by debates: one defends the official answer, one another answer, a judge who knows neither decides; then swapped.
 
@@ -55,7 +60,7 @@ def debate(
         raise ConfigError(f"--models: {error}") from None
     if least > most:
         raise ConfigError(f"--min-rounds {least} is more than --max-rounds {most}")
-    config = DebateConfig(
+    flags = DebateConfig(
         models=names,
         judge=judge,
         problems=parse_problems(problems, limit),
@@ -67,9 +72,10 @@ def debate(
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
         model_options=ModelConfig(concurrency=concurrency),
     )
+    config = build_config(DebateConfig, flags.model_dump(mode="json"), "settings", settings or ())
     folder = run if run is not None else Path("runs") / f"debate-{config_hash(config)}"
     with LiveDisplay(quiet=as_json) as display:
-        endings = run_sync(hold_debates(config, folder, display))
+        endings = run_sync(hold_debates(config, folder, display, budget=tree_budget(limits(budget))))
     table = rank([match for match, _ in endings], names, seed=seed)
     figures = tournament_figures(table, [ending for _, ending in endings])
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

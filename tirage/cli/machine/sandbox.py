@@ -31,7 +31,7 @@ def check(
     image: Annotated[str, typer.Option("--image", help="docker: an image with Python >= 3.11.")] = "tirage-sandbox",
     kernel: Annotated[str, typer.Option("--kernel", help="jupyter: an installed kernel.")] = "python3",
     group: Annotated[list[str] | None, typer.Option("--group", help="Only this group; repeatable.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run what a session promises and some hundred hostile cells; exit 5 when a promise or a promised layer does not hold."""
     unknown = set(group or ()) - {"promises", *GROUPS}

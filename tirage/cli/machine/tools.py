@@ -37,7 +37,7 @@ Sources = Annotated[
         help="module:attribute, a folder of modules, a collection's file, an mcpServers file (.json); default: what is installed.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @asynccontextmanager

@@ -21,9 +21,9 @@ def resume(
     terminate: Annotated[bool, typer.Option("--terminate", help="End the run with the best answer so far.")] = False,
     by: Annotated[str, typer.Option(help="Who decides.")] = "",
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help="A module:attribute that the run uses; repeatable.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Picture of who spoke to whom: .html, .dot, .mmd, .json, .txt.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Picture of who spoke to whom: .html, .dot, .mmd, .json, .txt.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the picture that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Resume a paused run; nothing that is recorded is asked again. Without a decision the terminal asks for one.
 

@@ -10,9 +10,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
+from tirage.cli.flags import (
+    Answer,
+    AsJson,
+    Collections,
+    Concurrency,
+    Hints,
+    Limit,
+    Limits,
+    ModelName,
+    Options,
+    RunPath,
+    Seed,
+    Servers,
+    Settings,
+    Temperature,
+    Tools,
+    VerifierName,
+)
 from tirage.cli.solving.solve import show_answer
 from tirage.cli.solving.tree_display import TreeDisplay
-from tirage.cli.words import pairs, with_tools
+from tirage.cli.words import limits, pairs, with_tools
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
@@ -37,26 +55,26 @@ def search(
     problem: Annotated[str | None, typer.Argument(help="The problem's text.", show_default=False)] = None,
     problems: Annotated[str | None, typer.Option("--problems", "-p", help="Many: a file, nano:SPLIT or gym:FAMILY[,FAMILY].")] = None,
     strategy: Annotated[str, typer.Option("--strategy", "-s", help="How the tree grows: --list names them; or module:attribute.")] = "mcts",
-    model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
-    budget: Annotated[list[str] | None, typer.Option("--budget", "-b", help="Kept to within a step:  tokens=20000; repeatable.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Steps of a tree in flight at once.")] = 16,
+    model: ModelName = "nano",
+    budget: Limits = None,
+    concurrency: Concurrency = 16,
     valuer: Annotated[str, typer.Option(help="What values a path: auto, critic, confidence, execution, prm, oracle, none.")] = "auto",
     stop: Annotated[list[str] | None, typer.Option(help="End early: solved, converged, saturated; repeatable.")] = None,
     separator: Annotated[str | None, typer.Option(help=r"Text that ends a step, to search over thoughts, e.g. '\n' or '\n\n'.")] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="Of the strategy, e.g. width=3; repeatable.")] = None,
-    answer: Annotated[str | None, typer.Option(help="Reference answer to grade against (one problem).")] = None,
-    verifier: Annotated[str | None, typer.Option(help="What grades, where it is not the default: a name, or module:attribute.")] = None,
-    hint: Annotated[list[str] | None, typer.Option("--hint", help="Give START hints at this position; repeatable.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Of the policy; default: the model's, else 0.8.")] = None,
-    tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
-    mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
-    collection: Annotated[list[Path] | None, typer.Option("--collection", "-c", help="Let it search this collection; repeatable.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first problems.")] = None,
-    seed: Annotated[int, typer.Option(help="Every draw derives from it.")] = 0,
-    run: Annotated[Path | None, typer.Option("--run", help="Run folder; the same folder resumes.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any other key of the configuration; repeatable.")] = None,
+    option: Options = None,
+    answer: Answer = None,
+    verifier: VerifierName = None,
+    hint: Hints = None,
+    temperature: Temperature = None,
+    tools: Tools = None,
+    mcp: Servers = None,
+    collection: Collections = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    run: RunPath = None,
+    settings: Settings = None,
     names: Annotated[bool, typer.Option("--list", help="Name the strategies and their options.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Search for a solution on a tree: watched live, kept whole, resumed after an interruption.
 
@@ -81,7 +99,7 @@ def search(
                 "valuer": valuer,
                 "stop": stop or [],
                 "separator": None if separator is None else separator.replace("\\n", "\n").replace("\\t", "\t"),
-                "budget": pairs(budget, "--budget") or {"nodes": 64},
+                "budget": limits(budget, nodes=64).model_dump(),
                 "concurrency": concurrency,
             },
         },

@@ -8,12 +8,29 @@ import typer
 from rich.console import Console
 
 from tirage.agents.driver import StepEvent
-from tirage.cli.words import in_dialect, model_options, pairs, with_tools
+from tirage.cli.flags import (
+    Answer,
+    AsJson,
+    BestOf,
+    Collections,
+    Hints,
+    Limits,
+    MaxTokens,
+    ModelName,
+    Options,
+    Seed,
+    Servers,
+    Settings,
+    Temperature,
+    Tools,
+    VerifierName,
+)
+from tirage.cli.words import in_dialect, limits, pairs, with_tools
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Source
 from tirage.core.trajectory import Trajectory
-from tirage.runtime.config import AgentConfig, BudgetConfig, ModelConfig, SamplingConfig, SolveConfig
+from tirage.runtime.config import AgentConfig, HintsConfig, ModelConfig, SamplingConfig, SolveConfig
 from tirage.runtime.config_files import build_config, load_config
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.models import known_profile
@@ -30,41 +47,30 @@ STYLES = {
 }
 
 
-Temperature = Annotated[
-    float | None, typer.Option(min=0, help="0 is greedy; default: the agent's, else the model's, else 0, or 0.8 where several are drawn.")
-]
-MaxTokens = Annotated[
-    int | None, typer.Option(min=1, help="Per policy turn; default: the agent's, else the model's, else what context and budget leave.")
-]
-BudgetTokens = Annotated[int | None, typer.Option(min=0, help="Sampled tokens in all, judging included; kept to within one step.")]
-
-
 def solve(
     question: Annotated[str | None, typer.Argument(help="The question.", show_default=False)] = None,
-    model: Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")] = "nano",
-    hint: Annotated[bool | None, typer.Option("--hint/--no-hint", help="Place a START hint first; default: only for nano.")] = None,
-    answer: Annotated[str | None, typer.Option(help="Reference answer to grade against.")] = None,
-    verifier: Annotated[str | None, typer.Option(help="What grades the answer: a name, or module:attribute.", show_default="math")] = None,
-    best_of: Annotated[int, typer.Option(min=1, help="Chains to sample; the answer is the majority.")] = 1,
+    model: ModelName = "nano",
+    hint: Hints = None,
+    no_hint: Annotated[bool, typer.Option("--no-hint", help="Give none where the model's profile suggests one.")] = False,
+    answer: Answer = None,
+    verifier: VerifierName = None,
+    best_of: BestOf = 1,
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="A system (`list` names them), module:attribute, YAML file.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", help="Of the agent: rounds=3, outputs=final,direct; repeatable.")
-    ] = None,
+    option: Options = None,
     second: Annotated[str | None, typer.Option(help="Second model, for agents in which two take part.")] = None,
     prm: Annotated[str | None, typer.Option(help="Reward model (folder or hub name) that values chains or an agent's paths.")] = None,
     dialect: Annotated[str | None, typer.Option(help="How calls are written: fenced-python, native, tags, tags:NAME, plain.")] = None,
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
-    budget_tokens: BudgetTokens = None,
-    tools: Annotated[list[str] | None, typer.Option(help="Folder of modules or module:attribute: their tools too; repeatable.")] = None,
-    mcp: Annotated[Path | None, typer.Option(help="mcpServers file: its servers' tools too, by native tool calls.")] = None,
-    collection: Annotated[
-        list[Path] | None, typer.Option("--collection", "-c", help="Let the model search this collection; repeatable.")
-    ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="E.g. model_options.chat_template=FILE; repeatable.")] = None,
+    budget: Limits = None,
+    tools: Tools = None,
+    mcp: Servers = None,
+    collection: Collections = None,
+    seed: Seed = 0,
+    settings: Settings = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run folder that keeps the trace.", show_default="runs/solve-DATE-TIME")] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Keep no trace.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Solve one question: thinking, code, output and answer as they come.
 
@@ -79,20 +85,24 @@ def solve(
     _check_together(agent, best_of, belongs_to_agent=bool(option or second))
     if no_run and run is not None:
         raise ConfigError(f"--run {run} keeps the trace and --no-run keeps none; give one of them")
+    if no_hint and hint:
+        raise ConfigError("--hint gives hints and --no-hint gives none; give one of them")
     several = best_of > 1 or agent is not None
     told = {**with_tools(tools, mcp, collection, _file(agent)), **({} if prm is None else {"prm": prm}), **in_dialect(dialect)}
-    options = model_options(settings)
     driven = _agent(agent, pairs(option, "--option"), second, best_of, told)
-    _warn(driven.name, model, options)
-    config = SolveConfig(
+    flags = SolveConfig(
         model=model,
+        seed=seed,
         agent=driven,
-        model_options=options,
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
-        hints=solve_hints(model, hint, options),
-        budget=BudgetConfig(tokens=budget_tokens),
+        hints=HintsConfig(positions=tuple(hint)) if hint else None,
+        budget=limits(budget),
         verifier=verifier,
     )
+    config = build_config(SolveConfig, flags.model_dump(mode="json"), "settings", settings or ())
+    if config.hints is None and not no_hint:
+        config = config.model_copy(update={"hints": solve_hints(model, None, config.model_options)})
+    _warn(driven.name, model, config.model_options)
     on_step = None if as_json else lambda event: show_step(console, event, several=several)
     problem = Problem(prompt=question, answer=answer)
     solution = run_sync(solve_async(problem, config, on_step=on_step, run=None if no_run else run or "auto"))

@@ -10,10 +10,27 @@ import typer
 
 from tirage.cli.evaluation.evaluate import compare as compare_all
 from tirage.cli.files import check_place, write_picture
+from tirage.cli.flags import (
+    Answer,
+    AsJson,
+    Force,
+    Limit,
+    Limits,
+    MaxTokens,
+    Members,
+    ModelName,
+    Rounds,
+    RunPath,
+    Seed,
+    Settings,
+    Temperature,
+)
 from tirage.cli.solving.teamwork import perform
+from tirage.cli.words import limits
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, SamplingConfig
+from tirage.runtime.config_files import build_config
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
 from tirage.runtime.opening.topologies import checked_models, open_topology, topology_for
@@ -38,11 +55,11 @@ def show(
     form: Annotated[
         TopologyForm, typer.Option("--format", "-f", help="ascii to read here, html to look at, the others for other tools.")
     ] = "ascii",
-    members: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
-    seed: Annotated[int, typer.Option(help="Of the stock topology `random`.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default="standard output")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    members: Members = None,
+    rounds: Rounds = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write.", show_default="standard output")] = None,
+    force: Force = False,
     query: Annotated[str, typer.Option(help="For a learned topology: the problem that it is decoded for.")] = "",
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the YAML file and exit.")] = False,
 ) -> None:
@@ -66,19 +83,20 @@ def show(
 def run(
     source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Stock topology, YAML file, or what was learned.", show_default=False)],
     question: Annotated[str, typer.Argument(help="The question.", show_default=False)],
-    model: Annotated[str, typer.Option("--model", "-m", help="Model string of members without their own.")] = "nano",
-    answer: Annotated[str | None, typer.Option(help="Reference answer to grade against; no member sees it.")] = None,
-    members: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
+    model: ModelName = "nano",
+    answer: Answer = None,
+    members: Members = None,
+    rounds: Rounds = None,
     approve: Annotated[list[str] | None, typer.Option(help="Member whose turns wait for a person; repeatable.")] = None,
     pause: Annotated[Path | None, typer.Option(help="File that keeps the run while a turn waits; `tirage resume FILE` goes on.")] = None,
     saboteur: Annotated[str | None, typer.Option(help="Member who misleads the others, to see what the team withstands.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Of every member; default: the model's, else 0.8.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Per turn; default: the model's, else what the context leaves.")] = None,
-    budget_tokens: Annotated[int | None, typer.Option(min=0, help="Sampled tokens of the whole team.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Picture of who spoke to whom: .html, .dot, .mmd, .json, .txt.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    budget: Limits = None,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Picture of who spoke to whom: .html, .dot, .mmd, .json, .txt.")] = None,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let a team work on one question."""
     team = topology_for(source, question, members, rounds)
@@ -93,7 +111,8 @@ def run(
         approve=tuple(approve or ()),
         temperature=temperature,
         max_tokens=max_tokens,
-        tokens=budget_tokens,
+        budget=limits(budget),
+        settings=tuple(settings or ()),
     )
     perform(Waiting(made, Problem(prompt=question, answer=answer), PausedLog(), pause), out=out, force=force, as_json=as_json)
 
@@ -102,35 +121,40 @@ def run(
 def train(
     source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The team whose edges are learned.", show_default=False)],
     problems: Annotated[str, typer.Option("--problems", "-p", help="A file, nano:SPLIT or gym:FAMILY[,FAMILY].", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where it is kept: .safetensors for gdesigner, .json for edges.")],
+    out: Annotated[Path, typer.Option("--out", help="Where it is kept: .safetensors for gdesigner, .json for edges.")],
     learner: Annotated[str, typer.Option(help=f"{' or '.join(LEARNERS)}: edges by the problem, or the same for all.")] = "gdesigner",
-    model: Annotated[str, typer.Option("--model", "-m", help="Model string of the members.")] = "nano",
+    model: ModelName = "nano",
     queries: Annotated[int, typer.Option(min=1, help="Problems to learn from.")] = 40,
     batch: Annotated[int, typer.Option(min=1, help="Problems between two steps.")] = 4,
     price: Annotated[float, typer.Option(min=0, help="Utility that 1,000 sampled tokens cost.")] = 0.1,
-    members: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Of a stock topology.", show_default="the shape's own")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="Of every member; default: the model's, else 0.8.")] = None,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
-    run: Annotated[Path | None, typer.Option(help="Run folder; the same one resumes.", show_default="beside --out, ending in .run")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the batches as JSON.")] = False,
+    members: Members = None,
+    rounds: Rounds = None,
+    temperature: Temperature = None,
+    seed: Seed = 0,
+    budget: Limits = None,
+    settings: Settings = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run folder; the same folder resumes.", show_default="beside --out, ending in .run")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Learn who should speak to whom from what teams achieve; then `topology run FILE`, or `topology show FILE --query`."""
     check_learner(learner, out)
     check_place(out, force=force)
     team = open_topology(source, members, rounds)
-    config = TeachConfig(
+    flags = TeachConfig(
         team=team.to_dict(),
         learner=learner,
         batch=batch,
         price=price,
         model=model,
         problems=parse_problems(problems, queries),
-        agent=AgentConfig(name="team", models=tuple({m.model: None for m in team.members if m.model})),
+        agent=AgentConfig(name="team", models=tuple({m.model: None for m in team.members if m.model}), budget=limits(budget)),
         sampling=SamplingConfig(temperature=temperature),
         seed=seed,
     )
+    config = build_config(TeachConfig, flags.model_dump(mode="json"), "settings", settings or ())
     folder = out.with_suffix(".run") if run is None else run
     taught = run_sync(teach(config, out, folder, (lambda text: None) if as_json else typer.echo))
     if as_json:
@@ -140,15 +164,16 @@ def train(
     typer.echo(f"learned: {out} (tirage topology show {out} --query ...); what the teams did: {folder}")
 
 
-@topology_app.command("compare", epilog="Example: tirage topology compare single,chain,debate --problems nano:heldout --budget 1000")
+@topology_app.command("compare", epilog="Example: tirage topology compare single,chain,debate --problems nano:heldout --budget tokens=1000")
 def compare(
     names: Annotated[str, typer.Argument(help="Stock topologies and files, with commas; strategies and agents too.", show_default=False)],
     problems: Annotated[str, typer.Option("--problems", "-p", help="A file, nano:SPLIT or gym:FAMILY[,FAMILY].", show_default=False)],
-    model: Annotated[str, typer.Option("--model", "-m", help="Model string.")] = "nano",
-    budget: Annotated[int, typer.Option(min=0, help="Sampled tokens per problem.")] = 4000,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; the same folder resumes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    model: ModelName = "nano",
+    budget: Limits = None,
+    limit: Limit = None,
+    settings: Settings = None,
+    run: RunPath = None,
+    as_json: AsJson = False,
 ) -> None:
     """Topologies on the same problems at the same budget: `tirage compare --strategies` by another name."""
-    compare_all(strategies=names, problems=problems, model=model, budget=budget, limit=limit, out=out, as_json=as_json)
+    compare_all(strategies=names, problems=problems, model=model, budget=budget, limit=limit, settings=settings, run=run, as_json=as_json)

@@ -43,7 +43,7 @@ StageOption = Annotated[str | None, typer.Option("--stage", help="Only this stag
 FamilyOption = Annotated[str | None, typer.Option("--family", help="Only problems of this family.", show_default=False)]
 CorrectOption = Annotated[bool | None, typer.Option("--correct/--wrong", help="Only rollouts judged right (or wrong).", show_default=False)]
 UngradedOption = Annotated[bool, typer.Option("--ungraded", help="Only rollouts that nobody could judge.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @trace_app.command("ls", epilog="Example: tirage trace ls runs/first --stage before --wrong --limit 20")
@@ -53,7 +53,7 @@ def ls(
     family: FamilyOption = None,
     correct: CorrectOption = None,
     ungraded: UngradedOption = False,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many.", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.", show_default=False)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List rollouts: one line each, with verdict, cost and whether tools and hints were used."""
@@ -98,9 +98,7 @@ def tree_picture(
     form: Annotated[
         Form, typer.Option("--format", "-f", help="html: a page to walk about in; json, dot and mermaid for other tools.")
     ] = "html",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write; html goes to tree.html in the run folder, else stdout.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; html goes to tree.html in the run folder, else stdout.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Draw the tree of one rollout: an interactive page, or a form that other tools draw."""
@@ -123,7 +121,7 @@ def export_traces(
         Format | None,
         typer.Option("--format", "-f", help="openai, sharegpt and trl are JSONL; hf is a datasets folder.", show_default=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write (a folder for hf).", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write (a folder for hf).", show_default=False)] = None,
     otlp: Annotated[
         str | None,
         typer.Option("--otlp", help="Send spans to this OpenTelemetry collector, e.g. http://localhost:4318.", show_default=False),
@@ -167,7 +165,7 @@ def grep(
     pattern: Annotated[str, typer.Argument(help="Text to look for; the case of ASCII letters is ignored.", show_default=False)] = "",
     source: Annotated[Source | None, typer.Option("--source", help="Only text of this author.", show_default=False)] = None,
     regex: Annotated[bool, typer.Option("--regex", "-E", help="PATTERN is a regular expression (slower).")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many.", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.", show_default=False)] = None,
     not_run: Annotated[bool, typer.Option("--unrun", help="Programs that the policy wrote and nothing ran, instead of a pattern.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -208,7 +206,7 @@ def why(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Folder of a trained checkpoint (the one with lineage.json).")],
     row: Annotated[str | None, typer.Option("--row", help="Detail only the training row of this id.", show_default=False)] = None,
     trace: Annotated[str | None, typer.Option("--trace", help="Detail only rows made from this trace.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Rows to follow to their model calls, per dataset.")] = 3,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Rows to follow to their model calls, per dataset.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
     """Follow a checkpoint back to its dataset, traces and model calls, and check every link."""

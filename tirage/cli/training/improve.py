@@ -20,7 +20,7 @@ def improve(
     run: Annotated[Path | None, typer.Option(help="Run folder; runs/NAME by default.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.g. --set model=hf/PATH; repeatable.")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the YAML file and exit.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run or resume one improvement round: measure, sample with hints, build rows, fine-tune, measure again.
 

@@ -29,8 +29,8 @@ _COLOURS = {JobState.SUCCEEDED: "green", JobState.FAILED: "red", JobState.LOST: 
 
 def train(
     dataset: DatasetArgument,
-    init: Annotated[str, typer.Option("--init", "-i", help="Model string or folder to start from, e.g. nano.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Job folder; the checkpoint lands in its `checkpoint/`.")],
+    init: Annotated[str, typer.Option("--init", help="Model string or folder to start from, e.g. nano.")],
+    out: Annotated[Path, typer.Option("--out", help="Job folder; the checkpoint lands in its `checkpoint/`.")],
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,8 +76,8 @@ def ls(
 @jobs_app.command("logs", epilog="Example: tirage jobs logs jobs/first --follow")
 def logs(
     job: JobArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the trainer ends.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Start with so many last lines.")] = 40,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the trainer ends.")] = False,
+    lines: Annotated[int, typer.Option("--lines", min=1, help="Start with so many last lines.")] = 40,
 ) -> None:
     """Print a job's log."""
     folder = _known(job)

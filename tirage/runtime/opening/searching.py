@@ -64,7 +64,7 @@ LIMITS = {
     "tool_calls": "tool_calls",
     "sandbox_s": "sandbox_s",
     "seconds": "wall_s",
-    "cost_usd": "cost_usd",
+    "usd": "cost_usd",
     "nodes": "nodes",
     "depth": "depth",
 }
