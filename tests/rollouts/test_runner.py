@@ -123,7 +123,7 @@ async def test_a_dead_server_stops_the_run_and_the_next_start_does_only_the_rest
 async def test_many_broken_rollouts_in_a_row_end_the_run_and_are_not_kept() -> None:
     store = Store()
     everything = tuple(problem.prompt for problem in PROBLEMS[2:])
-    with pytest.raises(SandboxError, match=r"16 rollouts in a row broke; the last: SandboxError: gone; mend it"):
+    with pytest.raises(SandboxError, match=r"16 rollouts in a row broke: fix the cause .*; the last: SandboxError: gone"):
         await runner(Echo(breaks=everything), store, concurrency=1).run(Stage(name="t", problems=PROBLEMS, model="echo"))
     assert len(store.rollouts) == 2
     few = Store()
@@ -166,3 +166,12 @@ async def test_progress_counts_up() -> None:
 
 def test_repeated_problems_are_dropped() -> None:
     assert unique([*PROBLEMS, *PROBLEMS]) == PROBLEMS
+
+
+async def test_a_stage_in_which_everything_broke_is_an_error_and_is_begun_again() -> None:
+    store = Store()
+    with pytest.raises(SandboxError, match="the rollout broke and nothing is kept: .*; the last: SandboxError: gone"):
+        await runner(Echo(breaks=("3?",)), store).run(Stage(name="s", problems=(PROBLEMS[3],), model="m"))
+    assert store.rollouts == []
+    progress = await runner(Echo(), store).run(Stage(name="s", problems=(PROBLEMS[3],), model="m"))
+    assert (progress.done, progress.resumed) == (1, 0)

@@ -15,7 +15,7 @@ from typing import Any
 from tirage.agents.driver import Log, StepEvent
 from tirage.agents.explorer import Agent, SolveContext
 from tirage.core.budget import Budget, Meter
-from tirage.core.errors import ModelError, SandboxError, TirageError, ToolError, boundary
+from tirage.core.errors import TirageError, boundary
 from tirage.core.problem import Problem
 from tirage.core.rollout import Rollout
 from tirage.core.seeds import derive_seed
@@ -23,6 +23,7 @@ from tirage.core.step import Usage
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import Tree
 from tirage.core.verdict import Verdict
+from tirage.rollouts.failures import error_of, failure_of
 from tirage.traces.base import TraceSink
 from tirage.verification.base import Verifier
 from tirage.verification.extract import conclusion
@@ -102,8 +103,8 @@ class Runner:
     ) -> StageProgress:
         """Roll out what is missing of `stage`. `on_start` hears the key of each rollout that really begins.
 
-        Raises when the surroundings fail (dead server, wrong key, exhausted disk, `MOST_FAILURES` broken rollouts in a row,
-        which are not kept); what was finished is kept.
+        Raises when the surroundings fail (dead server, wrong key, exhausted disk), after `MOST_FAILURES` broken rollouts in a row, and when
+        every rollout of the stage broke. These are not kept; what was finished is.
         """
         finished = self.store.keys(stage.name)
         jobs = [(problem, sample) for sample in range(stage.samples) for problem in stage.problems]
@@ -127,7 +128,7 @@ class Runner:
 
         with _rare_collections():
             await _together(work, min(self.concurrency, len(missing)))
-        kept.flush()
+        kept.end()
         return kept.progress
 
     async def _roll(
@@ -189,20 +190,28 @@ class _Kept:
         self._store = store
         self._on_progress = on_progress
         self._waiting: list[Rollout] = []
+        self._some = progress.resumed > 0
 
     def add(self, rollout: Rollout) -> None:
-        """TraceSink a whole rollout and the few broken ones before it. Raises when too many in a row are broken."""
-        path = rollout.trajectory
+        """Store a whole rollout and the few broken ones before it. Raises when too many in a row are broken."""
         self._waiting.append(rollout)
-        if path is None or path.error is None:
-            self.flush()
+        failure = failure_of(rollout.tree)
+        if failure is None:
+            self._some = True
+            self._flush()
         elif len(self._waiting) >= MOST_FAILURES:
-            last = f"{path.error.kind}: {path.error.message}"
-            kind = {"model": ModelError, "sandbox": SandboxError, "tool": ToolError}.get(path.error.boundary, TirageError)
-            raise kind(f"{len(self._waiting)} rollouts in a row broke; the last: {last}; mend it and run again to resume")
+            raise error_of(failure, f"{len(self._waiting)} rollouts in a row broke: fix the cause and run again to resume")
 
-    def flush(self) -> None:
-        """TraceSink what is waiting."""
+    def end(self) -> None:
+        """Store what is waiting. Raises when the stage has no whole rollout."""
+        failure = failure_of(self._waiting[-1].tree) if self._waiting else None
+        if failure is not None and not self._some:
+            count = len(self._waiting)
+            broke = "the rollout broke" if count == 1 else f"all {count} rollouts broke"
+            raise error_of(failure, f"{broke} and nothing is kept: fix the cause and run again")
+        self._flush()
+
+    def _flush(self) -> None:
         for rollout in self._waiting:
             self._store.append(rollout)
             self.progress.done += 1

@@ -30,6 +30,7 @@ from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Source
 from tirage.core.trajectory import Trajectory
+from tirage.rollouts.failures import error_of, failure_of
 from tirage.runtime.config import AgentConfig, HintsConfig, ModelConfig, SamplingConfig, SolveConfig
 from tirage.runtime.config_files import build_config, load_config
 from tirage.runtime.event_loop import run_sync
@@ -107,6 +108,7 @@ def solve(
     problem = Problem(prompt=question, answer=answer)
     solution = run_sync(solve_async(problem, config, on_step=on_step, run=None if no_run else run or "auto"))
     _tell(console, solution, as_json=as_json)
+    check_answered(solution)
 
 
 def _check_together(agent: str | None, best_of: int, *, belongs_to_agent: bool) -> None:
@@ -115,6 +117,13 @@ def _check_together(agent: str | None, best_of: int, *, belongs_to_agent: bool) 
         raise ConfigError("--option and --second belong to an agent; name it with --agent")
     if agent is not None and best_of > 1:
         raise ConfigError(f"--best-of does not go with --agent {agent}; `tirage solve --agent list` names its options")
+
+
+def check_answered(solution: Solution) -> None:
+    """Raise what broke a problem that got no answer, so that the exit code says so."""
+    failure = failure_of(solution.tree)
+    if failure is not None and solution.answer is None:
+        raise error_of(failure, "there is no answer")
 
 
 def _tell(console: Console, solution: Solution, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tirage.agents.driver import StepEvent
 from tirage.cli.files import check_place, write_picture
-from tirage.cli.solving.solve import show_end, show_step
+from tirage.cli.solving.solve import check_answered, show_end, show_step
 from tirage.core.errors import ConfigError
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.solving import Solution, as_data
@@ -66,6 +66,7 @@ def perform(waiting: Waiting, *, out: Path | None, force: bool, as_json: bool) -
         _tell_paused(waiting, paused, as_json=as_json)
         raise typer.Exit(WAITS) from None
     _tell_end(console, run, solution, out=out, force=force, as_json=as_json)
+    check_answered(solution)
 
 
 def _tell_paused(waiting: Waiting, paused: Paused, *, as_json: bool) -> None:
