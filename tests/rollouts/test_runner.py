@@ -170,7 +170,7 @@ def test_repeated_problems_are_dropped() -> None:
 
 async def test_a_stage_in_which_everything_broke_is_an_error_and_is_begun_again() -> None:
     store = Store()
-    with pytest.raises(SandboxError, match="the rollout broke and nothing is kept: .*; the last: SandboxError: gone"):
+    with pytest.raises(SandboxError, match=r"the rollout broke and nothing is kept: .*; the last: SandboxError: gone"):
         await runner(Echo(breaks=("3?",)), store).run(Stage(name="s", problems=(PROBLEMS[3],), model="m"))
     assert store.rollouts == []
     progress = await runner(Echo(), store).run(Stage(name="s", problems=(PROBLEMS[3],), model="m"))
