@@ -2,7 +2,7 @@
 
 Loading a name runs code, so only names that the user typed or configured are loaded: flags, configuration files, arguments of Python calls.
 A name that stands in data, such as a trace, a problem file, a dataset, an index or a request of a client, may come from somebody else.
-Whoever reads such data compares the name with those that the user gave, and refuses it (`refuse_code`) where it names code.
+Whoever reads such data compares the name with those that the user gave, and refuses it (`refuse_foreign`) where it names code or a server.
 """
 
 import difflib
@@ -69,10 +69,15 @@ def _import(module: str, word: str, kind: str) -> Any:
             sys.path.append(here)
 
 
-def refuse_code(word: str, where: str, remedy: str) -> None:
-    """Raise `ConfigError` where a name that was read from data names code; `where` holds it, `remedy` says how the user gives it."""
+def refuse_foreign(word: str, where: str, remedy: str) -> None:
+    """Raise `ConfigError` where a name that was read from data names code or a server; `where` holds it.
+
+    `remedy` says how a user who trusts it gives the name.
+    """
     if is_place(word):
         raise ConfigError(f"{where} names code, {word!r}, which is not run because a file says so; if you trust it, {remedy}")
+    if word.startswith(("http://", "https://")):
+        raise ConfigError(f"{where} names the server {word!r}, to which nothing is sent because a file says so; if you trust it, {remedy}")
 
 
 def make_with(make: Callable[..., Any], settings: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tirage.core.codec import decode, encode
 from tirage.core.errors import ConfigError, DataError, MissingExtra
-from tirage.core.extension import refuse_code
+from tirage.core.extension import refuse_foreign
 from tirage.core.problem import Problem
 from tirage.problems.base import ProblemSet
 
@@ -216,7 +216,7 @@ def _own(row: Row, where: str, columns: Columns) -> Problem:
         problem = replace(problem, verifier=columns.verifier)
     elif columns.verifier is None:
         # A file may come from anybody: code that it names is run only where the user names it too.
-        refuse_code(problem.verifier, where, f"give it yourself: --verifier {problem.verifier}, or verifier: beside the file's path")
+        refuse_foreign(problem.verifier, where, f"give it yourself: --verifier {problem.verifier}, or verifier: beside the file's path")
     if problem.answer is None and not columns.unanswered and problem.verifier != "gym":
         raise DataError(f"{where}: {_NO_ANSWER}")
     return problem

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from tirage.core.hint import HintPosition
+from tirage.models.keys import credentials_in, texts_in
 from tirage.problems import FileSource, ProblemSource
 from tirage.sandbox.opening import OWN as own_sandboxes
 from tirage.tools.retrieval.base import RetrievalMode
@@ -20,9 +21,16 @@ SANDBOXES = ("fork", "docker", "jupyter")
 
 
 class Strict(BaseModel):
-    """Base of all configuration: frozen, unknown keys refused."""
+    """Base of all configuration: frozen. Unknown keys are refused, and so are URLs with credentials: a run keeps its configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*")
+    @classmethod
+    def _without_credentials(cls, value: Any) -> Any:
+        if any(credentials_in(text) for text in texts_in(value)):
+            raise ValueError("a URL with a user, password or key in it would be kept with the run; put the key into model_options.api_keys")
+        return value
 
 
 class SamplingConfig(Strict):
@@ -267,7 +275,12 @@ class ModelConfig(Strict):
         "(2024-07-26 where nothing is said: the clock is not read)",
     )
     profile: dict[str, Any] = Field({}, description="what is known better about the model than its files tell; `tirage models` shows it")
-    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    api_key_env: str | None = Field(None, description="environment variable with the key of the run's own model, for its server alone")
+    api_keys: dict[str, str] = Field(
+        {},
+        description="environment variables that hold keys, by the server that each is for, e.g. {https://api.mistral.ai: MISTRAL_API_KEY}; "
+        "OPENAI_API_KEY is OpenAI's, or that of OPENAI_BASE_URL, without being named",
+    )
     vllm_python: Path | None = Field(None, description="python of vLLM's own environment; .venv-vllm is found by itself")
     vllm_args: tuple[str, ...] = Field((), description="further arguments of the vLLM server")
     threads: int | None = Field(None, ge=1, description="CPU threads of the in-process engine")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from types import TracebackType
 
-from tirage.core.extension import refuse_code
+from tirage.core.extension import refuse_foreign
 from tirage.core.problem import Problem
 from tirage.verification.base import Verifier
 from tirage.verification.factory import open_verifier
@@ -26,7 +26,7 @@ class Verifiers:
         name = problem.verifier
         if name not in self._open:
             if name not in self._own:
-                refuse_code(name, f"problem {problem.id}", f"give it yourself: --verifier {name}, or verifier: in the configuration")
+                refuse_foreign(name, f"problem {problem.id}", f"give it yourself: --verifier {name}, or verifier: in the configuration")
             self._open[name] = open_verifier(name)
         return self._open[name]
 

@@ -7,7 +7,7 @@ import typer
 
 from tirage.cli.solving.teamwork import perform
 from tirage.core.errors import ConfigError
-from tirage.core.extension import refuse_code
+from tirage.core.extension import refuse_foreign
 from tirage.runtime.team_runs import TeamRun, Waiting
 from tirage.workflows.approval import Action, ApprovalDecision, PausedLog, PausedRun
 
@@ -44,7 +44,7 @@ def resume(
     run = TeamRun.from_data(paused.agent)
     for name in (run.model, *run.models):
         if name not in (model or ()):
-            refuse_code(name, str(file), f"name it yourself: --model {name}")
+            refuse_foreign(name, str(file), f"name it yourself: --model {name}")
     waiting = Waiting(run, paused.problem, PausedLog(paused.settled), file)
     waiting.gate.decided = {int(number): decision for number, decision in paused.decided.items()}
     if given:

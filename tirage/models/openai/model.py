@@ -1,7 +1,6 @@
 """OpenAIModel: a language model behind an OpenAI-compatible server."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from tirage.core.errors import CapabilityError, ConfigError, ModelRequestError, TirageError
 from tirage.core.seeds import derive_seed
 from tirage.models.base import Capabilities, Completion, Request
+from tirage.models.keys import key_for
 from tirage.models.openai.probe import find_model, probe
 from tirage.models.openai.server import Refused, Server
 from tirage.models.openai.wire import Facts, chat_payload, completion_payload, read_answer
@@ -170,7 +170,7 @@ async def open_openai(
     Args:
         base_url: With the API version, e.g. `http://127.0.0.1:8000/v1`.
         model: Served name; empty for the only one.
-        api_key: Sent as a bearer token; from OPENAI_API_KEY for api.openai.com when None.
+        api_key: Sent as a bearer token; `key_for(base_url)` when None.
         tokenizer: Folder of the served model's tokenizer. By default the folder the server names, if it is on this machine.
         timeout_s: For one call, waiting included.
         connections: Upper limit on requests in flight.
@@ -182,8 +182,7 @@ async def open_openai(
         ModelRequestError: It has no such model.
         ConfigError: `tokenizer` is not the tokenizer of the served model.
     """
-    if api_key is None and "://api.openai.com/" in base_url:
-        api_key = os.environ.get("OPENAI_API_KEY")
+    api_key = api_key or key_for(base_url)
     server = Server(base_url, api_key=api_key, timeout_s=timeout_s, connections=connections)
     try:
         if facts is None:

@@ -16,6 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from tirage.core.errors import ConfigError, ModelAuthError, ModelError, ModelRateLimited, ModelRequestError, ModelUnavailable
+from tirage.models.keys import credentials_in, origin, without_credentials
 from tirage.models.openai.plain import IDLE_S, Answer, PlainHTTP
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -43,17 +44,21 @@ class Server:
         """`base_url` ends with the API version, e.g. `http://127.0.0.1:8000/v1`; `timeout_s` is for a whole call.
 
         Raises:
-            ConfigError: `base_url` is not an http(s) URL.
+            ConfigError: `base_url` is not an http(s) URL, or holds credentials.
         """
+        origin(base_url)
+        if credentials_in(base_url):
+            shown = without_credentials(base_url)
+            raise ConfigError(f"{shown!r} was given with a user, password or key in the URL, which traces would keep; use api_keys")
         parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{base_url!r} is not a server address; write e.g. http://127.0.0.1:8000/v1")
+        self._key = api_key
         self.base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
         headers = {"content-type": "application/json"}
         if api_key:
             headers["authorization"] = f"Bearer {api_key}"
-        proxied = parts.hostname not in _LOOPBACK and "http" in getproxies() and not proxy_bypass(parts.hostname)
+        host = parts.hostname or ""
+        proxied = host not in _LOOPBACK and "http" in getproxies() and not proxy_bypass(host)
         kind = PlainHTTP if parts.scheme == "http" and not proxied else _LibraryHTTP
         self._http: PlainHTTP | _LibraryHTTP = kind(self.base_url, headers=headers, timeout_s=timeout_s, connections=connections)
 
@@ -85,7 +90,11 @@ class Server:
         answer = await self._exchange(method, url, body)
         if answer.status == 200:
             return _parse(url, answer.body)
-        raise _refusal(url, answer.status, answer.body, answer.headers.get("retry-after"))
+        raise _refusal(url, answer.status, self._without_key(answer.body), answer.headers.get("retry-after"))
+
+    def _without_key(self, content: bytes) -> bytes:
+        """What the server said, without the key that some repeat."""
+        return content.replace(self._key.encode(), b"[key]") if self._key else content
 
     async def _exchange(self, method: str, url: str, body: bytes | None) -> Answer:
         """One exchange; what goes wrong below HTTP is `ModelUnavailable`."""

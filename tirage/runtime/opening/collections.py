@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tirage.core.errors import DataError
-from tirage.core.extension import refuse_code
+from tirage.core.extension import refuse_foreign
 from tirage.runtime.opening.embedders import open_embedder
 from tirage.tools.retrieval import Collection
 from tirage.tools.retrieval.base import Reranker, Store
@@ -27,7 +27,7 @@ def _named(path: Path, name: str | None) -> str:
     """The embedder that a collection names. A collection may come from anybody: code that it names is not run."""
     if name is not None:
         remedy = f"give it yourself: --embedder {name}, or embedder: {name} of the tool in the configuration"
-        refuse_code(name, f"the collection {path}", remedy)
+        refuse_foreign(name, f"the collection {path}", remedy)
     return name or "hash"
 
 

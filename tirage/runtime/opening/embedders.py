@@ -4,12 +4,12 @@ Besides the forms here, `module:attribute` of an embedder, of its class or of a 
 packages offer in the entry-point group `tirage.embedders`.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from tirage.core.errors import ConfigError
 from tirage.core.extension import ExtensionPoint
+from tirage.models.keys import key_for
 from tirage.tools.retrieval.embedders import Embedder, HashingEmbedder, NamedEmbedder
 
 FORMS = {
@@ -61,7 +61,7 @@ def open_embedder(name: str) -> Embedder:
         url, _, served = name.partition("#")
         if not served:
             raise ConfigError(f"embedder {name!r} names no model of that server; write {name}#NAME")
-        return open_served(url, served, api_key=os.environ.get("OPENAI_API_KEY"))
+        return open_served(url, served, api_key=key_for(url))
     if OWN.has(name):
         found = OWN.load(name)
         embedder = found if _is_embedder(found) else found()

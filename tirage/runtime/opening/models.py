@@ -3,7 +3,6 @@
 import asyncio
 import difflib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from tirage.core.errors import ConfigError, ModelAuthError
 from tirage.models.base import Model
 from tirage.models.embedded import nano_path
 from tirage.models.hub import model_folder
+from tirage.models.keys import OPENAI_KEY, key_for, openai_url, origin
 from tirage.models.own import OWN, open_own_model
 from tirage.models.profile import Profile, overridden, profile_of
 from tirage.models.several import Several
@@ -26,7 +26,7 @@ FORMS = {
     "hf/PATH": "a Hugging Face folder or hub name, in this process",
     "vllm/NAME": "a vLLM server that tirage starts and stops; NAME is a folder, a hub name or `nano`",
     "http://HOST:PORT/v1#NAME": "any OpenAI-compatible server",
-    "openai/NAME": "OpenAI's own API",
+    "openai/NAME": "OpenAI's own API, or that of OPENAI_BASE_URL",
     "litellm/PROVIDER/NAME": "anything LiteLLM reaches",
     "replay/FILE": "recorded completions",
     "scripted/FILE": "completions written by hand, one per line, for tests and demonstrations",
@@ -68,7 +68,7 @@ async def open_models(first: str | Model, options: ModelConfig | None, agent: Ag
     others: dict[str, Model] = {}
     try:
         for other in names:
-            others[other] = await open_model(other, options)
+            others[other] = await open_model(other, _options_of_others(first, options, other))
     except BaseException:
         for opened in (*([model] if isinstance(first, str) else []), *others.values()):
             await opened.close()
@@ -96,9 +96,9 @@ async def _open(name: str, options: ModelConfig) -> Model:
             raise ConfigError(f"model {name!r} names no model of that server; write {name}#NAME")
         return await _served(url, served, options)
     if kind == "openai" and rest:
-        if not os.environ.get(options.api_key_env):
-            raise ModelAuthError(f"model {name!r} needs a key; set {options.api_key_env} in the environment")
-        return await _served("https://api.openai.com/v1", rest, options)
+        if key_for(openai_url(), _keys(openai_url(), options)) is None:
+            raise ModelAuthError(f"model {name!r} needs a key; set {OPENAI_KEY} in the environment")
+        return await _served(openai_url(), rest, options)
     if kind == "litellm" and rest:
         from tirage.models.litellm import open_litellm
 
@@ -118,8 +118,27 @@ async def _open(name: str, options: ModelConfig) -> Model:
 async def _served(url: str, served: str, options: ModelConfig) -> Model:
     from tirage.models.openai import open_openai
 
-    key = os.environ.get(options.api_key_env)
+    key = key_for(url, _keys(url, options))
     return await open_openai(url, served, api_key=key, tokenizer=options.tokenizer, read=reader(options))
+
+
+def _keys(own: str, options: ModelConfig) -> dict[str, str]:
+    """The variables with keys by origin; `own` is the URL of the run's own model."""
+    return options.api_keys | ({} if options.api_key_env is None else {own: options.api_key_env})
+
+
+def _options_of_others(first: str | Model, options: ModelConfig | None, other: str) -> ModelConfig | None:
+    """The options for a further model: the key of the run's own model is for its server alone."""
+    if options is None or options.api_key_env is None or (isinstance(first, str) and _server(first) == _server(other)):
+        return options
+    return options.model_copy(update={"api_key_env": None})
+
+
+def _server(name: str) -> str | None:
+    """The origin of a model string that names a server; its URL stays with its kind otherwise."""
+    if name.startswith("openai/"):
+        return origin(openai_url())
+    return origin(name.partition("#")[0]) if name.startswith(("http://", "https://")) else None
 
 
 def reader(options: ModelConfig) -> Callable[[Path], HFRenderer]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tirage.core.errors import ConfigError
-from tirage.core.extension import refuse_code
+from tirage.core.extension import refuse_foreign
 from tirage.runtime.config_files import load_config
 from tirage.teams.edges import EdgeOptimizer
 from tirage.teams.learner import TopologyLearner
@@ -87,7 +87,7 @@ def checked_models(team: Topology, name: str, own: Collection[str] = ()) -> tupl
     models = dict.fromkeys(member.model for member in team.members if member.model)
     for model in models:
         if model not in own:
-            refuse_code(model, f"topology {name}", f"name it yourself, with -m {model} or among agent.models")
+            refuse_foreign(model, f"topology {name}", f"name it yourself, with -m {model} or among agent.models")
     return tuple(models)
 
 
