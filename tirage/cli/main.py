@@ -12,7 +12,7 @@ from rich.console import Console
 
 import tirage
 from tirage.cli.commands import Commands
-from tirage.core.errors import DataError, TirageError
+from tirage.core.errors import ConfigError, DataError, TirageError
 
 INTERRUPTED = 130
 
@@ -85,12 +85,23 @@ def main(arguments: list[str] | None = None) -> None:
         # The outermost edge: an unexpected failure is still one line, with the way to see more.
         if _Debug.on:
             raise
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        console.print(f"[red]unexpected error:[/red] {_escape(line)} (run with `tirage --debug ...` for the traceback)", highlight=False)
-        code = 1
+        code = _tell_unexpected(console, error)
     if code == INTERRUPTED:
         console.print("interrupted; nothing finished is lost: run the same command again to resume", style="yellow")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_unexpected(console: Console, error: Exception) -> int:
+    """Print an error that no part of tirage raises on purpose, and return its exit code; a refused value is an error of usage."""
+    from pydantic import ValidationError  # slow to import, and needed for few errors
+
+    if isinstance(error, ValidationError):
+        line = "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors(include_input=False))
+        console.print(f"[red]error:[/red] {_escape(line)}", highlight=False)
+        return ConfigError.exit_code
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    console.print(f"[red]unexpected error:[/red] {_escape(line)} (run with `tirage --debug ...` for the traceback)", highlight=False)
+    return 1
 
 
 def _escape(text: str) -> str:
