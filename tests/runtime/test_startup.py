@@ -37,7 +37,7 @@ def test_help_imports_no_command(tmp_path: Path) -> None:
     assert "Solve one question" in said
     assert not modules & (NEVER | WITH_WEIGHTS | {"numpy", "pydantic", "yaml", "jinja2"})
     rooms = {name.split(".")[1] for name in modules if name.startswith("tirage.")}
-    assert rooms == {"cli", "core"}
+    assert rooms == {"cli"}
 
 
 def test_an_answer_without_weights_imports_nothing_that_reads_any(tmp_path: Path) -> None:
