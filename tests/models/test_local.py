@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import random
 import threading
@@ -84,6 +85,31 @@ async def test_a_width_that_gives_other_bits_is_not_used(tiny_folder: Path, monk
         assert 16 in widths
     finally:
         await model.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+async def test_widths_are_tried_as_they_will_be_used(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """Which kernels do a product depends on the number of threads, which each thread has for itself."""
+    prove, tried = Network.prove_widths, list[tuple[str, int]]()
+
+    def watched(self: Network) -> None:
+        tried.append((threading.current_thread().name, torch.get_num_threads()))
+        prove(self)
+
+    monkeypatch.setattr(Network, "prove_widths", watched)
+    model = await open_local(tiny_folder, device="cpu", threads=threads)
+    await model.close()
+    assert tried == [("tirage-engine", threads)]
+
+
+async def test_a_network_that_cannot_decode_is_told_when_it_is_opened(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ModelError("this architecture cannot be had")
+
+    monkeypatch.setattr(Network, "decode", broken)
+    with pytest.raises(ModelError, match="cannot be had"):
+        await open_local(tiny_folder, device="cpu")
+    assert gc.isenabled()
 
 
 async def test_agrees_with_transformers(model: LocalModel, tiny_folder: Path) -> None:

@@ -1,14 +1,15 @@
 """Configuration in, open parts out: what is opened is closed, whatever happens, and what was open before stays open."""
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from tests.cli.command_line import script
 from tirage.agents.explorer import SolveContext
 from tirage.core import Problem
-from tirage.core.errors import ConfigError
+from tirage.core.errors import ConfigError, SandboxError
 from tirage.runtime.config import AgentConfig, BudgetConfig, RunConfig, SandboxOptions, SearchConfig
 from tirage.runtime.runtime import Runtime
 from tirage.testing.models import ScriptedModel
@@ -73,6 +74,70 @@ async def test_what_was_opened_before_a_failure_is_closed(tmp_path: Path, closed
         async with Runtime(RunConfig.model_validate({"model": script(tmp_path, "x"), **config})):
             raise AssertionError("nothing can be asked")
     assert len(closed) == 1
+
+
+class SlowParts:
+    """Stands for a model and a sandbox that open; notes what happens to them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, refuses: bool = False) -> None:
+        self.told: list[str] = []
+        self.model_begun, self.sandbox_begun, self.go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.refuses = refuses
+        monkeypatch.setattr("tirage.runtime.runtime.open_models", self.open_models)
+        monkeypatch.setattr("tirage.runtime.runtime.open_interpreter", lambda _: self)
+
+    async def open_models(self, *_: object) -> ScriptedModel:
+        self.model_begun.set()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.told.append("model cancelled")
+            raise
+        self.told.append("model open")
+        return ScriptedModel(["\\boxed{42}"])
+
+    async def __aenter__(self) -> Self:
+        self.sandbox_begun.set()
+        if self.refuses:
+            raise SandboxError("no isolation here")
+        self.told.append("sandbox open")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.told.append("sandbox closed")
+
+
+async def test_model_and_sandbox_open_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = SlowParts(monkeypatch)
+
+    async def both_have_begun() -> None:
+        await asyncio.gather(parts.model_begun.wait(), parts.sandbox_begun.wait())
+        parts.go.set()
+
+    watching = asyncio.create_task(both_have_begun())
+    async with asyncio.timeout(20), Runtime(RunConfig()):
+        assert sorted(parts.told) == ["model open", "sandbox open"]
+    await watching
+
+
+async def test_a_sandbox_that_refuses_closes_the_model_that_opens_meanwhile(monkeypatch: pytest.MonkeyPatch, closed: list[Any]) -> None:
+    parts = SlowParts(monkeypatch, refuses=True)
+    asyncio.get_running_loop().call_later(0.05, parts.go.set)
+    with pytest.raises(SandboxError, match="no isolation here"):
+        await Runtime(RunConfig()).__aenter__()
+    assert parts.told == ["model open"]
+    assert len(closed) == 1
+
+
+async def test_an_interruption_while_opening_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = SlowParts(monkeypatch)
+    entering = asyncio.create_task(Runtime(RunConfig()).__aenter__())
+    await asyncio.gather(parts.model_begun.wait(), parts.sandbox_begun.wait())
+    await asyncio.sleep(0)
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    assert parts.told == ["sandbox open", "model cancelled", "sandbox closed"]
 
 
 async def test_further_tools_are_joined_with_those_of_the_configuration(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from rich.console import Console
 
 import tirage
 from tirage.cli.commands import Commands
-from tirage.core.errors import ConfigError, DataError, TirageError
 
 INTERRUPTED = 130
 
@@ -65,40 +64,37 @@ def main(arguments: list[str] | None = None) -> None:
         code = error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except TirageError as error:
-        if _Debug.on:
-            raise
-        console.print(f"[red]error:[/red] {_escape(str(error))}", highlight=False)
-        code = error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
-    except OSError as error:
-        if _Debug.on:
-            raise
-        place = f"{error.filename}: " if error.filename else ""
-        console.print(
-            f"[red]error:[/red] {_escape(place)}{error.strerror or error}; correct that and run the same command again", highlight=False
-        )
-        code = DataError.exit_code
     except Exception as error:
-        # The outermost edge: an unexpected failure is still one line, with the way to see more.
-        if _Debug.on:
-            raise
-        code = _tell_unexpected(console, error)
+        code = _failed(console, error)
     if code == INTERRUPTED:
         console.print("interrupted; nothing finished is lost: run the same command again to resume", style="yellow")
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell_unexpected(console: Console, error: Exception) -> int:
-    """Print an error that no part of tirage raises on purpose, and return its exit code; a refused value is an error of usage."""
-    from pydantic import ValidationError  # slow to import, and needed for few errors
+def _failed(console: Console, error: Exception) -> int:
+    """Say in one line what failed, and how to go on; the exit code. Raises `error` where tracebacks are wanted."""
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        return 0
+    if _Debug.on:
+        raise error
+    # Imported late: help needs none of the vocabulary.
+    from pydantic import ValidationError
+
+    from tirage.core.errors import ConfigError, DataError, TirageError
 
     if isinstance(error, ValidationError):
         line = "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors(include_input=False))
-        console.print(f"[red]error:[/red] {_escape(line)}", highlight=False)
-        return ConfigError.exit_code
+        error = ConfigError(line)
+    if isinstance(error, TirageError):
+        console.print(f"[red]error:[/red] {_escape(str(error))}", highlight=False)
+        return error.exit_code
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        remedy = "correct that and run the same command again"
+        console.print(f"[red]error:[/red] {_escape(place)}{error.strerror or error}; {remedy}", highlight=False)
+        return DataError.exit_code
+    # The outermost edge: an unexpected failure is still one line, with the way to see more.
     line = " ".join(f"{type(error).__name__}: {error}".split())
     console.print(f"[red]unexpected error:[/red] {_escape(line)} (run with `tirage --debug ...` for the traceback)", highlight=False)
     return 1

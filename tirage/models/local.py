@@ -1,7 +1,9 @@
 """LocalModel: a Hugging Face model in this process, with continuous batching and batch-invariant, seeded samples."""
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +121,8 @@ async def open_local(
 
     def load() -> LocalModel:
         try:
-            from tirage.models.inprocess.batching import Engine
+            with _collection_paused():
+                from tirage.models.inprocess.batching import Engine
         except ImportError as error:
             raise MissingExtra(error.name or "torch", "local") from error
         identity = f"{name or path.resolve().name}@{weights_hash(path)}"
@@ -127,3 +130,18 @@ async def open_local(
         return LocalModel(identity, renderer, engine)
 
     return await asyncio.to_thread(load)
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """No garbage collection meanwhile.
+
+    What an import makes stays, and walking it again and again is a seventh of the time that torch and transformers take to import.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

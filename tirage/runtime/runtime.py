@@ -1,5 +1,6 @@
 """Configuration in, open parts out: the one place where model, sandbox, tools and verifiers are opened and closed together."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -93,10 +94,7 @@ class Runtime:
         """Open model, sandbox and tools. Raises the `TirageError` family; what was opened before is then closed."""
         config = self.config
         async with AsyncExitStack() as held:
-            model = await open_models(self._model, config.model_options, config.agent)
-            for opened in self._opened(model):
-                held.push_async_callback(opened.close)
-            sandbox = await held.enter_async_context(open_interpreter(config.sandbox))
+            model, sandbox = await self._open_model_and_sandbox(held)
             tools = await held.enter_async_context(open_tools(config.agent, model))
             verifiers = await held.enter_async_context(Verifiers(own_verifiers(config)))
             self._parts = OpenParts(
@@ -108,6 +106,27 @@ class Runtime:
             )
             self._held = held.pop_all()
         return self
+
+    async def _open_model_and_sandbox(self, held: AsyncExitStack) -> tuple[Model, Sandbox]:
+        """Both at once: the sandbox starts in processes of its own while this one imports torch and reads weights. `held` closes them.
+
+        Raises as `open_models` and, where the model opens, as the sandbox. Either is open or has failed by then.
+        """
+        opening = asyncio.create_task(self._open_model(held))
+        try:
+            sandbox = await held.enter_async_context(open_interpreter(self.config.sandbox))
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                opening.cancel()
+            await opening
+            raise
+        return await opening, sandbox
+
+    async def _open_model(self, held: AsyncExitStack) -> Model:
+        model = await open_models(self._model, self.config.model_options, self.config.agent)
+        for opened in self._opened(model):
+            held.push_async_callback(opened.close)
+        return model
 
     def _opened(self, model: Model) -> list[Model]:
         """The models that were opened here and so are closed here."""

@@ -64,7 +64,7 @@ class Engine:
         threads: int | None = None,
         cache_bytes: int = 256 << 20,
     ) -> None:
-        """Load the model and start the thread. Raises `ConfigError` when the folder holds no usable model."""
+        """Load the model and start the thread; it is ready on return. Raises `ConfigError` when the folder holds no usable model."""
         self._network = Network(folder, slots=slots, device=device, cache_bytes=cache_bytes)
         slots = self._network.slots
         self._renderer = renderer
@@ -75,8 +75,10 @@ class Engine:
         self._wake = threading.Condition()
         self._closing = False
         self._broken: BaseException | None = None
+        self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="tirage-engine", daemon=True)
         self._thread.start()
+        self._ready.result()
 
     @property
     def context(self) -> int:
@@ -114,8 +116,12 @@ class Engine:
         torch.set_num_threads(self._threads)
         try:
             with torch.inference_mode():
+                self._network.prove_widths()
+                self._ready.set_result(None)
                 self._serve()
         except BaseException as error:  # whatever ends this thread must reach the callers, or they wait for ever
+            if not self._ready.done():
+                self._ready.set_exception(error)
             self._end(error)
         else:
             self._end(None)

@@ -62,7 +62,7 @@ class Network:
         self._pieces: OrderedDict[bytes, _Piece] = OrderedDict()
         self._held = 0
         self._cache_bytes = cache_bytes
-        self._widths = [*self._prove_widths(), self.slots]
+        self._widths = [self.slots]
 
     def read(self, ids: tuple[int, ...]) -> Prompt:
         """Run a prompt through the model, alone, in chunks; what an earlier prompt shares with it is reused."""
@@ -105,21 +105,22 @@ class Network:
         plan = attention.StepPlan(positions=place[:, None], blocks=-(-longest // BLOCK), block=BLOCK, last=BLOCK)
         return self._forward(torch.tensor(tokens, device=self.device)[:, None], plan, self._cache)
 
-    def _prove_widths(self) -> list[int]:
-        """Narrower passes that give the same bits as full ones, row by row, so that few draws need not pay for all slots.
+    def prove_widths(self) -> None:
+        """Find the narrower passes that give the same bits as full ones, row by row, so that few draws need not pay for all slots.
 
-        Whether they do depends on the matrix kernels of the machine, so it is tried, on passes over made-up tokens; what
-        these leave in the cache is overwritten or masked. Very narrow passes usually differ: other kernels do them.
+        Whether they do depends on the matrix kernels of the machine and on the number of threads, so it is tried, on the thread that
+        will decode, before any prompt is loaded: on passes over made-up tokens; what these leave in the cache is overwritten or
+        masked. Very narrow passes usually differ: other kernels do them.
         """
         steps = [[(7 * slot + 13 * step) % self.vocabulary for slot in range(self.slots)] for step in range(3)]
 
         def run(width: int) -> list[torch.Tensor]:
             return [self.decode(tokens[:width], [step] * width) for step, tokens in enumerate(steps)]
 
-        with torch.inference_mode():
-            full = run(self.slots)
-            candidates = [width for width in (4, 8, 16) if width < self.slots]
-            return [width for width in candidates if all(map(torch.equal, run(width), (logits[:width] for logits in full)))]
+        full = run(self.slots)
+        candidates = [width for width in (4, 8, 16) if width < self.slots]
+        proven = [width for width in candidates if all(map(torch.equal, run(width), (logits[:width] for logits in full)))]
+        self._widths = [*proven, self.slots]
 
     def _read_chunk(self, ids: tuple[int, ...], cache: PromptCache) -> torch.Tensor:
         start, size = cache.length, len(ids)
