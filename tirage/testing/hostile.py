@@ -94,6 +94,11 @@ RESOURCES = (
         open_in=("jupyter",),
         reason="the limits of a kernel are its own, and not its children's together",
     ),
+    Attack(
+        name="folders nested beyond any stack",
+        code="import os\ntry:\n    for _ in range(1500): os.mkdir('d'); os.chdir('d')\nexcept OSError as e: print('refused', e)",
+        ends=(DONE, *SOFT),
+    ),
     Attack(name="one big block", code="b'x' * (8 << 30)", ends=(F.MEMORY,)),
     Attack(name="many blocks", code="x = []\nwhile True: x.append(bytearray(1 << 20))", ends=(F.MEMORY,)),
     Attack(name="shared mapping", code="import mmap\nm = mmap.mmap(-1, 8 << 30)\nprint('ESCAPED')", ends=(F.ERROR, F.MEMORY)),

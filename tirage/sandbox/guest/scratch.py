@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 
 MAX_COPY_BYTES = 64 << 20
 MAX_COPY_FILES = 2000
@@ -30,9 +31,11 @@ def copy(source: str, target: str) -> bool:
     """
     if not os.path.isdir(source) or not os.listdir(source):
         return False
-    _measure(source)
     try:
+        _measure(source)
         shutil.copytree(source, target, symlinks=True, ignore=_special, dirs_exist_ok=True)
+    except RecursionError:
+        raise TooLarge("the working directory is nested too deeply to copy for a branch") from None
     except shutil.Error as error:
         # It lists every file; the first one tells enough.
         raise OSError(f"the working directory cannot be copied: {error.args[0][0][2]}") from None
@@ -53,9 +56,51 @@ def empty(directory: str) -> None:
         pass
     for entry in list(os.scandir(directory)):
         if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
+            remove_tree(entry.path)
         else:
             os.unlink(entry.path)
+
+
+def remove_tree(root: str) -> None:
+    """Delete what a program left, as far as it can be deleted, without recursion: folders may be nested deeper than any stack.
+
+    Level by level what a folder holds is moved up into `root`, so that paths stay short.
+    """
+    prefix, number = f"{root}/.{os.urandom(8).hex()}-", 0
+    moved = True
+    while moved:
+        moved = False
+        for entry in _entries(root):
+            if not entry.is_dir(follow_symlinks=False):
+                _quietly(os.unlink, entry.path)
+                continue
+            _quietly(os.chmod, entry.path, 0o700)
+            for inner in _entries(entry.path):
+                if inner.is_dir(follow_symlinks=False):
+                    number += 1
+                    # The kernel lets a folder be moved only by who may write it.
+                    _quietly(os.chmod, inner.path, 0o700)
+                    moved |= _quietly(os.rename, inner.path, f"{prefix}{number}")
+                else:
+                    _quietly(os.unlink, inner.path)
+            _quietly(os.rmdir, entry.path)
+    _quietly(os.rmdir, root)
+
+
+def _entries(directory: str) -> "list[os.DirEntry[str]]":
+    try:
+        with os.scandir(directory) as found:
+            return list(found)
+    except OSError:
+        return []
+
+
+def _quietly(act: Callable[..., object], *arguments: object) -> bool:
+    try:
+        act(*arguments)
+    except OSError:
+        return False
+    return True
 
 
 def remove(directory: str) -> int:
@@ -70,11 +115,11 @@ def remove(directory: str) -> int:
     try:
         child = os.fork()
     except OSError:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_tree(directory)
         return 0
     if not child:
         try:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_tree(directory)
         finally:
             os._exit(0)
     return child

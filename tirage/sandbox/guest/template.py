@@ -5,14 +5,13 @@ import gc
 import importlib
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
 import time
 from typing import Any, NoReturn
 
-from . import box, hugepages, kernel, randomness, strays, wire
+from . import box, hugepages, kernel, randomness, scratch, strays, wire
 
 ALWAYS = (
     "collections",
@@ -140,7 +139,7 @@ class _Template:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
         if root:
-            shutil.rmtree(root, ignore_errors=True)
+            scratch.remove_tree(root)
 
     def leave(self) -> None:
         """End all boxes, walking down from here."""
@@ -151,4 +150,4 @@ class _Template:
             strays.reap()
             time.sleep(0.001)
         for root in roots:
-            shutil.rmtree(root, ignore_errors=True)
+            scratch.remove_tree(root)

@@ -5,7 +5,6 @@ import difflib
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from tirage.core.errors import ConfigError, MissingExtra, SandboxError
 from tirage.sandbox import results
 from tirage.sandbox.base import ExecFailure, ExecResult, Limits
 from tirage.sandbox.config import JupyterConfig
+from tirage.sandbox.guest.scratch import remove_tree
 from tirage.sandbox.journal import Cell
 from tirage.sandbox.jupyter.kernel_files import write_beneath
 from tirage.sandbox.jupyter.kernel_output import KernelReading
@@ -202,7 +202,7 @@ class Kernel:
             await self._manager.shutdown_kernel(now=True)
         if self._manager is not None:
             self._manager.context.destroy(linger=0)
-        await asyncio.to_thread(shutil.rmtree, self._root, True)
+        await asyncio.to_thread(remove_tree, str(self._root))
 
 
 def kernel_argv(name: str) -> list[str]:
