@@ -217,7 +217,7 @@ def test_a_run_on_disk_goes_on_with_the_same_collection_and_says_when_it_has_cha
     asked = problems(tmp_path, *(json.dumps({"prompt": f"Go {number}.", "answer": "x"}) for number in range(3)))
     told = ["rollout", asked, "-m", model, "--run", str(folder), "--set", "agent.dialect=native", "--concurrency", "1"]
     told += ["--set", f"agent.tools={json.dumps(searching(index, k=1))}"]
-    assert run(capsys, *told, "--budget", "tokens=10")[0] == 0
+    assert run(capsys, *told, "--run-budget", "tokens=10")[0] == 0
     before = fingerprint(index)
     assert json.loads((folder / "tools.json").read_text()) == {"search": before}
     with Collection(Path(index)) as made:

@@ -13,7 +13,10 @@ ProblemsArgument = Annotated[
 ModelName = Annotated[str, typer.Option("--model", "-m", help="Model string; `tirage models` lists the forms.")]
 Limits = Annotated[
     list[str] | None,
-    typer.Option("--budget", "-b", help="Limits, e.g. tokens=20000,calls=50,seconds=600,usd=1, kept to within a step; repeatable."),
+    typer.Option("--budget", "-b", help="Limits of each problem, e.g. tokens=20000,calls=50,seconds=600,usd=1; repeatable."),
+]
+RunLimits = Annotated[
+    list[str] | None, typer.Option("--run-budget", help="Limits of the whole run, e.g. tokens=1000000,seconds=3600; repeatable.")
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any other key of the configuration, e.g. --set agent.max_calls=8; repeatable.")

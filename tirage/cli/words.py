@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
+from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.runtime.config import AgentConfig, BudgetConfig, ModelConfig, Strict
 from tirage.runtime.config_files import build_config
+from tirage.runtime.opening.searching import tree_budget
 from tirage.runtime.opening.toolbox import search_tools
 
 
@@ -23,21 +25,32 @@ def model_options(settings: list[str] | None) -> ModelConfig:
     return build_config(ModelSettings, {}, "settings", settings or ()).model_options
 
 
+LIMITED = ("--budget", "--run-budget")
+
+
 def limits(words: list[str] | None, **default: int) -> BudgetConfig:
     """What `--budget` says; `default` where it says nothing. Raises `ConfigError` for an unknown limit."""
     return build_config(BudgetConfig, pairs(words, "--budget") or dict(default), "--budget")
+
+
+def run_limits(words: list[str] | None) -> Budget:
+    """What `--run-budget` says. Raises `ConfigError` for an unknown limit, and for those that only a tree has."""
+    found = build_config(BudgetConfig, pairs(words, "--run-budget"), "--run-budget")
+    if found.nodes is not None or found.depth is not None:
+        raise ConfigError("--run-budget: nodes and depth are limits of one tree; give them with --budget")
+    return tree_budget(found)
 
 
 def pairs(words: list[str] | None, flag: str) -> dict[str, Any]:
     """`key=value` words; values are JSON where they read as such."""
     found: dict[str, Any] = {}
     for word in words or ():
-        for part in word.split(",") if flag == "--budget" else (word,):
+        for part in word.split(",") if flag in LIMITED else (word,):
             key, separator, text = part.partition("=")
             if not separator or not key:
                 raise ConfigError(
                     f"{flag} {word!r}: write it as key=value"
-                    + (f"; keys: {', '.join(BudgetConfig.model_fields)}" if flag == "--budget" else "")
+                    + (f"; keys: {', '.join(BudgetConfig.model_fields)}" if flag in LIMITED else "")
                 )
             try:
                 found[key] = json.loads(text)

@@ -112,11 +112,11 @@ class Runner:
         done = len(jobs) - len(missing)
         kept = _Kept(self.store, StageProgress(stage=stage.name, total=len(jobs), resumed=done, done=done), on_progress)
         kept.tell()
-        queue = iter(missing)
+        queue, began = iter(missing), time.monotonic()
 
         async def work() -> None:
             for problem, sample in queue:
-                if self.meter.exhausted() is not None:
+                if self.meter.exhausted(elapsed_s=time.monotonic() - began) is not None:
                     return
                 key = rollout_key(stage.name, problem, sample)
                 if on_start is not None:

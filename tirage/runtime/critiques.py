@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import Field
 
 from tirage.agents.explorer import Agent
-from tirage.core.budget import Budget
+from tirage.agents.search_options import SearchOptions
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.evaluation.realcritic import CritiqueRow, critique_rows, direct_row, read_critiqued
@@ -17,6 +17,7 @@ from tirage.problems import load_problems
 from tirage.rollouts.runner import unique
 from tirage.runtime.config import RolloutConfig
 from tirage.runtime.opening.sampling import sampling_for
+from tirage.runtime.opening.searching import tree_budget
 from tirage.runtime.runs import RunFolder
 from tirage.runtime.runtime import Runtime
 from tirage.runtime.stages import Display, Plan, roll_plans
@@ -38,17 +39,15 @@ class CriticConfig(RolloutConfig):
     solutions: str | None = Field(None, description="column of the problem file that holds them instead")
 
 
-async def measure_critiques(
-    config: CriticConfig, modes: Sequence[CritiqueMode], folder: Path, show: Display, *, budget: Budget | None = None
-) -> list[CritiqueRow]:
-    """Roll out what is missing of each mode, each within `budget`, and count. Raises the `TirageError` family."""
+async def measure_critiques(config: CriticConfig, modes: Sequence[CritiqueMode], folder: Path, show: Display) -> list[CritiqueRow]:
+    """Roll out what is missing of each mode, and count. Raises the `TirageError` family."""
     problems = unique(load_problems(config.problems))
     given: dict[str, str] = {}
     with RunFolder(folder, config) as run:
         if "cross" in modes or "iterative" in modes:
             given = await _solutions(config, run, problems, show)
         plans = [Plan(name=mode, problems=_with(problems, given, mode), sampling=config.sampling) for mode in modes]
-        await roll_plans(config, run, show, plans, budget=budget, make=partial(_critic, config, given))
+        await roll_plans(config, run, show, plans, make=partial(_critic, config, given))
     store = TraceStore(folder)
     direct = {item.problem.id: item.correct is True for item in store.read("direct")} if "direct" in modes else {}
     rows = [direct_row(direct)] if direct else []
@@ -87,7 +86,8 @@ def _critic(config: CriticConfig, given: Mapping[str, str], runtime: Runtime, pl
     """The workflow in the mode that the stage names."""
     sampling = sampling_for(plan.sampling, config.agent, runtime.model)
     tools = {"python": PythonTool(limits=runtime.parts.limits), **runtime.tools}
-    parts = AgentParts(model=runtime.model, tools=tools, sandbox=runtime.sandbox, sampling=sampling)
+    options = SearchOptions(budget=tree_budget(config.agent.budget))
+    parts = AgentParts(model=runtime.model, tools=tools, sandbox=runtime.sandbox, sampling=sampling, search_options=options)
     return build(parts, mode=plan.name, turns=config.turns, given=given)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import Field
 
-from tirage.core.budget import Budget
 from tirage.core.problem import Problem
 from tirage.evaluation.tournament import Match, Tournament, schedule
 from tirage.judging.judges import BothOrders
@@ -16,9 +15,10 @@ from tirage.models.base import Model
 from tirage.models.profile import Profile, resolve_sampling
 from tirage.problems import ProblemSource, load_problems
 from tirage.rollouts.runner import Runner, Stage, StageProgress, unique
-from tirage.runtime.config import ModelConfig, SamplingConfig, Strict
+from tirage.runtime.config import BudgetConfig, ModelConfig, SamplingConfig, Strict
 from tirage.runtime.config_files import config_hash
 from tirage.runtime.opening.models import open_model
+from tirage.runtime.opening.searching import tree_budget
 from tirage.runtime.runs import RunFolder
 from tirage.runtime.stages import Display
 from tirage.systems.debate import CON, JUDGE, PRO, Debate, DebateEnding, read_ending, without_options
@@ -40,19 +40,18 @@ class DebateConfig(Strict):
     keep_options: bool = Field(False, description="leave the options of multiple-choice problems in")
     seed: int = Field(0, description="every draw derives from it and from what is drawn")
     sampling: SamplingConfig = Field(SamplingConfig(), description="how a debater's turn is sampled; the judge is greedy")
+    budget: BudgetConfig = Field(BudgetConfig(), description="limits of one debate")
     model_options: ModelConfig = Field(ModelConfig(), description="how the models are opened and called")
 
 
-async def hold_debates(
-    config: DebateConfig, folder: Path, show: Display, *, budget: Budget | None = None
-) -> list[tuple[Match, DebateEnding]]:
-    """Hold the debates that are missing, those of each pair within `budget`, and read all back. Raises the `TirageError` family."""
+async def hold_debates(config: DebateConfig, folder: Path, show: Display) -> list[tuple[Match, DebateEnding]]:
+    """Hold the debates that are missing, and read all of them back. Raises the `TirageError` family."""
     problems = unique(load_problems(config.problems))
     if not config.keep_options:
         problems = unique(without_options(problem) for problem in problems)
     stages = {f"{pro} vs {con}": (pro, con) for pro, con in schedule(config.models)}
     with RunFolder(folder, config) as run:
-        await _debate(config, run, show, stages, problems, budget or Budget())
+        await _debate(config, run, show, stages, problems)
     found = []
     for item in TraceStore(folder).read():
         ending, (pro, con) = read_ending(item.tree), stages[item.stage]
@@ -61,12 +60,7 @@ async def hold_debates(
 
 
 async def _debate(
-    config: DebateConfig,
-    run: RunFolder,
-    show: Display,
-    stages: Mapping[str, tuple[str, str]],
-    problems: tuple[Problem, ...],
-    budget: Budget,
+    config: DebateConfig, run: RunFolder, show: Display, stages: Mapping[str, tuple[str, str]], problems: tuple[Problem, ...]
 ) -> None:
     """What is missing of every pair of models; no model is opened when nothing is."""
     if all(run.finished(name, problems, 1) == len(problems) for name in stages):
@@ -85,14 +79,14 @@ async def _debate(
             stack.push_async_callback(opened[name].close)
         for stage, (pro, con) in stages.items():
             roles = {PRO.name: opened[pro], CON.name: opened[con], JUDGE.name: opened[config.judge]}
+            role_models = RoleModels(model=opened[config.judge], models=roles, sampling=sampling)
             runner = Runner(
-                WorkflowAgent(workflow, RoleModels(model=opened[config.judge], models=roles, sampling=sampling)),
+                WorkflowAgent(workflow, role_models, budget=tree_budget(config.budget)),
                 verifiers.of,
                 run.store,
                 seed=config.seed,
                 concurrency=config.model_options.concurrency,
                 logs=run.searches(),
-                budget=budget,
             )
             whole = Stage(
                 name=stage,

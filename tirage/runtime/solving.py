@@ -25,7 +25,7 @@ from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelC
 from tirage.runtime.config_files import build_config
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.models import known_profile
-from tirage.runtime.opening.searching import budget_config, tree_budget
+from tirage.runtime.opening.searching import budget_config, limit_word, tree_budget
 from tirage.runtime.opening.toolbox import as_tool
 from tirage.runtime.runs import RunFolder, fresh_folder
 from tirage.runtime.runtime import Runtime
@@ -70,7 +70,7 @@ def as_data(solution: Solution) -> dict[str, object]:
         "answer": solution.answer,
         "correct": solution.verdict.correct if solution.verdict is not None else None,
         "response": trajectory.response if trajectory is not None else "",
-        "stop": solution.tree.ended or (trajectory.stop.value if trajectory is not None else None),
+        "stop": limit_word(solution.tree.ended) or (trajectory.stop.value if trajectory is not None else None),
         "error": trajectory.error.message if trajectory is not None and trajectory.error is not None else None,
         "usage": {
             "model_calls": usage.model_calls,
@@ -253,9 +253,9 @@ async def _solve_open(agent: Agent, problem: Problem, config: SolveConfig, *, ru
 
 
 def _limited(config: SolveConfig) -> AgentConfig:
-    """The agent with those limits of the budget that only its own trees can keep: nodes and depth."""
+    """The agent with those limits of the budget that only its own trees can keep: nodes, depth and seconds."""
     agent = config.agent
-    limits = {name: limit for name in ("nodes", "depth") if (limit := getattr(config.budget, name)) is not None}
+    limits = {name: limit for name in ("nodes", "depth", "seconds") if (limit := getattr(config.budget, name)) is not None}
     if not limits:
         return agent
     if agent.search is None:

@@ -30,12 +30,11 @@ from tirage.evaluation.figures import UNKNOWN, percent, points
 from tirage.evaluation.intervals import Interval
 from tirage.evaluation.realcritic import CritiqueRow
 from tirage.problems import FileSource
-from tirage.runtime.config import ModelConfig, SamplingConfig
+from tirage.runtime.config import AgentConfig, ModelConfig, SamplingConfig
 from tirage.runtime.config_files import build_config, config_hash
 from tirage.runtime.critiques import MODES, CriticConfig, as_data, measure_critiques
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
-from tirage.runtime.opening.searching import tree_budget
 from tirage.systems.realcritic import CritiqueMode
 
 FIGURES = "critic.json"
@@ -75,6 +74,7 @@ def critic(
         problems=source,
         seed=seed,
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
+        agent=AgentConfig(budget=limits(budget)),
         model_options=ModelConfig(concurrency=concurrency),
         turns=turns,
         student=student,
@@ -84,7 +84,7 @@ def critic(
     folder = run if run is not None else Path("runs") / f"critic-{config_hash(config)}"
     wanted = _modes(modes)
     with LiveDisplay(quiet=as_json) as display:
-        rows = run_sync(measure_critiques(config, wanted, folder, display, budget=tree_budget(limits(budget))))
+        rows = run_sync(measure_critiques(config, wanted, folder, display))
     figures = {"model": config.model, "problems": problems, "rows": [as_data(row) for row in rows]}
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if as_json:

@@ -21,7 +21,6 @@ from tirage.runtime.config_files import build_config, config_hash
 from tirage.runtime.debates import DebateConfig, hold_debates, tournament_figures
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
-from tirage.runtime.opening.searching import tree_budget
 
 FIGURES = "tournament.json"
 
@@ -71,11 +70,12 @@ def debate(
         seed=seed,
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
         model_options=ModelConfig(concurrency=concurrency),
+        budget=limits(budget),
     )
     config = build_config(DebateConfig, flags.model_dump(mode="json"), "settings", settings or ())
     folder = run if run is not None else Path("runs") / f"debate-{config_hash(config)}"
     with LiveDisplay(quiet=as_json) as display:
-        endings = run_sync(hold_debates(config, folder, display, budget=tree_budget(limits(budget))))
+        endings = run_sync(hold_debates(config, folder, display))
     table = rank([match for match, _ in endings], names, seed=seed)
     figures = tournament_figures(table, [ending for _, ending in endings])
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

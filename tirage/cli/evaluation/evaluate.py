@@ -18,6 +18,7 @@ from tirage.cli.flags import (
     MaxTokens,
     ModelName,
     ProblemsArgument,
+    RunLimits,
     RunPath,
     Samples,
     Seed,
@@ -25,7 +26,7 @@ from tirage.cli.flags import (
     Temperature,
     VerifierName,
 )
-from tirage.cli.words import limits
+from tirage.cli.words import limits, run_limits
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.evaluation import (
@@ -48,7 +49,6 @@ from tirage.runtime.config import AgentConfig, HintsConfig, ModelConfig, Rollout
 from tirage.runtime.config_files import build_config, config_hash
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
-from tirage.runtime.opening.searching import tree_budget
 from tirage.runtime.stages import plan_of, roll_out
 from tirage.traces.jsonl import TraceStore
 
@@ -69,6 +69,7 @@ def rollout(
     seed: Seed = 0,
     concurrency: Concurrency = 64,
     budget: Limits = None,
+    run_budget: RunLimits = None,
     verifier: VerifierName = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -82,14 +83,14 @@ def rollout(
         problems=parse_problems(problems, limit, verifier),
         samples=samples,
         seed=seed,
-        agent=AgentConfig(best_of=best_of),
+        agent=AgentConfig(best_of=best_of, budget=limits(budget)),
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
         hints=HintsConfig(positions=tuple(hints), rounds=hint_rounds) if hints else None,
         model_options=ModelConfig(concurrency=concurrency),
     )
     config = build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
     folder = run if run is not None else Path("runs") / f"rollout-{config_hash(config)}"
-    progress = _roll(config, folder, tree_budget(limits(budget)), quiet=as_json)
+    progress = _roll(config, folder, run_limits(run_budget), quiet=as_json)
     summary = {"run": str(folder), "done": progress.done, "total": progress.total, "resumed": progress.resumed}
     spent = "" if progress.done == progress.total else "; the budget is spent, the same command with another one continues"
     print(json.dumps(summary) if as_json else f"{progress.done} of {progress.total} rollouts in {folder}{spent}")
@@ -108,6 +109,7 @@ def evaluate(
     seed: Seed = 0,
     concurrency: Concurrency = 64,
     budget: Limits = None,
+    run_budget: RunLimits = None,
     verifier: VerifierName = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -124,14 +126,14 @@ def evaluate(
         problems=parse_problems(problems, limit, verifier),
         samples=samples,
         seed=seed,
-        agent=AgentConfig(best_of=best_of),
+        agent=AgentConfig(best_of=best_of, budget=limits(budget)),
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
         hints=HintsConfig(positions=tuple(hints)) if hints else None,
         model_options=ModelConfig(concurrency=concurrency),
     )
     config = build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
     folder = run if run is not None else Path("runs") / f"eval-{config_hash(config)}"
-    _roll(config, folder, tree_budget(limits(budget)), quiet=as_json)
+    _roll(config, folder, run_limits(run_budget), quiet=as_json)
     store = TraceStore(folder)
     outcomes = read_leaf_outcomes(store.read()) if best_of > 1 else read_outcomes(store.read())
     ordered = sorted(outcomes, key=lambda item: (item.problem_id, item.sample))

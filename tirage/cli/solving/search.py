@@ -41,7 +41,7 @@ from tirage.runtime.config import RolloutConfig
 from tirage.runtime.config_files import build_config, config_hash
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
-from tirage.runtime.opening.searching import search_maker
+from tirage.runtime.opening.searching import limit_word, search_maker
 from tirage.runtime.stages import plan_of, roll_out
 from tirage.search.strategies import about, option_names
 from tirage.search.strategies import names as strategy_names
@@ -149,7 +149,7 @@ def summary(rollout: Rollout) -> dict[str, Any]:
         "answer": answer_of(path, rollout.problem),
         "correct": rollout.correct if rollout.problem.answer is not None or rollout.problem.verifier != "math" else None,
         "value": value,
-        "ended": tree.ended or "exhausted",
+        "ended": limit_word(tree.ended) or "exhausted",
         "nodes": len(tree.nodes) - 1,
         "depth": max(node.depth for node in tree.nodes),
         "answered": sum(1 for node in tree.nodes if node.stop == "answered"),

@@ -35,6 +35,7 @@ from tirage.runtime.config import AgentConfig, HintsConfig, ModelConfig, Samplin
 from tirage.runtime.config_files import build_config, load_config
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.models import known_profile
+from tirage.runtime.opening.searching import limit_word
 from tirage.runtime.solving import Solution, as_data, solve_async, solve_hints
 from tirage.systems.registry import find, names
 
@@ -210,7 +211,7 @@ def show_end(console: Console, solution: Solution) -> None:
     usage, trajectory = solution.tree.usage, solution.trajectory
     console.print()
     show_answer(console, solution.answer, None if solution.verdict is None else solution.verdict.correct, trajectory)
-    end = solution.tree.ended or (trajectory.stop.value if trajectory is not None else "nothing produced")
+    end = limit_word(solution.tree.ended) or (trajectory.stop.value if trajectory is not None else "nothing produced")
     console.print(f"{end} · {usage.model_calls} model calls · {usage.tokens_out} tokens · {usage.tool_calls} tool calls", style="dim")
 
 

@@ -71,6 +71,12 @@ LIMITS = {
 """The limits of a configuration, and what a `Budget` calls them."""
 
 
+def limit_word(reason: str) -> str:
+    """Why a tree ended, with the configuration's word where that is a limit of a `Budget`; other reasons stay as they are."""
+    name = reason.removeprefix("budget: ")
+    return next((f"budget: {key}" for key, limit in LIMITS.items() if reason != name == limit), reason)
+
+
 def tree_budget(config: BudgetConfig) -> Budget:
     """The budget of one tree."""
     return Budget(**{name: getattr(config, key) for key, name in LIMITS.items()})
