@@ -44,7 +44,7 @@ def test_one_problem_is_searched_kept_and_shown(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     ("budget", "nodes", "ended"),
-    [("nodes=0", 0, "budget: nodes"), ("calls=1", 1, "budget: model_calls"), ("tokens=0", 0, "budget: tokens_out")],
+    [("nodes=0", 0, "budget: nodes"), ("calls=1", 1, "budget: calls"), ("tokens=0", 0, "budget: tokens")],
 )
 def test_an_empty_or_tiny_budget_gives_an_answer_or_none(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, budget: str, nodes: int, ended: str

@@ -7,10 +7,10 @@ interrupted run is resumed by running it again.
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from tirage.agents.driver import Log, StepEvent
 from tirage.agents.explorer import Agent, SolveContext
@@ -61,6 +61,7 @@ class StageProgress:
     """Spent now."""
 
 
+T = TypeVar("T")
 MOST_FAILURES = 16
 """Broken rollouts in a row, with no whole one between, that end a run: by then it is the surroundings, not the problems."""
 _COLLECT_AFTER = 50_000
@@ -80,10 +81,12 @@ class Runner:
         concurrency: int = 64,
         budget: Budget | None = None,
         logs: Callable[[str], Log] | None = None,
+        keep_broken: bool = False,
     ) -> None:
         """`concurrency` rollouts are in flight at once; `budget` is shared by everything this runner does.
 
-        `logs` gives the search log of a rollout by its key, from which an unfinished tree goes on.
+        `logs` gives the search log of a rollout by its key, from which an unfinished tree continues. `keep_broken` stores a stage in
+        which everything broke too, for stages that are single problems of something larger.
         """
         self.agent = agent
         self.verifiers = verifiers
@@ -92,6 +95,7 @@ class Runner:
         self.concurrency = concurrency
         self.meter = Meter(budget or Budget())
         self._logs = logs
+        self.keep_broken = keep_broken
 
     async def run(
         self,
@@ -127,8 +131,8 @@ class Runner:
                 kept.add(rollout)
 
         with _rare_collections():
-            await _together(work, min(self.concurrency, len(missing)))
-        kept.end()
+            await together(work() for _ in range(min(self.concurrency, len(missing))))
+        kept.end(keep_broken=self.keep_broken)
         return kept.progress
 
     async def _roll(
@@ -202,10 +206,10 @@ class _Kept:
         elif len(self._waiting) >= MOST_FAILURES:
             raise error_of(failure, f"{len(self._waiting)} rollouts in a row broke: fix the cause and run again to resume")
 
-    def end(self) -> None:
-        """Store what is waiting. Raises when the stage has no whole rollout."""
+    def end(self, *, keep_broken: bool) -> None:
+        """Store what is waiting. Raises when the stage has no whole rollout, unless these are kept as well."""
         failure = failure_of(self._waiting[-1].tree) if self._waiting else None
-        if failure is not None and not self._some:
+        if failure is not None and not self._some and not keep_broken:
             count = len(self._waiting)
             broke = "the rollout broke" if count == 1 else f"all {count} rollouts broke"
             raise error_of(failure, f"{broke} and nothing is kept: fix the cause and run again")
@@ -247,11 +251,11 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(first, *older)
 
 
-async def _together(work: Callable[[], Any], count: int) -> None:
-    """Run `count` workers; the first failure cancels the others and is raised."""
-    tasks = [asyncio.ensure_future(work()) for _ in range(count)]
+async def together(works: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of works that run side by side; the first failure cancels the others and is raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()

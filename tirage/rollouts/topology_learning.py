@@ -1,12 +1,12 @@
 """A topology learned from what teams of it achieve: sample, work, judge, learn."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.seeds import derive_seed
+from tirage.rollouts.runner import together
 from tirage.teams.learner import TeamOutcome, TopologyLearner
 from tirage.teams.topology import Topology
 
@@ -62,9 +62,7 @@ async def learn_topology(
         part = problems[start : start + batch]
         seeds = [derive_seed(seed, "topology", start + place) for place in range(len(part))]
         teams = [learner.sample(problem.prompt, own)[0] for problem, own in zip(part, seeds, strict=True)]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_fare(work, *job)) for job in zip(teams, part, seeds, strict=True)]
-        fared = [task.result() for task in tasks]
+        fared = await together(work(*job) for job in zip(teams, part, seeds, strict=True))
         outcomes = [
             TeamOutcome(query=problem.prompt, seed=own, topology=team, utility=float(result.correct) - price * result.tokens / 1000)
             for problem, own, team, result in zip(part, seeds, teams, fared, strict=True)
@@ -76,10 +74,6 @@ async def learn_topology(
             on_batch(_batch(number, start + len(part), teams, fared))
     learner.freeze()
     return learner
-
-
-async def _fare(work: TeamWork, team: Topology, problem: Problem, seed: int) -> Fared:
-    return await work(team, problem, seed)
 
 
 def _batch(number: int, queries: int, teams: Sequence[Topology], fared: Sequence[Fared]) -> Batch:

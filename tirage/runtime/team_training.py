@@ -115,7 +115,7 @@ class _Work:
         if key not in self.run.store.keys(STAGE):
             driven = config.agent.model_copy(update={"options": {"topology": team}})
             plan = Plan(name=STAGE, problems=(problem,), sampling=config.sampling, agent=driven)
-            runner = Runner(self.runtime.agent(driven), self.runtime.verifiers.of, self.run.store, seed=seed)
+            runner = Runner(self.runtime.agent(driven), self.runtime.verifiers.of, self.run.store, seed=seed, keep_broken=True)
             await runner.run(stage_of(config, plan, self.runtime.model), on_start=self.run.begun)
         rollout = self.run.store.get(key)
         if f"@{team.fingerprint}" not in rollout.tree.policy_id:
