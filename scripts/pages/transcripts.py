@@ -31,16 +31,20 @@ RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cpl": (SMOLLM2, ("--agent", "cpl", "-o", "root=2", "-o", "n=2", "-o", "depth=3", "-o", "iterations=4")),
     "octotools": (SMOLLM2, ("--agent", "octotools", "-o", "max_steps=1")),
     "socratic": (SMOLLM2, ("--agent", "socratic", "-o", "max_turn=2", "-o", "max_depth=2", "-o", "questions=2")),
-    "art": (SMOLLM2, ("--agent", "art", "-o", "max_steps=4")),
     "ur2": (SMOLLM2, ("--agent", "ur2", "-o", "search=false")),
     "halo": (SMOLLM2, ("--agent", "halo", "-o", "roles=2", "-o", "subtasks=1", "-o", "iterations=1", "-o", "attempts=1")),
     "team": (SMOLLM2, ("--agent", "team")),
 }
 """By page: the model, and how the system is run."""
+EXAMPLES = {"art": "examples/14_art_programs.py"}
+"""Pages whose demonstrations are too long for SmolLM2 on a CPU: an example, whose replies are written by hand."""
 
 
 def transcript(name: str) -> str:
-    """The command and what it left, as `tirage trace show` prints it."""
+    """The command and what it left, as `tirage trace show` prints it; or an example and what it prints."""
+    if name in EXAMPLES:
+        done = subprocess.run([sys.executable, EXAMPLES[name]], capture_output=True, text=True, cwd=ROOT, check=True)
+        return f"$ python {EXAMPLES[name]}\n\n{cut(done.stdout)}"
     model, words = RUNS[name]
     folder = os.environ.get("TIRAGE_SMOLLM2", "")
     if model == SMOLLM2 and not folder:
@@ -81,9 +85,9 @@ def cut(text: str) -> str:
 def main() -> int:
     """Write the transcripts of the named pages, or of all."""
     parser = argparse.ArgumentParser(description="Write transcripts of the published systems.")
-    parser.add_argument("names", nargs="*", help=f"of: {', '.join(RUNS)}")
+    parser.add_argument("names", nargs="*", help=f"of: {', '.join(RUNS | EXAMPLES)}")
     OUT.mkdir(parents=True, exist_ok=True)
-    for name in parser.parse_args().names or list(RUNS):
+    for name in parser.parse_args().names or [*RUNS, *EXAMPLES]:
         (OUT / f"{name}.txt").write_text(transcript(name), encoding="utf-8")
         print(f"wrote {OUT / name}.txt")
     return 0

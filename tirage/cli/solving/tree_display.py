@@ -113,7 +113,7 @@ def _most_used(limits: BudgetConfig, tree: Tree, seconds: float) -> tuple[str, f
         "calls": usage.model_calls,
         "tool_calls": usage.tool_calls,
         "sandbox_s": usage.sandbox_s,
-        "cost_usd": usage.cost_usd,
+        "usd": usage.cost_usd,
         "nodes": len(tree.nodes) - 1,
         "seconds": seconds,
     }
