@@ -1,4 +1,4 @@
-"""ART: the model writes a program after demonstrations of similar tasks; tools replace its guesses; people mend the library."""
+"""ART: the model writes a program after demonstrations of similar tasks; tools replace its guesses; people correct the library."""
 
 import asyncio
 import tempfile

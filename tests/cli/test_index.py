@@ -64,7 +64,7 @@ def test_the_embedder_is_the_collections_own_unless_another_is_asked_for(
     assert code == 2
     assert "model@" in err
     assert "hashing-384/1" in err
-    assert "index its documents anew" in err
+    assert "index its documents again" in err
 
 
 def test_a_file_that_cannot_be_read_among_others_is_skipped_and_counted(
@@ -88,7 +88,7 @@ def test_a_reader_of_pdfs_says_nothing_of_its_own(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tirage", "index", "add", "c.sqlite", "bad.pdf", "--json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
-    assert "bad.pdf is no readable PDF (PdfStreamError: Stream has ended unexpectedly); export it anew, or leave it out" in done.stderr
+    assert "bad.pdf is no readable PDF (PdfStreamError: Stream has ended unexpectedly); export it again, or leave it out" in done.stderr
 
 
 def test_a_lance_folder_is_a_collection_too(capsys: pytest.CaptureFixture[str], tmp_path: Path, corpus: Path) -> None:

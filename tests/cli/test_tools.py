@@ -128,7 +128,7 @@ def test_a_tool_or_card_that_is_wrong_is_one_line(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"mcpServers": ', "servers.json is not JSON: Expecting value: line 1 column 16 (char 15); mend it there"),
+        ('{"mcpServers": ', "servers.json is not JSON: Expecting value: line 1 column 16 (char 15); correct it there"),
         ('{"mcpServers": {"a": {}}}', 'server \'a\': give "command" (a program to start) or "url"'),
         ('{"mcpServers": {"a": {"command": "no-such-server"}}}', "'no-such-server': No such file or directory; install it, or give"),
         ('{"mcpServers": {"a": {"url": "http://127.0.0.1:9/mcp"}}}', "'a' cannot be reached at http://127.0.0.1:9/mcp (All connection"),

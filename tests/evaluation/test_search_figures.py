@@ -34,7 +34,7 @@ def test_what_would_have_been_answered_earlier() -> None:
 
 
 def test_shared_prefixes_by_hand() -> None:
-    # Blocks of 2: the second call shares (1, 2) and (3, 4), which the first one sampled; its last token is always computed anew.
+    # Blocks of 2: the second call shares (1, 2) and (3, 4), which the first one sampled; its last token is always computed again.
     calls = [((1, 2, 3), (4, 5)), ((1, 2, 3, 4, 9), ()), ((1, 2, 3, 4), ()), ((7, 2, 3, 4, 9), ())]
     shared = shared_prefixes(calls, block=2)
     assert (shared.sent, shared.bound) == (3 + 5 + 4 + 5, 0 + 4 + 2 + 0)

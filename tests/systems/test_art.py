@@ -390,11 +390,11 @@ async def test_a_persons_program_changes_no_prompt_but_by_the_demonstrations_of_
     before = await snapshot({})
     # Most of the words are another task's, which would bring this one up where that one is due.
     stolen = load_library()[-1].programs[0].input
-    mended = MENDED.replace("How many wheels have 3 cars?", stolen)
-    add_program(path, "word-problems", mended, description="Another one.")
+    corrected = MENDED.replace("How many wheels have 3 cars?", stolen)
+    add_program(path, "word-problems", corrected, description="Another one.")
     after = await snapshot({"edits": str(path)})
     old = next(task for task in load_library() if task.name == "word-problems")
-    replaced = [(f"{old.description}\n{old.programs[0].render()}", f"{old.description}\n{mended}")]
+    replaced = [(f"{old.description}\n{old.programs[0].render()}", f"{old.description}\n{corrected}")]
     changed = [pair for one, other in zip(before, after, strict=True) for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
     assert changed
     # A prompt's first part has the instructions before the demonstration.

@@ -112,10 +112,10 @@ def test_files_that_are_no_cards_say_so(tmp_path: Path) -> None:
         tool(card=tmp_path / "bad.yaml")(weather)
     assert "\n" not in str(told.value)
     (tmp_path / "bad.yaml").write_text("version: '2'")
-    mended = tool(card=tmp_path / "bad.yaml")(weather)
-    assert card_of(mended).version == "2"
+    corrected = tool(card=tmp_path / "bad.yaml")(weather)
+    assert card_of(corrected).version == "2"
     (tmp_path / "bad.yaml").write_text("version: '3'")
-    assert card_of(mended).version == "3"
+    assert card_of(corrected).version == "3"
 
 
 def test_the_tools_that_come_with_tirage_have_cards(tmp_path: Path) -> None:

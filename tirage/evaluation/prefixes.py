@@ -24,7 +24,7 @@ class Shared:
 def shared_prefixes(calls: Iterable[tuple[Sequence[int], Sequence[int]]], *, block: int) -> Shared:
     """Of calls (prompt ids, sampled ids) in the order of sending; a cache keeps whole blocks of `block` tokens and forgets nothing.
 
-    The last token of a prompt is always computed anew, as its output is what is wanted.
+    The last token of a prompt is always computed again, as its output is what is wanted.
     """
     known: set[int] = set()
     sent = bound = 0

@@ -1,6 +1,6 @@
 """Figures of critiques by what became of the solutions (RealCritic, arXiv 2501.14492).
 
-Which right ones stayed right, which wrong ones were mended. Pure, over rollouts of `tirage.systems.realcritic`.
+Which right ones stayed right, which wrong ones were corrected. Pure, over rollouts of `tirage.systems.realcritic`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -171,10 +171,10 @@ def _load(path: Path, base: list[str]) -> _State:
         found = _State.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        raise DataError(f"{path} holds no toolset evaluations ({first['msg']}); give another file, or delete it to begin anew") from None
+        raise DataError(f"{path} holds no toolset evaluations ({first['msg']}); give another file, or delete it to begin again") from None
     if found.base != base:
         names = ", ".join(found.base) or "none"
-        raise DataError(f"{path} holds evaluations beside another base set ({names}); give another file, or delete it to begin anew")
+        raise DataError(f"{path} holds evaluations beside another base set ({names}); give another file, or delete it to begin again")
     return found
 
 

@@ -105,7 +105,7 @@ def derive(
         facts: What the tokenizer was seen to be: `dummy_prefix`, `special_tokens`, `turn_ends`.
 
     Raises:
-        ConfigError: The profile's file has an unknown fact or a senseless value.
+        ConfigError: The profile's file has an unknown fact or an invalid value.
     """
     known: dict[str, tuple[Any, str]] = {name: (value, "tokenizer") for name, value in facts.items()}
     known |= {"has_template": (template is not None, "template")}
@@ -134,7 +134,7 @@ def derive(
 
 
 def overridden(profile: Profile, facts: Mapping[str, Any], where: str = "model_options.profile", source: str = "user") -> Profile:
-    """The profile with other facts. Raises `ConfigError` for an unknown or senseless one; `where` names what told it."""
+    """The profile with other facts. Raises `ConfigError` for an unknown or invalid one; `where` names what told it."""
     known = [item.name for item in fields(Profile) if item.name != "sources"]
     for name in facts:
         if name not in known:

@@ -112,7 +112,7 @@ class HFRenderer:
 
     @cached_property
     def profile(self) -> Profile:
-        """What the model is and speaks. Raises `ConfigError` for an unknown or senseless fact that a file or the user told."""
+        """What the model is and speaks. Raises `ConfigError` for an unknown or invalid fact that a file or the user told."""
         ends = tuple(text for token in sorted(self._eos) if (text := self._backend.id_to_token(token)) is not None)
         seen = {"dummy_prefix": self.dummy_prefix, "special_tokens": tuple(dict.fromkeys(self._special.values())), "turn_ends": ends}
         configs = {name: _read_json(self._folder / name) for name in ("config.json", "generation_config.json")}

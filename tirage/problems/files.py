@@ -133,9 +133,9 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise DataError(f"{where}: not JSON ({error}); mend or delete this line") from error
+                raise DataError(f"{where}: not JSON ({error}); correct or delete this line") from error
             if not isinstance(row, dict):
-                raise DataError(f"{where}: a JSON object is expected, found {type(row).__name__}; mend or delete this line")
+                raise DataError(f"{where}: a JSON object is expected, found {type(row).__name__}; correct or delete this line")
             yield where, row
 
 
@@ -211,7 +211,7 @@ def _own(row: Row, where: str, columns: Columns) -> Problem:
     try:
         problem = decode(Problem, dict(row))
     except DataError as error:
-        raise DataError(f"{where}: {error}; mend the row, or delete its `id` to give it a new identity") from error
+        raise DataError(f"{where}: {error}; correct the row, or delete its `id` to give it a new identity") from error
     if columns.verifier is not None and columns.verifier != problem.verifier:
         problem = replace(problem, verifier=columns.verifier)
     elif columns.verifier is None:
@@ -280,7 +280,7 @@ def _reference(answer: Any, columns: Columns, where: str) -> str | None:
         raise DataError(f"{where}: the answer is a {type(answer).__name__}; a text, a number or a list of texts is expected")
     if answer is not None and columns.answer_after:
         if columns.answer_after not in answer:
-            raise DataError(f"{where}: the answer has no marker {columns.answer_after!r}; mend the row or leave `answer_after` out")
+            raise DataError(f"{where}: the answer has no marker {columns.answer_after!r}; correct the row or leave `answer_after` out")
         answer = answer.rsplit(columns.answer_after, 1)[1]
     answer = answer.strip() if answer is not None else None
     if not answer and not columns.unanswered:

@@ -139,7 +139,7 @@ class SearchToolConfig(Strict):
     embedder: str | None = Field(
         None, description="`tirage index add --help` lists them; null is the one that the collection was made with"
     )
-    rerank: str | None = Field(None, description="judge the best chunks anew: lexical, or the folder of a cross-encoder")
+    rerank: str | None = Field(None, description="re-rank the best chunks: lexical, or the folder of a cross-encoder")
     summarise: str | None = Field(
         None,
         description="the model that tells passages as the few facts that help: own, or one of agent.models; null shows them as they are",

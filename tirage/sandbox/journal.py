@@ -86,7 +86,7 @@ class Replayable(Protocol):
         ...
 
     async def reseed(self, value: int) -> None:
-        """Start the random generators anew."""
+        """Start the random generators again."""
         ...
 
 

@@ -181,7 +181,7 @@ def build_filter(parts: AgentParts, **options: Any) -> WorkflowAgent:
 def build_refinement(parts: AgentParts, **options: Any) -> WorkflowAgent:
     """The critic as a guide; hints among the parts draw the candidates with them. `options` are fields of `CriticRefinement`.
 
-    A model that follows no instructions is asked in the words that `nano` knows; it knows no refining, so what it rejects is drawn anew.
+    A model that follows no instructions is asked in the words that `nano` knows; it knows no refining, so what it rejects is drawn again.
     Raises `ConfigError` for an option that there is not.
     """
     workflow = workflow_of(CriticRefinement, options, "critic-refinement")
@@ -209,7 +209,7 @@ FILTER = SystemSpec(
 REFINEMENT = SystemSpec(
     name="critic-refinement",
     paper="2408.16326",
-    summary="Critic-CoT: a solution mended from its first wrong step, or begun anew",
+    summary="Critic-CoT: a solution corrected from its first wrong step, or begun again",
     build=build_refinement,
     sampling={"temperature": 0.7},
     workflow=CriticRefinement,

@@ -69,7 +69,7 @@ def _read(name: str, path: Path) -> CardNotes:
     except OSError as error:
         raise ConfigError(f"tool {name!r}: the card {path} cannot be read ({error.strerror}); write it, or leave it out") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"tool {name!r}: the card {path} is no YAML ({' '.join(str(error).split())}); mend it there") from None
+        raise ConfigError(f"tool {name!r}: the card {path} is no YAML ({' '.join(str(error).split())}); correct it there") from None
 
 
 @cache
@@ -111,7 +111,7 @@ def make_card(spec: ToolSpec, source: CardSource, *, measured: str = "") -> Tool
         raise ConfigError(f"tool {spec.name!r} has no description; write `description` in its card, or a docstring")
     for number, demo in enumerate(notes.demos, start=1):
         if (wrong := refused(spec, demo.arguments)) is not None:
-            raise ConfigError(f"tool {spec.name!r}: demo {number} of its card does not fit ({wrong}); mend its arguments")
+            raise ConfigError(f"tool {spec.name!r}: demo {number} of its card does not fit ({wrong}); correct its arguments")
     kind = "text" if spec.returns is None else type_text(spec.returns, spec.returns.get("$defs", {}))
     return ToolCard(
         name=spec.name,

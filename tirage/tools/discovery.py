@@ -63,7 +63,7 @@ def _run(path: Path) -> ModuleType:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except Exception as error:  # the module's own code runs here
-        raise ConfigError(f"{path} does not load ({_told(error)}); mend it, or begin its name with _ to leave it out") from error
+        raise ConfigError(f"{path} does not load ({_told(error)}); correct it, or begin its name with _ to leave it out") from error
     finally:
         del sys.modules[name]
     return module

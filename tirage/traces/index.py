@@ -1,6 +1,6 @@
 """TraceIndex: SQLite answers questions about a run. Derived from `traces.jsonl`, never the truth.
 
-It is caught up from the byte it has reached, and built anew when it is missing, damaged, of another layout, or
+It is caught up from the byte it has reached, and rebuilt when it is missing, damaged, of another layout, or
 when the file behind it was replaced. Deleting it loses nothing.
 """
 
@@ -121,7 +121,7 @@ class TraceIndex:
             return open_index(str(self.path))
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode in _DAMAGE:
-                _LOG.warning("%s is damaged (%s); building it anew", self.path, error)
+                _LOG.warning("%s is damaged (%s); rebuilding it", self.path, error)
                 self._discard()
                 return open_index(str(self.path))
             _LOG.warning("cannot write %s (%s); using an index in memory", self.path, error)
@@ -129,13 +129,13 @@ class TraceIndex:
             return open_index(":memory:")
 
     def _guarded(self, work: Callable[[], Any]) -> Any:
-        """Run `work`; when the database turns out damaged, build it anew and run it once more."""
+        """Run `work`; when the database turns out damaged, rebuild it and run it once more."""
         try:
             return work()
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode not in _DAMAGE or self.path is None:
-                raise DataError(f"{self.path}: {error}; delete the index, it is built anew from traces.jsonl") from error
-            _LOG.warning("%s is damaged (%s); building it anew", self.path, error)
+                raise DataError(f"{self.path}: {error}; delete the index, it is rebuilt from traces.jsonl") from error
+            _LOG.warning("%s is damaged (%s); rebuilding it", self.path, error)
         self._rebuild()
         if work != self._add_batch:
             self.catch_up()

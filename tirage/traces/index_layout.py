@@ -8,7 +8,7 @@ from typing import Any
 from tirage.core.rollout import Rollout
 
 LAYOUT = 1
-"""Version of the tables; an index of another layout is laid out anew."""
+"""Version of the tables; an index of another layout is rebuilt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

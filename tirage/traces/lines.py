@@ -33,7 +33,7 @@ class LineLog:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             os.ftruncate(self._fd, end)
-            raise DataError(f"cannot append to {self._path}: {error.strerror}; mend that and run again: it resumes") from error
+            raise DataError(f"cannot append to {self._path}: {error.strerror}; fix that and run again: it resumes") from error
 
     def read(self) -> list[Any]:
         """All lines."""

@@ -139,7 +139,7 @@ def _check(place: str, took: bool, answers: list[Any]) -> None:
             raise ConfigError(f"{place} is no collector: its answer cannot be read; give the URL of an OTLP/HTTP receiver") from error
         if refused.rejected_spans:
             said = " ".join(refused.error_message.split()) or "it does not say why"
-            raise ConfigError(f"{place} refused {refused.rejected_spans} spans: {said}; mend the collector's settings and send again")
+            raise ConfigError(f"{place} refused {refused.rejected_spans} spans: {said}; correct the collector's settings and send again")
 
 
 def _counted(rollouts: Iterable[Rollout], done: Sent) -> Iterator[Rollout]:

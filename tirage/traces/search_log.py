@@ -53,7 +53,7 @@ class SearchLog:
                 key, data = line["key"], line["settled"]
             except (KeyError, TypeError):
                 raise DataError(
-                    f"{path}, line {number}: no search record; delete the line, or the file to start its searches anew"
+                    f"{path}, line {number}: no search record; delete the line, or the file to start its searches again"
                 ) from None
             if key not in finished:
                 settled = decode(StepOutcome, data)
@@ -83,7 +83,7 @@ class TreeLog:
         if settled is not None and (settled.parent, settled.sample, settled.move) != (parent, sample, move):
             raise DataError(
                 f"the search log of {self._key!r} does not fit: trial {trial} extended node {settled.parent} there and node {parent} now; "
-                f"was {SEARCHES} written by another version or configuration? Delete it to start its searches anew"
+                f"was {SEARCHES} written by another version or configuration? Delete it to start its searches again"
             )
         return settled
 

@@ -1,6 +1,6 @@
 """A person between two turns: approve, modify, reject, escalate, terminate. A run that waits is a file, from which it goes on anywhere.
 
-What was settled before stands in the file, so nothing is asked of a model again: the workflow is performed anew on the recorded outcomes up
+What was settled before stands in the file, so no model is asked again: the workflow is performed again on the recorded outcomes up
 to the turn that waits.
 """
 

@@ -238,7 +238,7 @@ async def test_streamable_http(address: tuple[str, subprocess.Popen[bytes]]) -> 
         with pytest.raises(ConfigError, match=r"'web' refuses the token \(HTTP 401 from http.*; give it in \"headers\""):
             async with mcp_tools({"mcpServers": {"web": {"url": url, "headers": token}}}):
                 pass
-    with pytest.raises(ConfigError, match=r"has no MCP endpoint at .*/elsewhere \(HTTP 404\); mend the url"):
+    with pytest.raises(ConfigError, match=r"has no MCP endpoint at .*/elsewhere \(HTTP 404\); correct the url"):
         async with mcp_tools({"mcpServers": {"web": {"url": url.replace("/mcp", "/elsewhere"), "headers": headers}}}):
             pass
     async with mcp_tools({"mcpServers": {"web": {"url": url, "headers": headers}}}, timeout_s=5) as opened:
@@ -250,7 +250,7 @@ async def test_streamable_http(address: tuple[str, subprocess.Popen[bytes]]) -> 
             found = await ask(opened["add"], a=1, b=2)
             assert found.status is ObservationStatus.ERROR
             assert found.text.startswith("ServerGone: the MCP server 'web' is gone")
-    with pytest.raises(ConfigError, match=r"cannot be reached at .* start it, or mend the url"):
+    with pytest.raises(ConfigError, match=r"cannot be reached at .* start it, or correct the url"):
         async with mcp_tools({"mcpServers": {"web": {"url": url}}}):
             pass
 

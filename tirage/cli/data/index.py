@@ -109,7 +109,7 @@ def search(
     k: Annotated[int, typer.Option("--top", "-k", min=1, max=100, help="Chunks wanted.")] = 5,
     mode: Annotated[RetrievalMode, typer.Option(help="Keywords and vectors fused, or one of them.")] = "hybrid",
     rerank: Annotated[
-        str | None, typer.Option(help="Judge the best chunks anew: `lexical`, or the folder of a cross-encoder.", show_default=False)
+        str | None, typer.Option(help="Re-rank the best chunks: `lexical`, or the folder of a cross-encoder.", show_default=False)
     ] = None,
     embedder: EmbedderName = None,
     as_json: AsJson = False,

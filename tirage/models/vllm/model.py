@@ -15,7 +15,7 @@ from tirage.models.weights import weights_hash
 class VLLMModel:
     """A model served by a managed vLLM process.
 
-    When the server dies, the calls in flight raise `ModelUnavailable`; the next call (a retry's, say) starts it anew,
+    When the server dies, the calls in flight raise `ModelUnavailable`; the next call (a retry's, say) restarts it,
     at most `restarts` times, after which `ModelError` says that it keeps dying.
     """
 
@@ -29,7 +29,7 @@ class VLLMModel:
         restarts: int,
         read: Callable[[Path], HFRenderer] = HFRenderer,
     ) -> None:
-        """`process` is ready and `client` talks to it; `read` reads the tokenizer anew after a restart."""
+        """`process` is ready and `client` talks to it; `read` reads the tokenizer again after a restart."""
         self._name = name
         self._launch = launch
         self._process = process
@@ -60,7 +60,7 @@ class VLLMModel:
         return self._process
 
     async def complete(self, request: Request) -> tuple[Completion, ...]:
-        """Sample completions, starting the server anew when it was found dead before. Raises as `OpenAIModel.complete`."""
+        """Sample completions, restarting the server when it was found dead before. Raises as `OpenAIModel.complete`."""
         if self._closed:
             raise ModelError(f"{self._name} is closed")
         client = await self._living()
@@ -132,7 +132,7 @@ async def open_vllm(
         python: Interpreter of vLLM's environment; see `find_python`.
         args: Further arguments of the server.
         log: Where the server's output is appended; a temporary file by default.
-        restarts: How often a server that died is started anew.
+        restarts: How often a server that died is restarted.
         read: Reads tokenizer and template, as in `open_local`; the server is told of another template by `args`.
 
     Raises:

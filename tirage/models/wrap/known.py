@@ -12,7 +12,7 @@ class Known(Around):
     """The model with facts of its profile that the user told."""
 
     def __init__(self, model: Model, facts: Mapping[str, Any]) -> None:
-        """Raises `ConfigError` for an unknown or senseless fact."""
+        """Raises `ConfigError` for an unknown or invalid fact."""
         super().__init__(model)
         self._profile = overridden(profile_of(model), facts)
 

@@ -183,7 +183,7 @@ class Kernel:
         await asyncio.to_thread(write_beneath, self.home, path, content, self._uid)
 
     async def reseed(self, value: int) -> None:
-        """Start the random generators of a Python kernel anew. Raises `SandboxError` for other languages."""
+        """Start the random generators of a Python kernel again. Raises `SandboxError` for other languages."""
         language = str(self._manager.kernel_spec.language).lower()
         if language != "python":
             raise SandboxError(f"a {language} kernel cannot be reseeded; branch without reseed")

@@ -1,6 +1,6 @@
 """ART (Paranjape et al. 2023, arXiv 2303.09014): a model writes a program after demonstrations of related tasks; tools run its steps.
 
-A step whose command is a tool is run, its result takes the place of the model's guess, and the rest of the program is written anew.
+A step whose command is a tool is run, its result takes the place of the model's guess, and the rest of the program is written again.
 """
 
 import ast

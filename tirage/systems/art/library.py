@@ -63,7 +63,7 @@ def load_library(*files: Path) -> tuple[Task, ...]:
 
 
 def add_program(path: Path, task: str, program: str, *, cluster: str = "", description: str = "") -> None:
-    """Add a program that a person wrote or mended to the file at `path`, for the task of that name.
+    """Add a program that a person wrote or corrected to the file at `path`, for the task of that name.
 
     `cluster` and `description` are needed for a task that the library does not have. Raises `DataError` for a program that cannot be read
     or has no answer, `ConfigError` for the sixth one of a task.

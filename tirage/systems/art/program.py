@@ -118,7 +118,7 @@ def is_ended(text: str) -> bool:
 
 
 def continued(begun: str, text: str) -> str:
-    """A program's text with what was written next. A reply that writes it anew counts from the first step that is not in `begun`."""
+    """A program's text with what was written next. A reply that writes it again counts from the first step that is not in `begun`."""
     due = len(re.findall(r"^Q\d+: ?\[", begun, re.MULTILINE)) + 1
     anew = re.match(r"\s*(Input:|Q1:)", text) and re.search(rf"^Q{due}:", text, re.MULTILINE)
     if anew:

@@ -191,7 +191,7 @@ def _told(done: Sequence[Done]) -> str:
 def halo(
     parts: AgentParts, *, roles: int = 3, subtasks: int = 5, depth: int = 5, attempts: int = 5, iterations: int = 10, c: float = 1.4
 ) -> WorkflowAgent:
-    """HALO (arXiv 2505.13516); the options are `Halo`'s. Raises ValueError for a senseless one."""
+    """HALO (arXiv 2505.13516); the options are `Halo`'s. Raises ValueError for an invalid one."""
     workflow = Halo(
         roles=roles,
         subtasks=subtasks,

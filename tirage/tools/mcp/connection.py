@@ -137,9 +137,9 @@ class Connection:
             if self._refused in (401, 403):
                 return f'refuses the token (HTTP {self._refused} from {url}); give it in "headers": {{"Authorization": "Bearer ..."}}'
             if self._refused:
-                return f"has no MCP endpoint at {url} (HTTP {self._refused}); mend the url, its path is often /mcp"
+                return f"has no MCP endpoint at {url} (HTTP {self._refused}); correct the url, its path is often /mcp"
             if failure is not None:
-                return f"cannot be reached at {url} ({_innermost(failure)}); start it, or mend the url"
+                return f"cannot be reached at {url} ({_innermost(failure)}); start it, or correct the url"
             return f"at {url} listed no tools within {self._start_s:g} s; see that it is an MCP server and answers"
         if isinstance(failure, OSError) and isinstance(self._server, Program):
             place = f" in {self._server.cwd}" if self._server.cwd is not None else ""

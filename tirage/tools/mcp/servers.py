@@ -69,7 +69,7 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise ConfigError(f"MCP servers {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"MCP servers {path} is not JSON: {error}; mend it there") from error
+        raise ConfigError(f"MCP servers {path} is not JSON: {error}; correct it there") from error
 
 
 def _entry(entry: Any, where: str) -> Program | Address:

@@ -78,11 +78,11 @@ class Collection:
         mine = f"{self.embedder.id}, {self.embedder.dimension} dimensions"
         try:
             self._db = _connect(path)
-            self._check("format", FORMAT, "it was made by another version; index its documents anew into another file")
-            self._check("embedder", mine, "open it with the embedder that it has, or index its documents anew into another file")
+            self._check("format", FORMAT, "it was made by another version; index its documents again into another file")
+            self._check("embedder", mine, "open it with the embedder that it has, or index its documents again into another file")
             self._check("opens with", self.embedder.name, "")
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{path} is no collection ({error}); give another file, or delete it and index anew") from error
+            raise DataError(f"{path} is no collection ({error}); give another file, or delete it and index again") from error
         made = hashlib.blake2b(mine.encode(), digest_size=8).hexdigest()
         self._blocks = Folder(path=path.with_name(f"{path.name}.vectors"), embedder=made, dimension=self.embedder.dimension)
 
@@ -174,7 +174,7 @@ class Collection:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 if isinstance(error, sqlite3.DatabaseError):
-                    remedy = REMEDIES.get(error.sqlite_errorcode & 0xFF, "mend that, and do the same again: what was stored before is kept")
+                    remedy = REMEDIES.get(error.sqlite_errorcode & 0xFF, "fix that and do the same again: what was stored before is kept")
                     raise DataError(f"collection {self.path}: {error}; {remedy}") from error
                 raise
 
@@ -201,7 +201,7 @@ class Collection:
     def search(self, query: str, k: int = 5, *, mode: RetrievalMode = "hybrid", rerank: Reranker | None = None) -> list[Hit]:
         """The `k` best chunks; empty for a query without a word. Any text is a query: nothing in it is taken for an operator.
 
-        `rerank` judges the best `POOL` chunks anew.
+        `rerank` orders the best `POOL` chunks again.
         """
         if k < 1:
             raise ValueError(f"a search needs k >= 1, got {k}")

@@ -117,7 +117,7 @@ def _json(path: Path, default: Any = None) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}); copy the model's folder anew") from error
+        raise ConfigError(f"{path} cannot be read ({error}); copy the model's folder again") from error
 
 
 def _pooling(path: Path) -> str:

@@ -33,7 +33,7 @@ class LanceCollection:
         self._table = _open(lancedb.connect(uri), self.embedder, mine)
         found = (self._table.schema.metadata or {}).get(_ID, b"").decode()
         if found != mine:
-            remedy = "open it with the embedder that it has, or index its documents anew into another folder"
+            remedy = "open it with the embedder that it has, or index its documents again into another folder"
             raise ConfigError(f"collection {uri} has embedder {found!r}, not {mine!r}; {remedy}")
         rows = self._table.search().select(["id", "document", "hash"]).to_arrow().to_pylist()
         self._hashes: dict[str, str] = {row["document"]: row["hash"] for row in rows}

@@ -81,7 +81,7 @@ def pdf_pages(path: Path) -> list[tuple[int, str]]:
     except (DataError, OSError):
         raise
     except Exception as error:  # whatever is wrong in the file: pypdf raises its own classes, and KeyError, TypeError, RecursionError too
-        raise DataError(f"{path} is no readable PDF ({type(error).__name__}: {error}); export it anew, or leave it out") from error
+        raise DataError(f"{path} is no readable PDF ({type(error).__name__}: {error}); export it again, or leave it out") from error
     if not any(text for _, text in pages):
         raise DataError(f"{path} has no text on its {len(pages)} pages (a scan?); recognise it first, e.g. with: ocrmypdf")
     return [(number, text) for number, text in pages if text]

@@ -2,7 +2,7 @@
 
 From the traces of `tirage.systems.scrit` and `tirage.systems.realcritic`. SCRIT (arXiv 2501.05727, section 3) keeps a critique whose
 correction reaches the answer; Critic-CoT (arXiv 2408.16326) one whose labels fit, step by step. The prompt of a row is not that of the
-trace: it is rendered anew. The critique keeps the ids that were sampled, except where a phrase that names a reference is cut out.
+trace: it is rendered again. The critique keeps the ids that were sampled, except where a phrase that names a reference is cut out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ class CritiqueConfig(SelectionConfig):
     """Stage of the run whose rollouts are read."""
     validation: Validation = "labels"
     """labels: the correction is right and the conclusion fits the student's solution; correction: the correction is right, whatever the
-    conclusion (SCRIT's own rule); steps: the labels of all steps fit and a wrong solution is mended (Critic-CoT); off: everything."""
+    conclusion (SCRIT's own rule); steps: the labels of all steps fit and a wrong solution is corrected (Critic-CoT); off: everything."""
     template: str = CRITIC.template
     """The prompt of the rows, over `{problem}`, `{solution}` and `{answer}`."""
     tokenizer: str | None = None
@@ -180,7 +180,7 @@ def _find(candidate: Candidate) -> _Critiqued | str:
 
 
 def _scrubbed(span: Span, renderer: Renderer) -> Span:
-    """The span as it is, or, where it named a reference, its scrubbed text encoded anew, its end of turn kept."""
+    """The span as it is, or, where it named a reference, its scrubbed text encoded again, its end of turn kept."""
     text = scrub(span.text) if span.source is Source.POLICY else span.text
     if text == span.text or span.ids is None:
         return span
