@@ -107,6 +107,7 @@ class SearchDriver:
         waiting: dict[int, tuple[Trial, asyncio.Task[_Done]]] = {}
         try:
             while True:
+                # Ask: the search names as many trials as have room; what each may sample is set aside.
                 trials = [] if self._full(bool(waiting)) else self.search.ask(self._tree, self._room(len(waiting)))
                 if len(trials) == 1 and not waiting:
                     # A task for a lone trial would cost turns of the event loop, between which every other rollout goes first.
@@ -117,10 +118,12 @@ class SearchDriver:
                         waiting[trial.id] = (trial, asyncio.ensure_future(self._outcome(trial, self._reserve(trial))))
                     if not waiting:
                         return
+                    # In the order of asking, whatever ends first, so that the tree does not depend on the timing.
                     trial, task = waiting[self._told]
                     result = await task
                     del waiting[self._told]
                 self._told += 1
+                # Tell: the outcome is paid for, joins the tree, is valued and backed up by the search.
                 self._pay(trial, result)
                 await self._settle(trial, result)
         finally:

@@ -132,6 +132,7 @@ class Frontier:
         self._visits = tree.visits
         seen, parents = self.seen, self.parents
         index = trial.parent
+        # A visit in flight without a value is taken back on the way up.
         while index >= 0:
             seen[index] -= 1
             self.spread[index] = _spread(seen[index])

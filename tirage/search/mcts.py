@@ -77,12 +77,15 @@ class MCTS:
         """Back the node's value up; outcomes that say nothing about the path (errors) are not."""
         if not self.frontier.is_news(trial):
             return
+        # Backup: the trial leaves flight, and its value, if any, goes up to the root.
         value = self.frontier.take(tree, trial, node, discount=self.discount, highest=self._highest)
         if node is None:
             return
         if value is None:
+            # Simulation: nobody can value the node yet, so the same path is extended until it ends.
             if self._simulate and node.stop is StopReason.OPEN:
                 self._running.append(node.index)
+        # Widening: more visits above may make room for another child there.
         elif isinstance(self.frontier, _Widening):
             for above in tree.path(node.parent):
                 self.frontier.review(tree, above.index)
@@ -98,8 +101,10 @@ class MCTS:
 
     def select(self, tree: Tree) -> int:
         """The node to extend: a simulation's tip, else down by the best child until a node takes a new one. Something must be free."""
+        # Simulation: open paths are finished before another one is begun.
         if self._running:
             return self._running.pop(0)
+        # Selection: down to the node that gets the next child; the driver expands it.
         return self._by_uct(tree) if self._prior == "none" else self._by_puct(tree)
 
     def _by_uct(self, tree: Tree) -> int:
@@ -110,6 +115,7 @@ class MCTS:
         index = ROOT
         while True:
             takes = own[index]
+            # Expansion comes first while a node has room, unless a child that does not exist competes by its urgency.
             if takes and urgency is None:
                 return index
             # c sqrt(ln N_p) of the parent times 1 / sqrt(N) of each child.
@@ -123,6 +129,7 @@ class MCTS:
                 score = q[child] + wide * spread[child]
                 if score > top:
                     index, top = child, score
+            # No child beats a new one, or none is free: this node is expanded.
             if index == parent:
                 return index
 

@@ -15,7 +15,7 @@ from tirage.search.votes import elect, value
 Schedule = Literal["constant", "exponential", "linear"]
 
 ONE_STEP, ANSWER, SUBQUESTION, REANSWER, REPHRASE = "A1", "A2", "A3", "A4", "A5"
-"""One step of thought; the rest and the answer; the next sub-question with its answer; the last sub-question again; the question rephrased."""
+"""One step of thought; the rest and the answer; the next sub-question and its answer; the last one again; the question rephrased."""
 
 FOLLOWING: dict[str, tuple[str, ...]] = {
     "": (ONE_STEP, ANSWER, SUBQUESTION, REPHRASE),
