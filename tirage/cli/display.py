@@ -3,9 +3,9 @@
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from tirage.cli.terminal import SafeConsole
 from tirage.rollouts.runner import StageProgress
 
 _PLAIN_EVERY_S = 5.0
@@ -16,7 +16,7 @@ class LiveDisplay:
 
     def __init__(self, *, quiet: bool = False) -> None:
         """`quiet` shows nothing at all (for `--json`). Everything goes to standard error."""
-        self.console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
+        self.console = SafeConsole(stderr=True, quiet=quiet, soft_wrap=True)
         self._live = self.console.is_terminal and not quiet
         self._bars = Progress(
             TextColumn("{task.description:<22}"),
@@ -53,7 +53,7 @@ class LiveDisplay:
 
     def note(self, text: str) -> None:
         """Something worth a line."""
-        self.console.print(text, markup=False)
+        self.console.print(text)
 
     def _move(self, name: str, done: int, total: int, detail: str) -> None:
         if self._live:
@@ -64,7 +64,7 @@ class LiveDisplay:
         now = time.monotonic()
         if done >= total or now - self._printed.get(name, 0.0) >= _PLAIN_EVERY_S:
             self._printed[name] = now
-            self.console.print(f"{name}: {done}/{total} {detail}".rstrip(), markup=False)
+            self.console.print(f"{name}: {done}/{total} {detail}".rstrip())
 
 
 def _count(number: int) -> str:

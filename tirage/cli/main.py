@@ -8,10 +8,11 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 import tirage
 from tirage.cli.commands import Commands
+from tirage.cli.terminal import SafeConsole
 
 INTERRUPTED = 130
 
@@ -51,7 +52,7 @@ class _Debug:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every failure is one line with its remedy, and a documented exit code."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = SafeConsole(stderr=True, soft_wrap=True)
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="tirage", standalone_mode=False)
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
         if message := " ".join(error.format_message().split()):
             context = getattr(error, "ctx", None)
             remedy = f"; see {context.command_path} --help" if context is not None else ""
-            console.print(f"[red]error:[/red] {_escape(message.rstrip('.') + remedy)}", highlight=False)
+            _print_error(console, message.rstrip(".") + remedy)
         code = error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _failed(console: Console, error: Exception) -> int:
+def _failed(console: SafeConsole, error: Exception) -> int:
     """Say in one line what failed, and how to go on; the exit code. Raises `error` where tracebacks are wanted."""
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
@@ -87,21 +88,21 @@ def _failed(console: Console, error: Exception) -> int:
         line = "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors(include_input=False))
         error = ConfigError(line)
     if isinstance(error, TirageError):
-        console.print(f"[red]error:[/red] {_escape(str(error))}", highlight=False)
+        _print_error(console, str(error))
         return error.exit_code
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         remedy = "correct that and run the same command again"
-        console.print(f"[red]error:[/red] {_escape(place)}{error.strerror or error}; {remedy}", highlight=False)
+        _print_error(console, f"{place}{error.strerror or error}; {remedy}")
         return DataError.exit_code
     # The outermost edge: an unexpected failure is still one line, with the way to see more.
     line = " ".join(f"{type(error).__name__}: {error}".split())
-    console.print(f"[red]unexpected error:[/red] {_escape(line)} (run with `tirage --debug ...` for the traceback)", highlight=False)
+    _print_error(console, f"{line} (run with `tirage --debug ...` for the traceback)", kind="unexpected error")
     return 1
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+def _print_error(console: SafeConsole, text: str, *, kind: str = "error") -> None:
+    console.print(Text.assemble((f"{kind}: ", "red"), text))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError, DataError, TirageError
 from tirage.models.base import Renderer
 from tirage.models.embedded import nano_path
@@ -56,7 +56,7 @@ def build(
     if as_json:
         print(manifest.to_json(), end="")
         return
-    console = Console(highlight=False)
+    console = SafeConsole()
     console.print(_counts_table(manifest))
     console.print(f"{manifest.rows} rows, {manifest.tokens} tokens ({manifest.tokens_trained} trained) in {out}")
 
@@ -75,9 +75,9 @@ def show(
     if example is None:
         raise DataError(f"dataset {dataset} has {len(opened)} rows; --row counts from 0")
     if as_json:
-        print(json.dumps({"manifest": json.loads(opened.manifest.to_json()), "row": asdict(example)}))
+        print_json({"manifest": json.loads(opened.manifest.to_json()), "row": asdict(example)})
         return
-    console = Console(highlight=False)
+    console = SafeConsole()
     console.print(_counts_table(opened.manifest))
     tokens = example.tokens if isinstance(example, PairRow) else len(example.input_ids)
     trained = example.trained if isinstance(example, PairRow) else len(example.trained_ids)
@@ -98,7 +98,7 @@ def check(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     opened = Dataset(dataset)
     faults = opened.check()
     if as_json:
-        print(json.dumps({"dataset": str(dataset), "rows": len(opened), "sound": not faults, "faults": faults}))
+        print_json({"dataset": str(dataset), "rows": len(opened), "sound": not faults, "faults": faults})
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise DataError(f"dataset {dataset} is not sound: {'; '.join(faults[:3])}{more}; build it again")

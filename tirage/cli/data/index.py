@@ -1,6 +1,5 @@
 """`tirage index`: collections of documents to retrieve from."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError, DataError
 from tirage.runtime.opening.collections import existing_collection, open_collection, open_reranker
 from tirage.runtime.opening.embedders import FORMS
@@ -57,7 +56,7 @@ def add(
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True, quiet=as_json),
+        console=SafeConsole(stderr=True, quiet=as_json),
     )
     skipped: list[str] = []
     empty: list[str] = []
@@ -78,7 +77,7 @@ def add(
             "fingerprint": opened.fingerprint,
         }
     blank = f" ({len(empty)} of them empty)" if empty else ""
-    print(json.dumps(report)) if as_json else Console(highlight=False, soft_wrap=True).print(
+    print_json(report) if as_json else SafeConsole(soft_wrap=True).print(
         f"{seen} documents{blank} of {len(files)} files; the collection has {report['chunks']} chunks, fingerprint {report['fingerprint']}"
     )
     for said in skipped:
@@ -119,12 +118,12 @@ def search(
         hits = opened.search(query, k, mode=mode, rerank=open_reranker(rerank))
     if as_json:
         for hit in hits:
-            print(json.dumps({"id": hit.chunk.id, "document": hit.chunk.document, "score": hit.score, "text": hit.chunk.text}))
+            print_json({"id": hit.chunk.id, "document": hit.chunk.document, "score": hit.score, "text": hit.chunk.text})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = SafeConsole(soft_wrap=True)
     for number, hit in enumerate(hits, start=1):
-        console.print(f"[bold]{number}  {escape(hit.chunk.document)}[/bold] [dim]{hit.chunk.id}, {hit.score:.4f}[/dim]")
-        console.print(hit.chunk.text, markup=False)
+        console.print(Text(f"{number}  {hit.chunk.document}", "bold"), Text(f"{hit.chunk.id}, {hit.score:.4f}", "dim"))
+        console.print(hit.chunk.text)
     if not hits:
         console.print("nothing was found")
 
@@ -141,6 +140,4 @@ def stats(collection: CollectionPath, as_json: AsJson = False) -> None:
             "fingerprint": opened.fingerprint,
             "megabytes": round(sum(file.stat().st_size for file in (collection, *collection.rglob("*")) if file.is_file()) / 1e6, 1),
         }
-    print(json.dumps(report)) if as_json else Console(highlight=False, soft_wrap=True).print(
-        "\n".join(f"{key:<12} {value}" for key, value in report.items())
-    )
+    print_json(report) if as_json else SafeConsole(soft_wrap=True).print("\n".join(f"{key:<12} {value}" for key, value in report.items()))

@@ -1,13 +1,13 @@
 """`tirage problems`: look at problem sets and check their reference answers."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import DataError
 from tirage.problems import load_problems
 from tirage.runtime.event_loop import run_sync
@@ -30,13 +30,14 @@ def show(
     Example: tirage problems show nano:heldout --limit 3
     """
     chosen = load_problems(parse_problems(problems, limit))
+    console = SafeConsole(soft_wrap=True)
     for problem in chosen:
         if as_json:
             row = {"id": problem.id, "prompt": problem.prompt, "answer": problem.answer, "family": problem.family, "tier": problem.tier}
-            print(json.dumps(row, ensure_ascii=False))
+            print_json(row)
         else:
-            Console(highlight=False).print(f"[bold]{problem.id}[/bold] {problem.family} {problem.tier}")
-            print(f"{problem.prompt}\n-> {problem.answer}\n")
+            console.print(Text(problem.id, "bold"), problem.family, problem.tier)
+            console.print(f"{problem.prompt}\n-> {problem.answer}\n")
 
 
 @problems_app.command("check")
@@ -51,15 +52,15 @@ def check(
     """
     rows = run_sync(check_problems(load_problems(parse_problems(problems, limit))))
     if as_json:
-        print(json.dumps([asdict(row) | {"ok": row.ok} for row in rows], ensure_ascii=False))
+        print_json([asdict(row) | {"ok": row.ok} for row in rows])
     else:
         table = Table("family", "verifier", "problems", "no reference", "reference passes", "damage caught")
         for row in rows:
             table.add_row(row.family, row.verifier, *map(str, (row.problems, row.without_reference, row.passed, row.caught)))
-        Console(highlight=False).print(table)
+        SafeConsole().print(table)
         for row in rows:
             for fault in row.faults:
-                print(f"{row.family}: {fault}")
+                SafeConsole(soft_wrap=True).print(f"{row.family}: {fault}")
     bad = [row.family for row in rows if not row.ok]
     if bad:
         raise DataError(f"the references of {', '.join(bad)} do not agree with their verifier; drop these problems or fix their answers")

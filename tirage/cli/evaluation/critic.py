@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
@@ -24,6 +23,7 @@ from tirage.cli.flags import (
     Settings,
     Temperature,
 )
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.cli.words import limits
 from tirage.core.errors import ConfigError
 from tirage.evaluation.figures import UNKNOWN, percent, points
@@ -88,9 +88,9 @@ def critic(
     figures = {"model": config.model, "problems": problems, "rows": [as_data(row) for row in rows]}
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if as_json:
-        print(json.dumps({"run": str(folder), **figures}))
+        print_json({"run": str(folder), **figures})
         return
-    Console(highlight=False).print(_table(rows))
+    SafeConsole().print(_table(rows))
     print(f"figures: {folder / FIGURES}")
 
 

@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
 from tirage.cli.flags import AsJson, Concurrency, Limit, Limits, MaxTokens, RunPath, Seed, Settings, Temperature
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.cli.words import limits
 from tirage.core.errors import ConfigError
 from tirage.evaluation.figures import band, percent
@@ -80,7 +79,7 @@ def debate(
     figures = tournament_figures(table, [ending for _, ending in endings])
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if as_json:
-        print(json.dumps({"run": str(folder), **figures}))
+        print_json({"run": str(folder), **figures})
         return
     _tell(table, figures)
     print(f"figures: {folder / FIGURES}")
@@ -91,8 +90,8 @@ def _tell(table: Tournament, figures: dict[str, Any]) -> None:
     for name in ("model", "wins", "won", "defending", "challenging", "rating"):
         shown.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
     for row in table.standings:
-        shown.add_row(escape(row.model), str(row.wins), *map(_cell, (row.total, row.pro, row.con)), f"{row.rating:.0f}")
-    console = Console(highlight=False)
+        shown.add_row(row.model, str(row.wins), *map(_cell, (row.total, row.pro, row.con)), f"{row.rating:.0f}")
+    console = SafeConsole()
     console.print(shown)
     console.print(
         f"{table.matches} debates: {table.balanced} count (decided both ways), {table.undecided} undecided ({figures['void']} void), "

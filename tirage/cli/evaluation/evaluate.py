@@ -1,11 +1,9 @@
 """`tirage rollout`, `tirage eval`, `tirage compare`: many problems, then numbers with intervals."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
 from tirage.cli.flags import (
@@ -26,6 +24,7 @@ from tirage.cli.flags import (
     Temperature,
     VerifierName,
 )
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.cli.words import limits, run_limits
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
@@ -93,7 +92,7 @@ def rollout(
     progress = _roll(config, folder, run_limits(run_budget), quiet=as_json)
     summary = {"run": str(folder), "done": progress.done, "total": progress.total, "resumed": progress.resumed}
     spent = "" if progress.done == progress.total else "; the budget is spent, the same command with another one continues"
-    print(json.dumps(summary) if as_json else f"{progress.done} of {progress.total} rollouts in {folder}{spent}")
+    print_json(summary) if as_json else print(f"{progress.done} of {progress.total} rollouts in {folder}{spent}")
 
 
 def evaluate(
@@ -206,8 +205,8 @@ def _roll(config: RolloutConfig, folder: Path, budget: Budget, *, quiet: bool) -
 def _tell(report: Report, folder: Path | None, as_json: bool) -> None:
     paths = write_report(report, folder) if folder is not None else None
     if as_json:
-        print(json.dumps(to_plain(report), ensure_ascii=False))
+        print_json(to_plain(report))
         return
-    print_report(report, console=Console(highlight=False))
+    print_report(report, console=SafeConsole())
     if paths is not None:
         print(f"report: {paths[1]}")

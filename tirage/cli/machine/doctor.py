@@ -1,13 +1,13 @@
 """`tirage doctor`: what this machine has, what is missing, and how to install it."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.runtime.machine import look_at_machine
 
 
@@ -18,9 +18,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """
     findings = look_at_machine()
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        print_json([asdict(finding) for finding in findings])
         return
     table = Table("part", "here", "detail", "remedy", title="tirage doctor")
     for finding in findings:
-        table.add_row(finding.what, "[green]yes[/green]" if finding.here else "[yellow]no[/yellow]", finding.detail, finding.remedy)
-    Console(highlight=False).print(table)
+        table.add_row(finding.what, Text("yes", "green") if finding.here else Text("no", "yellow"), finding.detail, finding.remedy)
+    SafeConsole().print(table)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from tirage.cli.terminal import SafeConsole
 from tirage.runtime.config import RunConfig
 from tirage.runtime.config_files import build_config
 from tirage.runtime.event_loop import run_sync
@@ -51,6 +51,6 @@ def mcp(
 def _tell(url: str, token: str, names: list[str]) -> None:
     """Print how to connect."""
     entry = {"mcpServers": {"tirage": {"url": url, "headers": {"Authorization": f"Bearer {token}"}}}}
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"serving {', '.join(names)} at {url}; connect with:", markup=False)
-    console.print(json.dumps(entry), markup=False)
+    console = SafeConsole(stderr=True, soft_wrap=True)
+    console.print(f"serving {', '.join(names)} at {url}; connect with:")
+    console.print(json.dumps(entry))

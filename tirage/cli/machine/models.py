@@ -1,13 +1,11 @@
 """`tirage models`: the forms of model strings, and what is known of one model."""
 
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.cli.words import model_options
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.models import FORMS, describe_model
@@ -28,29 +26,29 @@ def models(
     """
     if model is None:
         if as_json:
-            print(json.dumps(FORMS))
+            print_json(FORMS)
             return
         table = Table("form", "what it is", title="model strings")
         for form, meaning in FORMS.items():
             table.add_row(form, meaning)
-        Console(highlight=False).print(table)
+        SafeConsole().print(table)
         return
     options = model_options(settings)
     known = run_sync(describe_model(model, options))
     name, able, rows = known.name, known.capabilities, known.profile.rows()
     if as_json:
         told = {fact: {"value": value, "source": source} for fact, value, source in rows}
-        print(json.dumps({"name": name, "profile": told, "capabilities": able}, ensure_ascii=False))
+        print_json({"name": name, "profile": told, "capabilities": able})
         return
     table = Table("fact", "value", "source", title=name)
     for fact, value, source in rows:
-        table.add_row(fact, escape(_told(value, source)), source)
-    Console(highlight=False).print(table)
+        table.add_row(fact, _told(value, source), source)
+    SafeConsole().print(table)
     if able is not None:
         able_table = Table("capability", "declared")
         for key, value in able.items():
             able_table.add_row(key, str(value))
-        Console(highlight=False).print(able_table)
+        SafeConsole().print(able_table)
 
 
 def _told(value: object, source: str) -> str:

@@ -1,6 +1,5 @@
 """`tirage sandbox`: what the sandbox promises on this machine, checked by doing."""
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.runtime.config import SANDBOXES
 from tirage.runtime.event_loop import run_sync
@@ -41,11 +41,11 @@ def check(
     if not own and backend not in SANDBOXES:
         raise OWN.unknown(backend, [*SANDBOXES, *OWN.offers])
     sandbox = open_own_sandbox(backend, {"memory_mb": 512}, {}) if own else open_sandbox(_config(backend, rung, image, kernel))
-    console = Console(stderr=True, highlight=False)
+    console = SafeConsole(stderr=True)
     able, findings = run_sync(_check(sandbox, console, tuple(group or ())))
     failed = [finding for finding in findings if not finding.kept]
     if as_json:
-        print(json.dumps({"capabilities": asdict(able), "findings": [asdict(finding) for finding in findings]}, ensure_ascii=False))
+        print_json({"capabilities": asdict(able), "findings": [asdict(finding) for finding in findings]})
     else:
         _show(able, findings)
     if failed:
@@ -76,7 +76,7 @@ async def _check(opened: Sandbox, console: Console, groups: tuple[str, ...]) -> 
 
 
 def _show(able: SandboxCapabilities, findings: list[Finding]) -> None:
-    console = Console(highlight=False)
+    console = SafeConsole()
     table = Table("group", "check", "", "by which layer, or why not", title=f"{able.backend}, rung {able.rung}")
     told: tuple[str, str] | None = None
     for finding in findings:
@@ -88,6 +88,6 @@ def _show(able: SandboxCapabilities, findings: list[Finding]) -> None:
     console.print(table)
     console.print(f"layers in force: {', '.join(able.layers)}")
     for text in able.notes:
-        console.print(f"note: {text}".replace("[", r"\["))
+        console.print(f"note: {text}")
     counts = Counter(finding.status for finding in findings)
     console.print(", ".join(f"{count} {name}" for name, count in counts.items()))

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from tirage.cli.machine.mcp import mcp
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError
 from tirage.core.message import ToolCall
 from tirage.runtime.event_loop import run_sync
@@ -73,13 +74,13 @@ def ls(sources: Sources = None, as_json: AsJson = False) -> None:
     """List tools, a line each."""
     cards = run_sync(_cards(sources or []))
     if as_json:
-        print(json.dumps([asdict(card) for card in cards], ensure_ascii=False))
+        print_json([asdict(card) for card in cards])
         return
     table = Table("tool", "takes", "what it does")
     for card in cards:
-        takes = ", ".join(name if item.required else f"[dim]{name}[/dim]" for name, item in card.inputs.items())
-        table.add_row(card.name, takes, card.description.replace("[", r"\["))
-    Console(highlight=False).print(table)
+        takes = Text(", ").join(Text(name, "" if item.required else "dim") for name, item in card.inputs.items())
+        table.add_row(card.name, takes, card.description)
+    SafeConsole().print(table)
 
 
 @tools_app.command("card", epilog="Example: tirage tools card python --measure 5")
@@ -96,9 +97,9 @@ def card(
     if measure and figures is not None:
         save_figures(known | {name: counted}, figures)
     if as_json:
-        print(json.dumps({**asdict(made), "figures": counted.model_dump() if counted.calls else None}, ensure_ascii=False))
+        print_json({**asdict(made), "figures": counted.model_dump() if counted.calls else None})
     else:
-        Console(highlight=False, soft_wrap=True).print(render(made), markup=False)
+        SafeConsole(soft_wrap=True).print(render(made))
 
 
 async def _cards(sources: list[str]) -> list[ToolCard]:
@@ -116,7 +117,7 @@ async def _card(sources: list[str], name: str, measure: int, known: dict[str, Fi
             session: Session | None = None
             if tools[name].needs_session:
                 session = await (await stack.enter_async_context(open_sandbox())).open()
-            bar = Console(stderr=True, quiet=not sys.stderr.isatty())
+            bar = SafeConsole(stderr=True, quiet=not sys.stderr.isatty())
             for demo in track([*demos] * measure, "calls", console=bar, transient=True):
                 await tools[name].call(ToolCall(name=name, arguments=json.dumps(dict(demo.arguments))), session)
         return card_of(tools[name]), figures_of(tools)[name]

@@ -1,13 +1,11 @@
 """`tirage search`: grow a tree per problem, watch it, keep it."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from tirage.cli.display import LiveDisplay
 from tirage.cli.flags import (
@@ -30,6 +28,7 @@ from tirage.cli.flags import (
 )
 from tirage.cli.solving.solve import show_answer
 from tirage.cli.solving.tree_display import TreeDisplay
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.cli.words import limits, pairs, with_tools
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -166,9 +165,9 @@ def summary(rollout: Rollout) -> dict[str, Any]:
 def _tell(rollouts: list[Rollout], folder: Path, as_json: bool) -> None:
     rows = [summary(rollout) for rollout in rollouts]
     if as_json:
-        print(json.dumps({"run": str(folder), "trees": rows}, ensure_ascii=False))
+        print_json({"run": str(folder), "trees": rows})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = SafeConsole(soft_wrap=True)
     if len(rows) == 1:
         row, rollout = rows[0], rollouts[0]
         show_answer(console, row["answer"], row["correct"], rollout.trajectory, worth=row["value"])
@@ -179,7 +178,7 @@ def _tell(rollouts: list[Rollout], folder: Path, as_json: bool) -> None:
         )
     else:
         console.print(_table(rows, rollouts))
-    console.print(f"[dim]look at it:[/dim] tirage trace show {escape(str(folder))} --index 0 --tree")
+    console.print(Text.assemble(("look at it: ", "dim"), f"tirage trace show {folder} --index 0 --tree"))
 
 
 def _table(rows: list[dict[str, Any]], rollouts: list[Rollout]) -> Table:
@@ -206,9 +205,9 @@ def _table(rows: list[dict[str, Any]], rollouts: list[Rollout]) -> Table:
 
 def _list(as_json: bool) -> None:
     if as_json:
-        print(json.dumps({name: {"what": about(name), "options": option_names(name)} for name in strategy_names()}))
+        print_json({name: {"what": about(name), "options": option_names(name)} for name in strategy_names()})
         return
     table = Table("strategy", "what it does", "options")
     for name in strategy_names():
         table.add_row(name, about(name), ", ".join(option_names(name)))
-    Console(highlight=False).print(table)
+    SafeConsole().print(table)

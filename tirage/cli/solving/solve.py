@@ -1,11 +1,11 @@
 """`tirage solve`: one question, shown as it is worked out."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from tirage.agents.driver import StepEvent
 from tirage.cli.flags import (
@@ -25,6 +25,7 @@ from tirage.cli.flags import (
     Tools,
     VerifierName,
 )
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.cli.words import in_dialect, limits, pairs, with_tools
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -78,7 +79,7 @@ def solve(
 
     Example: tirage solve "What is 17 * 23 - 4?"
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = SafeConsole(soft_wrap=True)
     if agent == "list":
         list_agents(console, as_json=as_json)
         return
@@ -131,11 +132,11 @@ def _tell(console: Console, solution: Solution, *, as_json: bool) -> None:
     """Print what was found, and where its trace is."""
     if as_json:
         kept = None if solution.run is None else str(solution.run)
-        print(json.dumps({**as_data(solution), "run": kept}, ensure_ascii=False))
+        print_json({**as_data(solution), "run": kept})
         return
     show_end(console, solution)
     if solution.run is not None:
-        console.print(f"trace: tirage trace show {solution.run}", style="dim", markup=False)
+        console.print(f"trace: tirage trace show {solution.run}", style="dim")
 
 
 def _warn(agent: str | None, model: str, options: ModelConfig) -> None:
@@ -144,7 +145,7 @@ def _warn(agent: str | None, model: str, options: ModelConfig) -> None:
     name = agent if described is None else described.name
     if name is not None and find(name).needs_instructions and not known_profile(model, options).instructed:
         note = f"note: {model} writes only what it was trained to, so the roles of {agent} find little in it; -m names another model"
-        Console(stderr=True, highlight=False, soft_wrap=True).print(note, style="dim", markup=False)
+        SafeConsole(stderr=True, soft_wrap=True).print(note, style="dim")
 
 
 def _file(name: str | None) -> AgentConfig | None:
@@ -164,14 +165,14 @@ def _agent(name: str | None, options: dict[str, Any], second: str | None, best_o
 def list_agents(console: Console, *, as_json: bool) -> None:
     """The published systems and their options."""
     if as_json:
-        print(json.dumps({name: {"about": find(name).summary, "options": list(find(name).defaults)} for name in names()}))
+        print_json({name: {"about": find(name).summary, "options": list(find(name).defaults)} for name in names()})
         return
     width = max(map(len, names()))
     for name in names():
         spec = find(name)
-        console.print(f"{name:{width}}  {spec.summary}", markup=False)
+        console.print(f"{name:{width}}  {spec.summary}")
         told = ", ".join(f"{option}={_word(value)}" for option, value in spec.defaults.items())
-        console.print(f"{'':{width}}  options: {told}", style="dim", markup=False)
+        console.print(f"{'':{width}}  options: {told}", style="dim")
 
 
 def _word(value: object) -> str:
@@ -189,7 +190,7 @@ def show_step(console: Console, event: StepEvent, *, several: bool) -> None:
     if several:
         console.print(f"── {_place(event)}", style="dim")
     for span in step.spans:
-        console.print(span.text, style=STYLES[span.source], end="", markup=False)
+        console.print(span.text, style=STYLES[span.source], end="")
     if several and not step.text.strip():
         console.print("(nothing was written)", style="dim", end="")
     if several or not step.text.endswith("\n"):
@@ -219,12 +220,8 @@ def show_answer(
     console: Console, answer: str | None, correct: bool | None, trajectory: Trajectory | None, *, worth: float | None = None
 ) -> None:
     """The answer, whether it is right (None where nobody knows), what it is worth, and what failed on its path."""
-    mark = {True: " [green]correct[/green]", False: " [red]wrong[/red]", None: ""}[correct]
-    value = "" if worth is None else f" [dim](worth {worth:.2f})[/dim]"
-    console.print(f"[bold]answer:[/bold] {_plain(answer)}{mark}{value}")
+    mark = {True: Text(" correct", "green"), False: Text(" wrong", "red"), None: Text()}[correct]
+    value = Text() if worth is None else Text(f" (worth {worth:.2f})", "dim")
+    console.print(Text.assemble(("answer: ", "bold"), "none" if answer is None else answer, mark, value))
     if trajectory is not None and trajectory.error is not None:
-        console.print(f"[red]{trajectory.error.boundary} failed:[/red] {_plain(trajectory.error.message)}")
-
-
-def _plain(text: str | None) -> str:
-    return "none" if text is None else text.replace("[", r"\[")
+        console.print(Text.assemble((f"{trajectory.error.boundary} failed: ", "red"), trajectory.error.message))

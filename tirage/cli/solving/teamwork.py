@@ -1,15 +1,16 @@
 """A team at work on one question, with a person between its turns where one is wanted."""
 
-import json
 import sys
 from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from tirage.agents.driver import StepEvent
 from tirage.cli.files import check_place, write_picture
 from tirage.cli.solving.solve import check_answered, show_end, show_step
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.solving import Solution, as_data
@@ -34,8 +35,8 @@ class Terminal:
         """The answer typed in; None for `pause` and without a terminal."""
         if not sys.stdin.isatty():
             return None
-        self._console.print(f"\n[bold]{request.role}[/bold] wrote:", highlight=False)
-        self._console.print(request.text, markup=False, highlight=False)
+        self._console.print(Text.assemble("\n", (request.role, "bold"), " wrote:"))
+        self._console.print(request.text)
         words = {"a": Action.APPROVE, "m": Action.MODIFY, "r": Action.REJECT, "e": Action.ESCALATE, "t": Action.TERMINATE}
         word = ""
         while word not in (*words, "p"):
@@ -52,7 +53,7 @@ def perform(waiting: Waiting, *, out: Path | None, force: bool, as_json: bool) -
         if out.suffix not in _FORMS:
             raise ConfigError(f"{out}: pictures end in {', '.join(_FORMS)}")
         check_place(out, force=force)
-    run, console = waiting.run, Console(highlight=False, soft_wrap=True)
+    run, console = waiting.run, SafeConsole(soft_wrap=True)
     if not as_json:
         waiting.gate.approvers = [Terminal(console)]
 
@@ -73,10 +74,10 @@ def _tell_paused(waiting: Waiting, paused: Paused, *, as_json: bool) -> None:
     request = paused.request
     if as_json:
         file = None if waiting.file is None else str(waiting.file)
-        print(json.dumps({"waits": {"role": request.role, "text": request.text, "level": request.level}, "file": file}, ensure_ascii=False))
+        print_json({"waits": {"role": request.role, "text": request.text, "level": request.level}, "file": file})
         return
     how = "it was not kept: give --pause FILE" if waiting.file is None else f"go on with: tirage resume {waiting.file} --approve"
-    typer.echo(f"\n{paused}; {how}", err=True)
+    SafeConsole(stderr=True, soft_wrap=True).print(f"\n{paused}; {how}")
 
 
 def _tell_end(console: Console, run: TeamRun, solution: Solution, *, out: Path | None, force: bool, as_json: bool) -> None:
@@ -85,10 +86,10 @@ def _tell_end(console: Console, run: TeamRun, solution: Solution, *, out: Path |
         write_picture(draw(run.topology, _FORMS[out.suffix], ledger), out, force=force)
     if as_json:
         edges = [{"from": speaker, "to": listener, "tokens": tokens} for (speaker, listener), tokens in ledger.items()]
-        print(json.dumps({**as_data(solution), "edges": edges}, ensure_ascii=False))
+        print_json({**as_data(solution), "edges": edges})
         return
     show_end(console, solution)
     for (speaker, listener), tokens in ledger.items():
-        console.print(f"{speaker} -> {listener}: {tokens} tokens", style="dim", markup=False)
+        console.print(f"{speaker} -> {listener}: {tokens} tokens", style="dim")
     if out is not None:
-        console.print(f"who spoke to whom: {out}", markup=False)
+        console.print(f"who spoke to whom: {out}")

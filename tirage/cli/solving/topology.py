@@ -1,6 +1,5 @@
 """`tirage topology`: teams of agents, who speaks to whom."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +25,7 @@ from tirage.cli.flags import (
     Temperature,
 )
 from tirage.cli.solving.teamwork import perform
+from tirage.cli.terminal import print_json
 from tirage.cli.words import limits
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
@@ -65,7 +65,7 @@ def show(
 ) -> None:
     """Draw a topology, or what was learned, decoded for a query."""
     if schema:
-        print(json.dumps(TopologySpec.model_json_schema(), indent=1))
+        print_json(TopologySpec.model_json_schema(), indent=1)
         return
     if source is None:
         raise typer.BadParameter(f"name a file or one of: {', '.join(SHAPES)}")
@@ -159,7 +159,7 @@ def train(
     taught = run_sync(teach(config, out, folder, (lambda text: None) if as_json else typer.echo))
     if as_json:
         batches = [asdict(step) for step in taught.batches]
-        print(json.dumps({"learned": str(out), "run": str(folder), "resumed": taught.resumed, "batches": batches}))
+        print_json({"learned": str(out), "run": str(folder), "resumed": taught.resumed, "batches": batches})
         return
     typer.echo(f"learned: {out} (tirage topology show {out} --query ...); what the teams did: {folder}")
 

@@ -3,11 +3,12 @@
 import time
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
 from tirage.agents.driver import StepEvent
+from tirage.cli.terminal import SafeConsole
 from tirage.core.trajectory import StopReason
 from tirage.core.tree import ROOT, Tree
 from tirage.rollouts.runner import StageProgress
@@ -23,7 +24,7 @@ class TreeDisplay:
 
     def __init__(self, limits: BudgetConfig, *, quiet: bool = False) -> None:
         """`limits` are shown beside what is spent. `quiet` shows nothing at all. Everything goes to standard error."""
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = SafeConsole(stderr=True, quiet=quiet, soft_wrap=True)
         self._animated = self.console.is_terminal and not quiet
         self._live = Live(console=self.console, refresh_per_second=4, transient=True)
         self._limits = limits
@@ -65,7 +66,7 @@ class TreeDisplay:
 
     def note(self, text: str) -> None:
         """Something worth a line."""
-        self.console.print(text, markup=False)
+        self.console.print(text)
 
     def _line(self, tree: Tree) -> Text:
         usage, seconds = tree.usage, time.monotonic() - self._started

@@ -1,6 +1,5 @@
 """`tirage trace`: look at stored rollouts, take them elsewhere, and ask a checkpoint where it comes from."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tirage.cli.files import write_picture
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.codec import encode
 from tirage.core.errors import ConfigError, DataError
 from tirage.core.rollout import Rollout
@@ -236,7 +236,7 @@ def _tell(line: str, data: Any, as_json: bool) -> None:
 
 def _emit(data: Any) -> None:
     """One JSON line. Halves of surrogate pairs, which no encoding can print, leave as JSON escapes; numbers that JSON lacks as strings."""
-    typer.echo(json.dumps(without_infinities(data), ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace"))
+    print_json(without_infinities(data))
 
 
 def _store(run: Path) -> TraceStore:
@@ -271,7 +271,7 @@ def _indexed(run: Path) -> Iterator[TraceIndex]:
 
 
 def _progress(shown: bool) -> Progress:
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
 
@@ -291,7 +291,7 @@ def _bar(name: str, total: int, *, slow: bool) -> "Iterator[Callable[[list[Row]]
 
 def _console() -> Console:
     """Standard output; wide where no terminal limits it, so that programs and files get whole lines."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
+    return SafeConsole() if sys.stdout.isatty() else SafeConsole(width=_WIDE)
 
 
 def _query(index: TraceIndex, stage: str | None, family: str | None, correct: bool | None, ungraded: bool) -> Query:

@@ -1,13 +1,12 @@
 """`tirage improve`: one improvement round from a YAML file."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tirage.cli.display import LiveDisplay
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.evaluation import print_report
 from tirage.runtime.config import ImproveConfig
 from tirage.runtime.config_files import load_config
@@ -27,7 +26,7 @@ def improve(
     Example: tirage improve examples/nano.yaml
     """
     if schema:
-        print(json.dumps(ImproveConfig.model_json_schema(), indent=1))
+        print_json(ImproveConfig.model_json_schema(), indent=1)
         return
     if config is None:
         raise typer.BadParameter("give a configuration file, e.g. examples/nano.yaml")
@@ -38,5 +37,5 @@ def improve(
     if as_json:
         print((folder / "report.json").read_text(encoding="utf-8"))
         return
-    print_report(report, console=Console(highlight=False))
+    print_report(report, console=SafeConsole())
     print(f"report: {folder / 'report.html'}")

@@ -1,18 +1,17 @@
 """`tirage train` and `tirage jobs`: rows to a checkpoint, watched, resumable."""
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tirage.cli.data.datasets import DatasetArgument, JsonOption, SetOption, parse_settings
 from tirage.cli.display import LiveDisplay
+from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError, DataError
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.models import weights_of
@@ -60,7 +59,7 @@ def ls(
     found = [JobFolder(path.parent) for path in sorted(root.rglob("job.json"))]
     if as_json:
         for folder in found:
-            print(json.dumps(_summary(folder)))
+            print_json(_summary(folder))
         return
     table = Table(box=None)
     for name in ("job", "state", "step", "loss", "changed", "why"):
@@ -70,7 +69,7 @@ def ls(
         state = Text(facts["state"] + (f" ({facts['failure']})" if facts["failure"] else ""), style=_COLOURS.get(facts["state"], ""))
         loss = "" if facts["loss"] is None else f"{facts['loss']:.3f}"
         table.add_row(str(folder.path), state, f"{facts['step']}/{facts['steps']}", loss, _ago(facts["changed_at"]), facts["message"])
-    Console(highlight=False).print(table if found else f"no jobs below {root}")
+    SafeConsole().print(table if found else f"no jobs below {root}")
 
 
 @jobs_app.command("logs", epilog="Example: tirage jobs logs jobs/first --follow")
@@ -104,7 +103,7 @@ def _run(out: Path, spec: SFTSpec, as_json: bool) -> None:
     with LiveDisplay(quiet=as_json) as display:
         checkpoint = run_sync(run_job(out, spec, lambda job: display.job(out.name, job.step, job.steps, job.loss)))
     if as_json:
-        print(json.dumps(_plain(checkpoint)))
+        print_json(_plain(checkpoint))
         return
     first, last = checkpoint.job.get("first_loss"), checkpoint.job.get("last_loss")
     losses = f", loss {first:.3f} -> {last:.3f}" if first is not None and last is not None else ""
