@@ -86,10 +86,8 @@ def solve(
     if question is None:
         raise ConfigError("there is no question; give its text, or name the agents with --agent list")
     _check_together(agent, best_of, belongs_to_agent=bool(option or second))
-    if no_run and run is not None:
-        raise ConfigError(f"--run {run} keeps the trace and --no-run keeps none; give one of them")
-    if no_hint and hint:
-        raise ConfigError("--hint gives hints and --no-hint gives none; give one of them")
+    _refuse_both("--run", run is not None, no_run)
+    _refuse_both("--hint", bool(hint), no_hint)
     several = best_of > 1 or agent is not None
     told = {**with_tools(tools, mcp, collection, _file(agent)), **({} if prm is None else {"prm": prm}), **in_dialect(dialect)}
     driven = _agent(agent, pairs(option, "--option"), second, best_of, told)
@@ -111,6 +109,12 @@ def solve(
     solution = run_sync(solve_async(problem, config, on_step=on_step, run=None if no_run else run or "auto"))
     _tell(console, solution, as_json=as_json)
     check_answered(solution)
+
+
+def _refuse_both(flag: str, given: bool, forbidden: bool) -> None:
+    """Raises `ConfigError` for a flag beside its opposite."""
+    if given and forbidden:
+        raise ConfigError(f"{flag} does not go with --no-{flag.removeprefix('--')}; give one of them")
 
 
 def _check_together(agent: str | None, best_of: int, *, belongs_to_agent: bool) -> None:
