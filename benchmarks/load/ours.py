@@ -22,14 +22,14 @@ from tirage.models.openai import OpenAIModel, open_openai
 from tirage.models.openai.server import Server
 from tirage.models.openai.wire import Facts
 from tirage.models.template import HFRenderer
-from tirage.rollouts.runner import Runner, Stage, Store
+from tirage.rollouts.runner import Runner, Stage
 from tirage.runtime.event_loop import run_sync
 from tirage.sandbox.base import ExecResult, Session
 from tirage.search.best_of_n import BestOfN
 from tirage.testing.sandbox import TableSandbox
 from tirage.tools.base import Tool, ToolSpec
 from tirage.tools.python import PythonTool
-from tirage.traces import TraceStore
+from tirage.traces import TraceSink, TraceStore
 from tirage.verification.extract import extract
 
 TOKENIZER = Path(__file__).parents[2] / "tirage" / "models" / "nano"
@@ -86,7 +86,7 @@ async def run(load: Load) -> Spent:
         warm = Stage(name="warm", problems=_problems(WARM_UP), model=model.name)
         await Runner(agent, lambda _: Holds(), Memory(), seed=0).run(warm)
         stage = Stage(name="load", problems=_problems(load.rollouts), model=model.name)
-        store: Store = Memory() if load.variant == "memory" else TraceStore(folder)
+        store: TraceSink = Memory() if load.variant == "memory" else TraceStore(folder)
         runner = Runner(agent, lambda _: Holds(), store, seed=0, concurrency=load.slots)
         clock = Clock()
         clock.start(load)
