@@ -67,7 +67,7 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(force_terminal=True, width=120, record=True, file=open("/dev/null", "w"))
-    monkeypatch.setattr(display, "Console", lambda **_: console)
+    monkeypatch.setattr(display, "SafeConsole", lambda **_: console)
     with LiveDisplay() as shown:
         shown.stage(StageProgress(stage="before", total=4, done=1, graded=1, correct=1, usage=Usage(tokens_out=5)))
         shown.stage(StageProgress(stage="before", total=4, done=4, graded=4, correct=3, usage=Usage(tokens_out=2_500_000)))
