@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import networkx
@@ -164,6 +165,7 @@ def test_protocols_have_several_implementations() -> None:
                 bases = {ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases}
                 classes[f"{name_of(path).removeprefix('tirage.')}.{node.name}"] = (members(node), bases)
 
+    @cache  # classes refer to each other again and again
     def whole(name: str) -> set[str]:
         own, bases = classes[name]
         return own.union(*(whole(other) for other in classes if other != name and other.rpartition(".")[2] in bases))

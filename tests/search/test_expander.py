@@ -156,6 +156,7 @@ def test_everything_failing_ends_the_search(search: Expander) -> None:
     assert search.choose(drive.tree, {}) == 0
 
 
+@pytest.mark.no_cover  # tracing costs more than the work
 @pytest.mark.parametrize(
     "deep",
     [

@@ -162,6 +162,7 @@ def test_urgency_deepens_a_good_child_before_all_its_siblings_exist() -> None:
     assert len(patient.tree.children[0]) == 4
 
 
+@pytest.mark.no_cover  # tracing costs more than the work
 def test_a_tree_five_thousand_deep() -> None:
     drive = Drive(MCTS(width=1), lambda tree, trial: Outcome(text="x", value=0.5)).run(5000)
     assert drive.tree.nodes[-1].depth == 5000
