@@ -171,3 +171,12 @@ async def test_independent_chains_keep_to_the_budget_of_their_agent(limits: dict
         tree = await runtime.agent().solve(PROBLEM, SolveContext(seed=0))
     assert len(tree.nodes) == 3
     assert tree.ended.startswith("budget: ")
+
+
+@pytest.mark.parametrize(("own", "given", "nodes"), [(None, 2, 2), (1, 2, 1), (3, None, 3)])
+async def test_limits_of_each_problem_hold_for_a_search_too(tmp_path: Path, own: int | None, given: int | None, nodes: int) -> None:
+    search = SearchConfig(strategy="mcts", valuer="none", concurrency=1, budget=BudgetConfig(nodes=own))
+    agent = AgentConfig(search=search, budget=BudgetConfig(nodes=given))
+    async with Runtime(RunConfig(model=script(tmp_path, *["\\boxed{1}"] * 9), agent=agent)) as runtime:
+        tree = await runtime.agent().solve(PROBLEM, SolveContext(seed=0))
+    assert (len(tree.nodes) - 1, tree.ended) == (nodes, "budget: nodes")

@@ -1,8 +1,16 @@
 """Files that a command writes where the user says."""
 
 from pathlib import Path
+from typing import Any
 
 from tirage.core.errors import ConfigError, DataError
+from tirage.runtime.config_files import config_hash
+from tirage.runtime.runs import RUNS
+
+
+def run_folder(run: Path | None, kind: str, *parts: Any) -> Path:
+    """The run folder that the user names, or one whose name is the same for the same configuration (`parts`), so that it resumes."""
+    return run if run is not None else RUNS / f"{kind}-{config_hash(*parts)}"
 
 
 def check_place(place: Path, *, force: bool) -> None:

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
-from tirage.runtime.config import AgentConfig, BudgetConfig, ModelConfig, Strict
+from tirage.core.hint import HintPosition
+from tirage.runtime.config import AgentConfig, BudgetConfig, HintsConfig, ModelConfig, Strict
 from tirage.runtime.config_files import build_config
 from tirage.runtime.opening.searching import tree_budget
 from tirage.runtime.opening.toolbox import search_tools
@@ -23,6 +24,11 @@ class ModelSettings(Strict):
 def model_options(settings: list[str] | None) -> ModelConfig:
     """What words such as `model_options.chat_template=FILE` set. Raises `ConfigError` for any other key."""
     return build_config(ModelSettings, {}, "settings", settings or ()).model_options
+
+
+def hints_at(positions: list[HintPosition] | None, rounds: int = 1) -> HintsConfig | None:
+    """Hints at these positions; None without any."""
+    return HintsConfig(positions=tuple(positions), rounds=rounds) if positions else None
 
 
 LIMITED = ("--budget", "--run-budget")

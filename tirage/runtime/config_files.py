@@ -44,6 +44,11 @@ def build_config(kind: type[ConfigT], data: dict[str, Any], name: str, overrides
         raise ConfigError(f"{name}: " + "; ".join(_explain(kind, entry) for entry in told)) from None
 
 
+def with_settings(config: ConfigT, settings: Sequence[str] | None) -> ConfigT:
+    """The configuration with `--set` words applied. Raises as `build_config`."""
+    return build_config(type(config), config.model_dump(mode="json"), "settings", settings or ())
+
+
 def _explain(kind: type[BaseModel], entry: Any) -> str:
     where = ".".join(str(part) for part in entry["loc"])
     if entry["type"] != "extra_forbidden":

@@ -33,6 +33,9 @@ from tirage.traces.jsonl import TraceStore
 from tirage.traces.lines import LineLog
 from tirage.traces.search_log import SearchLog, TreeLog
 
+RUNS = Path("runs")
+"""Where run folders are made unless one is named: beneath the working directory."""
+
 
 class RunFolder:
     """One run on disk, opened for writing by one process."""

@@ -27,7 +27,7 @@ from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.models import known_profile
 from tirage.runtime.opening.searching import budget_config, limit_word, tree_budget
 from tirage.runtime.opening.toolbox import as_tool
-from tirage.runtime.runs import RunFolder, fresh_folder
+from tirage.runtime.runs import RUNS, RunFolder, fresh_folder
 from tirage.runtime.runtime import Runtime
 from tirage.runtime.stages import Plan, stage_of
 from tirage.tools.base import Tool
@@ -35,8 +35,6 @@ from tirage.tools.toolset import toolset
 from tirage.verification.reading import answer_of
 from tirage.verification.verifiers import Verifiers
 
-RUNS = Path("runs")
-"""Where run folders are made unless one is named: beneath the working directory."""
 STAGE = "solve"
 NODES = 64
 """Steps of a searched tree where nobody sets a limit."""

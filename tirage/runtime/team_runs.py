@@ -9,7 +9,7 @@ from tirage.agents.driver import StepEvent
 from tirage.core.errors import DataError
 from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, BudgetConfig, SamplingConfig, SolveConfig
-from tirage.runtime.config_files import build_config
+from tirage.runtime.config_files import with_settings
 from tirage.runtime.solving import Solution, solve_async
 from tirage.teams.topology import Topology
 from tirage.workflows.approval import ApprovalGate, ApprovalRequest, PausedLog, PausedRun
@@ -87,7 +87,7 @@ class Waiting:
             sampling=SamplingConfig(temperature=run.temperature, max_tokens=run.max_tokens),
             budget=run.budget,
         )
-        config = build_config(SolveConfig, flags.model_dump(mode="json"), "settings", run.settings)
+        config = with_settings(flags, run.settings)
         config = config.model_copy(update={"agent": config.agent.model_copy(update={"options": options})})
         solution = await solve_async(self.problem, config, on_step=on_step, log=self.record)
         self.keep(None)

@@ -12,6 +12,7 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
+from tirage.cli.flags import AsJson
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError, DataError, TirageError
 from tirage.models.base import Renderer
@@ -31,7 +32,6 @@ from tirage.training.rows import IGNORED, PairRow, TokenRow
 data_app = typer.Typer(help="Build training rows from stored rollouts, look at them, check them.", no_args_is_help=True)
 
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Dataset folder.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a setting, e.g. --set hint_loss=false; repeatable.")]
 
 
@@ -43,7 +43,7 @@ def build(
     settings: SetOption = None,
     heldout: Annotated[list[str] | None, typer.Option("--heldout", help="Keep these problems' prompts out; repeatable.")] = None,
     overlap: Annotated[str, typer.Option("--overlap", help="How to compare prompts: exact, ngram or lcs.")] = "exact",
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Select, mask and write training rows; every step's losses are counted in the manifest."""
     if overlap not in ("exact", "ngram", "lcs"):
@@ -66,7 +66,7 @@ def show(
     dataset: DatasetArgument,
     row: Annotated[int, typer.Option("--row", min=0, help="Which row to print, from 0.")] = 0,
     tokenizer: Annotated[Path | None, typer.Option(help="Folder of the tokenizer that made the ids; `nano`'s is found by itself.")] = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a dataset holds: the counts of each step and one row with its loss mask."""
     opened = Dataset(dataset)
@@ -93,7 +93,7 @@ def show(
 
 
 @data_app.command("check", epilog="Example: tirage data check rows")
-def check(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
+def check(dataset: DatasetArgument, as_json: AsJson = False) -> None:
     """Check that rows, hashes and counts of a dataset agree. Fails when they do not."""
     opened = Dataset(dataset)
     faults = opened.check()

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from tirage.cli.flags import AsJson
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError, DataError
 from tirage.runtime.opening.collections import existing_collection, open_collection, open_reranker
@@ -29,7 +30,6 @@ EmbedderName = Annotated[
     str | None,
     typer.Option("--embedder", help=f"What makes vectors: {', '.join(FORMS)}; by default the collection's own, `hash` for a new one."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @index_app.command("add", epilog="Example: tirage index add docs.sqlite docs/ notes.md corpus.jsonl")

@@ -7,14 +7,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from tirage.cli.flags import AsJson
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import DataError
 from tirage.problems import load_problems
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
 from tirage.verification.selfcheck import check_problems
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 problems_app = typer.Typer(help="Look at and check problem sets.", no_args_is_help=True)
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
+from tirage.cli.files import run_folder
 from tirage.cli.flags import (
     AsJson,
     Concurrency,
@@ -31,7 +31,7 @@ from tirage.evaluation.intervals import Interval
 from tirage.evaluation.realcritic import CritiqueRow
 from tirage.problems import FileSource
 from tirage.runtime.config import AgentConfig, ModelConfig, SamplingConfig
-from tirage.runtime.config_files import build_config, config_hash
+from tirage.runtime.config_files import with_settings
 from tirage.runtime.critiques import MODES, CriticConfig, as_data, measure_critiques
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
@@ -80,8 +80,8 @@ def critic(
         student=student,
         solutions=solutions,
     )
-    config = build_config(CriticConfig, flags.model_dump(mode="json"), "settings", settings or ())
-    folder = run if run is not None else Path("runs") / f"critic-{config_hash(config)}"
+    config = with_settings(flags, settings)
+    folder = run_folder(run, "critic", config)
     wanted = _modes(modes)
     with LiveDisplay(quiet=as_json) as display:
         rows = run_sync(measure_critiques(config, wanted, folder, display))

@@ -1,7 +1,6 @@
 """`tirage eval debate`: models debate a problem set, every one against every other on both sides, and a judge decides."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tirage.cli.display import LiveDisplay
+from tirage.cli.files import run_folder
 from tirage.cli.flags import AsJson, Concurrency, Limit, Limits, MaxTokens, RunPath, Seed, Settings, Temperature
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.cli.words import limits
@@ -16,7 +16,7 @@ from tirage.core.errors import ConfigError
 from tirage.evaluation.figures import band, percent
 from tirage.evaluation.tournament import Share, Tournament, rank, schedule
 from tirage.runtime.config import ModelConfig, SamplingConfig
-from tirage.runtime.config_files import build_config, config_hash
+from tirage.runtime.config_files import with_settings
 from tirage.runtime.debates import DebateConfig, hold_debates, tournament_figures
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
@@ -71,8 +71,8 @@ def debate(
         model_options=ModelConfig(concurrency=concurrency),
         budget=limits(budget),
     )
-    config = build_config(DebateConfig, flags.model_dump(mode="json"), "settings", settings or ())
-    folder = run if run is not None else Path("runs") / f"debate-{config_hash(config)}"
+    config = with_settings(flags, settings)
+    folder = run_folder(run, "debate", config)
     with LiveDisplay(quiet=as_json) as display:
         endings = run_sync(hold_debates(config, folder, display))
     table = rank([match for match, _ in endings], names, seed=seed)

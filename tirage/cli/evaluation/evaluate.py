@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tirage.cli.display import LiveDisplay
+from tirage.cli.files import run_folder
 from tirage.cli.flags import (
     AsJson,
     BestOf,
@@ -25,7 +26,7 @@ from tirage.cli.flags import (
     VerifierName,
 )
 from tirage.cli.terminal import SafeConsole, print_json
-from tirage.cli.words import limits, run_limits
+from tirage.cli.words import hints_at, limits, run_limits
 from tirage.core.budget import Budget
 from tirage.core.errors import ConfigError
 from tirage.evaluation import (
@@ -44,8 +45,8 @@ from tirage.evaluation.reports.report import to_plain
 from tirage.problems import load_problems
 from tirage.rollouts.runner import StageProgress, unique
 from tirage.runtime.comparison import compare_strategies
-from tirage.runtime.config import AgentConfig, HintsConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
-from tirage.runtime.config_files import build_config, config_hash
+from tirage.runtime.config import AgentConfig, ModelConfig, RolloutConfig, SamplingConfig, SearchConfig
+from tirage.runtime.config_files import with_settings
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
 from tirage.runtime.stages import plan_of, roll_out
@@ -84,11 +85,11 @@ def rollout(
         seed=seed,
         agent=AgentConfig(best_of=best_of, budget=limits(budget)),
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
-        hints=HintsConfig(positions=tuple(hints), rounds=hint_rounds) if hints else None,
+        hints=hints_at(hints, hint_rounds),
         model_options=ModelConfig(concurrency=concurrency),
     )
-    config = build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
-    folder = run if run is not None else Path("runs") / f"rollout-{config_hash(config)}"
+    config = with_settings(flags, settings)
+    folder = run_folder(run, "rollout", config)
     progress = _roll(config, folder, run_limits(run_budget), quiet=as_json)
     summary = {"run": str(folder), "done": progress.done, "total": progress.total, "resumed": progress.resumed}
     spent = "" if progress.done == progress.total else "; the budget is spent, the same command with another one continues"
@@ -127,11 +128,11 @@ def evaluate(
         seed=seed,
         agent=AgentConfig(best_of=best_of, budget=limits(budget)),
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
-        hints=HintsConfig(positions=tuple(hints)) if hints else None,
+        hints=hints_at(hints),
         model_options=ModelConfig(concurrency=concurrency),
     )
-    config = build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
-    folder = run if run is not None else Path("runs") / f"eval-{config_hash(config)}"
+    config = with_settings(flags, settings)
+    folder = run_folder(run, "eval", config)
     _roll(config, folder, run_limits(run_budget), quiet=as_json)
     store = TraceStore(folder)
     outcomes = read_leaf_outcomes(store.read()) if best_of > 1 else read_outcomes(store.read())
@@ -178,10 +179,10 @@ def compare(
             seed=seed,
             agent=AgentConfig(search=SearchConfig(budget=limits(budget, tokens=4000), concurrency=concurrency)),
             sampling=SamplingConfig(temperature=temperature),
-            hints=HintsConfig(positions=tuple(hints)) if hints else None,
+            hints=hints_at(hints),
         )
-        config = build_config(RolloutConfig, flags.model_dump(mode="json"), "settings", settings or ())
-        folder = run or Path("runs") / f"compare-{config_hash(config)}"
+        config = with_settings(flags, settings)
+        folder = run_folder(run, "compare", config)
         names = [name.strip() for name in strategies.split(",") if name.strip()]
         with LiveDisplay(quiet=as_json) as display:
             report = run_sync(compare_strategies(config, names, folder, display))

@@ -1,17 +1,16 @@
 """`tirage doctor`: what this machine has, what is missing, and how to install it."""
 
 from dataclasses import asdict
-from typing import Annotated
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
+from tirage.cli.flags import AsJson
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.runtime.machine import look_at_machine
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Say what this machine has and what to install for the rest.
 
     Example: tirage doctor

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from tirage.cli.flags import AsJson
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.cli.words import model_options
 from tirage.runtime.event_loop import run_sync
@@ -16,7 +17,7 @@ def models(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A key of model_options, such as model_options.chat_template=FILE; repeatable.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the forms of model strings, or print what is known of one: its profile, and where each fact comes from.
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tirage.cli.flags import AsJson
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError, SandboxError
 from tirage.runtime.config import SANDBOXES
@@ -31,7 +32,7 @@ def check(
     image: Annotated[str, typer.Option("--image", help="docker: an image with Python >= 3.11.")] = "tirage-sandbox",
     kernel: Annotated[str, typer.Option("--kernel", help="jupyter: an installed kernel.")] = "python3",
     group: Annotated[list[str] | None, typer.Option("--group", help="Only this group; repeatable.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run what a session promises and some hundred hostile cells; exit 5 when a promise or a promised layer does not hold."""
     unknown = set(group or ()) - {"promises", *GROUPS}

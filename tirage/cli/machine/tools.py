@@ -13,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from tirage.cli.flags import AsJson
 from tirage.cli.machine.mcp import mcp
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError
@@ -38,7 +39,6 @@ Sources = Annotated[
         help="module:attribute, a folder of modules, a collection's file, an mcpServers file (.json); default: what is installed.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tirage.cli.flags import AsJson
 from tirage.cli.solving.teamwork import perform
 from tirage.core.errors import ConfigError
 from tirage.core.extension import refuse_foreign
@@ -23,7 +24,7 @@ def resume(
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help="A module:attribute that the run uses; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Picture of who spoke to whom: .html, .dot, .mmd, .json, .txt.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the picture that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Resume a paused run; nothing that is recorded is asked again. Without a decision the terminal asks for one.
 

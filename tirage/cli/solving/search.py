@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tirage.cli.display import LiveDisplay
+from tirage.cli.files import run_folder
 from tirage.cli.flags import (
     Answer,
     AsJson,
@@ -37,7 +38,7 @@ from tirage.evaluation import read_outcomes
 from tirage.problems import FileSource, load_problems
 from tirage.rollouts.runner import unique
 from tirage.runtime.config import RolloutConfig
-from tirage.runtime.config_files import build_config, config_hash
+from tirage.runtime.config_files import build_config
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
 from tirage.runtime.opening.searching import limit_word, search_maker
@@ -108,7 +109,7 @@ def search(
         raise ConfigError("a search cannot do without agent.search; leave it out of --set")
     search_maker(config.agent.search)
     asked = unique(load_problems(config.problems)) if problem is None else (_single(problem, answer, verifier),)
-    folder = run if run is not None else Path("runs") / f"search-{config_hash(config, [item.id for item in asked])}"
+    folder = run_folder(run, "search", config, [item.id for item in asked])
     _tell(grow(config, folder, asked, quiet=as_json), folder, as_json)
 
 

@@ -26,14 +26,14 @@ from tirage.cli.flags import (
     VerifierName,
 )
 from tirage.cli.terminal import SafeConsole, print_json
-from tirage.cli.words import in_dialect, limits, pairs, with_tools
+from tirage.cli.words import hints_at, in_dialect, limits, pairs, with_tools
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.core.step import Source
 from tirage.core.trajectory import Trajectory
 from tirage.rollouts.failures import error_of, failure_of
-from tirage.runtime.config import AgentConfig, HintsConfig, ModelConfig, SamplingConfig, SolveConfig
-from tirage.runtime.config_files import build_config, load_config
+from tirage.runtime.config import AgentConfig, ModelConfig, SamplingConfig, SolveConfig
+from tirage.runtime.config_files import build_config, load_config, with_settings
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.models import known_profile
 from tirage.runtime.opening.searching import limit_word
@@ -96,11 +96,11 @@ def solve(
         seed=seed,
         agent=driven,
         sampling=SamplingConfig(temperature=temperature, max_tokens=max_tokens),
-        hints=HintsConfig(positions=tuple(hint)) if hint else None,
+        hints=hints_at(hint),
         budget=limits(budget),
         verifier=verifier,
     )
-    config = build_config(SolveConfig, flags.model_dump(mode="json"), "settings", settings or ())
+    config = with_settings(flags, settings)
     if config.hints is None and not no_hint:
         config = config.model_copy(update={"hints": solve_hints(model, None, config.model_options)})
     _warn(driven.name, model, config.model_options)

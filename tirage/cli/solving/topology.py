@@ -30,7 +30,7 @@ from tirage.cli.words import limits
 from tirage.core.errors import ConfigError
 from tirage.core.problem import Problem
 from tirage.runtime.config import AgentConfig, SamplingConfig
-from tirage.runtime.config_files import build_config
+from tirage.runtime.config_files import with_settings
 from tirage.runtime.event_loop import run_sync
 from tirage.runtime.opening.problem_sets import parse_problems
 from tirage.runtime.opening.topologies import checked_models, open_topology, topology_for
@@ -154,7 +154,7 @@ def train(
         sampling=SamplingConfig(temperature=temperature),
         seed=seed,
     )
-    config = build_config(TeachConfig, flags.model_dump(mode="json"), "settings", settings or ())
+    config = with_settings(flags, settings)
     folder = out.with_suffix(".run") if run is None else run
     taught = run_sync(teach(config, out, folder, (lambda text: None) if as_json else typer.echo))
     if as_json:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tirage.cli.files import write_picture
+from tirage.cli.flags import AsJson, Force
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.codec import encode
 from tirage.core.errors import ConfigError, DataError
@@ -43,7 +44,6 @@ StageOption = Annotated[str | None, typer.Option("--stage", help="Only this stag
 FamilyOption = Annotated[str | None, typer.Option("--family", help="Only problems of this family.", show_default=False)]
 CorrectOption = Annotated[bool | None, typer.Option("--correct/--wrong", help="Only rollouts judged right (or wrong).", show_default=False)]
 UngradedOption = Annotated[bool, typer.Option("--ungraded", help="Only rollouts that nobody could judge.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @trace_app.command("ls", epilog="Example: tirage trace ls runs/first --stage before --wrong --limit 20")
@@ -54,7 +54,7 @@ def ls(
     correct: CorrectOption = None,
     ungraded: UngradedOption = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.", show_default=False)] = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """List rollouts: one line each, with verdict, cost and whether tools and hints were used."""
     with _indexed(run) as index:
@@ -76,7 +76,7 @@ def show(
     index: Annotated[int | None, typer.Option("--index", "-i", help="Place in the file, from 0; -1 is the newest.")] = None,
     node: Annotated[int | None, typer.Option("--node", help="Show the path to this node.", show_default="the chosen one")] = None,
     tree: Annotated[bool, typer.Option("--tree", help="Show the whole tree instead of one path.")] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show one rollout: every span with its author, the verdict and the cost; or its tree."""
     rollout = _pick(_store(run), key, index)
@@ -99,7 +99,7 @@ def tree_picture(
         Form, typer.Option("--format", "-f", help="html: a page to walk about in; json, dot and mermaid for other tools.")
     ] = "html",
     out: Annotated[Path | None, typer.Option("--out", help="File to write; html goes to tree.html in the run folder, else stdout.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Draw the tree of one rollout: an interactive page, or a form that other tools draw."""
     store = _store(run)
@@ -133,8 +133,8 @@ def export_traces(
     ungraded: UngradedOption = False,
     leaves: Annotated[bool, typer.Option("--leaves", help="Every ended path of a tree, not only the chosen one.")] = False,
     hint_loss: Annotated[bool, typer.Option("--hint-loss", help="Label hint tokens as trained (trl, parquet, hf).")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: JsonOption = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write rollouts in a form that other tools read, or send them to a collector as spans (`--otlp`; texts only with `--content`)."""
     if otlp is None and (form is None or out is None or content):
@@ -167,7 +167,7 @@ def grep(
     regex: Annotated[bool, typer.Option("--regex", "-E", help="PATTERN is a regular expression (slower).")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.", show_default=False)] = None,
     not_run: Annotated[bool, typer.Option("--unrun", help="Programs that the policy wrote and nothing ran, instead of a pattern.")] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find text in what was read and written. Prints key, node, author and the line."""
     if not_run:
@@ -207,7 +207,7 @@ def why(
     row: Annotated[str | None, typer.Option("--row", help="Detail only the training row of this id.", show_default=False)] = None,
     trace: Annotated[str | None, typer.Option("--trace", help="Detail only rows made from this trace.", show_default=False)] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Rows to follow to their model calls, per dataset.")] = 3,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Follow a checkpoint back to its dataset, traces and model calls, and check every link."""
     from tirage.cli.traces.lineage_view import lineage_data, lineage_text

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from tirage.cli.data.datasets import DatasetArgument, JsonOption, SetOption, parse_settings
+from tirage.cli.data.datasets import DatasetArgument, SetOption, parse_settings
 from tirage.cli.display import LiveDisplay
+from tirage.cli.flags import AsJson
 from tirage.cli.terminal import SafeConsole, print_json
 from tirage.core.errors import ConfigError, DataError
 from tirage.runtime.event_loop import run_sync
@@ -31,7 +32,7 @@ def train(
     init: Annotated[str, typer.Option("--init", help="Model string or folder to start from, e.g. nano.")],
     out: Annotated[Path, typer.Option("--out", help="Job folder; the checkpoint lands in its `checkpoint/`.")],
     settings: SetOption = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fine-tune a model on a dataset of token rows. The same command resumes an interrupted job.
 
@@ -53,7 +54,7 @@ def train(
 @jobs_app.command("ls", epilog="Example: tirage jobs ls runs")
 def ls(
     root: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Look for jobs below this folder.")] = Path(),
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """List jobs with state, progress and loss."""
     found = [JobFolder(path.parent) for path in sorted(root.rglob("job.json"))]
@@ -94,7 +95,7 @@ def logs(
 
 
 @jobs_app.command("resume", epilog="Example: tirage jobs resume jobs/first")
-def resume(job: JobArgument, as_json: JsonOption = False) -> None:
+def resume(job: JobArgument, as_json: AsJson = False) -> None:
     """Go on with a job that was interrupted, cancelled or failed."""
     _run(job, _known(job).read_spec(), as_json)
 

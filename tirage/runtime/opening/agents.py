@@ -82,6 +82,9 @@ def make_agent(
     search = config.search
     if search.prm is None and config.prm is not None:
         search = search.model_copy(update={name: getattr(config, name) for name in RewardConfig.model_fields})
+    # The search's own limits come first; those of the agent complete them.
+    budget = config.budget.model_copy(update=search.budget.model_dump(exclude_none=True))
+    search = search.model_copy(update={"budget": budget})
     return _searching(search, made, parts.verifiers if oracle else None)
 
 
